@@ -1,0 +1,26 @@
+package mesh
+
+// Labels and annotations by which namespaces and objects speak to Sallyport.
+const (
+	ModeLabel          = "sallyport.io/mode"           // namespace: enforce (default), warn, off
+	InjectionLabel     = "sallyport.io/injection"      // namespace: enabled, disabled
+	NetworkPolicyLabel = "sallyport.io/network-policy" // namespace: enabled, disabled (default)
+	GatewayLabel       = "sallyport.io/gateway"        // namespace: name of a configured gateway
+
+	// ManagedByLabel marks what Sallyport writes. It is a convenience for
+	// people and for list calls, never a proof: anybody can set it.
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	ManagedBy      = "sallyport"
+
+	// ExportAnnotation on a ServiceEntry says that Sallyport manages its
+	// exportTo, and what it is to be once every path is via: "." or "*".
+	// Until then exportTo is ["~"], which no sidecar sees.
+	ExportAnnotation = "sallyport.io/export-to"
+	// OriginateTLSAnnotation on a ServiceEntry: "true" makes the gateway
+	// speak TLS to the host on its HTTP ports.
+	OriginateTLSAnnotation = "sallyport.io/originate-tls"
+	// HostAnnotation on a companion names the host it serves.
+	HostAnnotation = "sallyport.io/host"
+	// RewriteAnnotation on a VirtualService: "true" asks for the two-hop form.
+	RewriteAnnotation = "sallyport.io/rewrite"
+)

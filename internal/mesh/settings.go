@@ -1,0 +1,67 @@
+package mesh
+
+import "slices"
+
+// Settings are the facts about an installation that no object of the mesh
+// tells: they come from the administrator's configuration.
+type Settings struct {
+	// Gateways are the approved egress gateways. The first one serves every
+	// namespace that does not choose another by label.
+	Gateways []EgressGateway
+	// PlatformNamespaces may register hosts for everybody, bind to egress
+	// gateways and select them.
+	PlatformNamespaces []string
+	// RootNamespace is meshConfig.rootNamespace.
+	RootNamespace string
+	// ClusterDomain is the DNS suffix of Kubernetes Services.
+	ClusterDomain string
+	// Injection is whether Sallyport keeps companions in namespaces without
+	// [InjectionLabel]. Platform namespaces always need the label.
+	Injection bool
+	// InjectionOverride, where not nil, takes precedence over label and
+	// default in every namespace that is not the platform's.
+	InjectionOverride *bool
+	// NetworkPolicy is whether namespaces without [NetworkPolicyLabel] get a
+	// NetworkPolicy.
+	NetworkPolicy bool
+	// AllowAny is meshConfig.outboundTrafficPolicy.mode: ALLOW_ANY. The
+	// default is REGISTRY_ONLY, which Sallyport requires.
+	AllowAny bool
+}
+
+// EgressGateway is one approved egress gateway.
+type EgressGateway struct {
+	Name      string
+	Namespace string            // of the Service and of the pods
+	Service   string            // name of the Service
+	Selector  map[string]string // labels of the gateway's pods
+	// MutualTLS is true where sidecars speak ISTIO_MUTUAL to the gateway.
+	MutualTLS bool
+}
+
+// Host is the fully qualified name of the gateway's Service.
+func (g EgressGateway) Host(clusterDomain string) string {
+	return g.Service + "." + g.Namespace + ".svc." + clusterDomain
+}
+
+// DefaultSettings describe Istio's own default installation.
+func DefaultSettings() Settings {
+	return Settings{
+		Gateways: []EgressGateway{{
+			Name:      "istio-egressgateway",
+			Namespace: "istio-system",
+			Service:   "istio-egressgateway",
+			Selector:  map[string]string{"istio": "egressgateway"},
+			MutualTLS: true,
+		}},
+		PlatformNamespaces: []string{"istio-system", "kube-system", "cert-manager", "sallyport-system"},
+		RootNamespace:      "istio-system",
+		Injection:          true,
+		ClusterDomain:      "cluster.local",
+	}
+}
+
+// Platform reports whether the namespace belongs to the platform.
+func (s Settings) Platform(namespace string) bool {
+	return slices.Contains(s.PlatformNamespaces, namespace)
+}
