@@ -72,6 +72,8 @@ type Pass struct {
 	Paths []mesh.Path
 	// PathsBefore are the same egress points and clients in Before.
 	PathsBefore []mesh.Path
+	// Memo is shared by all rules that judge the write; who builds the Pass sets it to new(Memo).
+	Memo *Memo
 
 	report func(Finding)
 	rule   *Rule
