@@ -8,7 +8,11 @@
 package rules
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -23,6 +27,9 @@ const (
 	Info Severity = "info"
 )
 
+// rank orders severities from grave to light.
+func (s Severity) rank() int { return slices.Index([]Severity{Deny, Warn, Info}, s) }
+
 // Rule is one judgement. It is a constant value.
 type Rule struct {
 	// Name is kebab-case, unique and permanent: it appears in messages,
@@ -36,11 +43,16 @@ type Rule struct {
 	// Rows are the rows of the bypass matrix (S-1, V-3, B-G1 ...) that the
 	// rule decides.
 	Rows []string
-	// Kinds are the kinds of object the rule judges.
+	// Kinds are the kinds of object the rule judges; none means every kind.
 	Kinds []string
 	// Check reports what is wrong with the subject, through the Pass. An error means that the
 	// rule could not judge, never that the object is bad.
 	Check func(context.Context, *Pass) error
+}
+
+// Judges reports whether the rule has a say about objects of that kind.
+func (r *Rule) Judges(kind string) bool {
+	return len(r.Kinds) == 0 || slices.Contains(r.Kinds, kind)
 }
 
 // Finding is a rule's statement about one object.
@@ -52,50 +64,72 @@ type Finding struct {
 	Fix      string   `json:"fix"` // YAML to apply or a sentence; may be empty
 }
 
-// Pass is one write under judgement: the subject and the world around it.
-type Pass struct {
-	Request Request
-	// Subject is the object as it would stand after the write; for a DELETE
-	// it is the object that goes.
-	Subject mesh.Object
-	// Old is the object before an UPDATE, nil otherwise.
-	Old mesh.Object
-	// Raw and OldRaw are the JSON of Subject and Old.
-	Raw, OldRaw []byte
-	// Before and After are the mesh without and with the write, both with
-	// held entries open and with the companions that Sallyport would keep.
-	Before, After *mesh.Mesh
-	// Companions are the objects that Sallyport would keep for the subject's hosts.
-	Companions []mesh.Object
-	// Paths are the paths, in After, of every egress point that the write can
-	// change, for every client that can differ; sorted.
-	Paths []mesh.Path
-	// PathsBefore are the same egress points and clients in Before.
-	PathsBefore []mesh.Path
-	// Memo is shared by all rules that judge the write; who builds the Pass sets it to new(Memo).
-	Memo *Memo
-
-	report func(Finding)
-	rule   *Rule
+// On adapts a check of one kind of object: the subject arrives with its type.
+// A subject of another type is passed over, so that a rule may list several
+// kinds by calling several adapters.
+func On[T mesh.Object](check func(*Pass, T)) func(context.Context, *Pass) error {
+	return func(_ context.Context, p *Pass) error {
+		if subject, ok := p.Subject.(T); ok {
+			check(p, subject)
+		}
+		return nil
+	}
 }
 
-// Request says who writes and how.
-type Request struct {
-	Operation string // CREATE, UPDATE or DELETE
-	DryRun    bool
-	User      string
-	Groups    []string
-	// Time is the time of the request, RFC 3339: rules have no clock.
-	Time string
+// Each runs several checks one after the other.
+func Each(checks ...func(context.Context, *Pass) error) func(context.Context, *Pass) error {
+	return func(ctx context.Context, p *Pass) error {
+		for _, check := range checks {
+			if err := check(ctx, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
-// Report records a finding. Rule and Severity are filled in where empty.
-func (p *Pass) Report(f Finding) {
-	if f.Rule == "" {
-		f.Rule = p.rule.Name
+// Run lets every rule that judges the subject's kind judge it, and returns
+// their findings sorted. An error, a panic of a rule included, means "could
+// not judge": no finding is returned with it, for half a judgement would look
+// like an acquittal.
+func Run(ctx context.Context, all []*Rule, p Pass) ([]Finding, error) {
+	var findings []Finding
+	kind := p.Subject.Metadata().Kind
+	for _, r := range all {
+		if !r.Judges(kind) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("rule %s on %s: %w", r.Name, p.Subject.Metadata().Ref, err)
+		}
+		pass := p // a rule cannot change what the next one sees
+		pass.rule = r
+		pass.report = func(f Finding) { findings = append(findings, f) }
+		if err := run(ctx, &pass); err != nil {
+			return nil, fmt.Errorf("rule %s on %s: %w", r.Name, p.Subject.Metadata().Ref, err)
+		}
 	}
-	if f.Severity == "" {
-		f.Severity = p.rule.Severity
-	}
-	p.report(f)
+	Sort(findings)
+	return slices.Compact(findings), nil
+}
+
+func run(ctx context.Context, p *Pass) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return p.rule.Check(ctx, p)
+}
+
+// Sort orders findings: the gravest first, then by rule, path and message.
+func Sort(findings []Finding) {
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(
+			cmp.Compare(a.Severity.rank(), b.Severity.rank()),
+			cmp.Compare(a.Rule, b.Rule),
+			cmp.Compare(a.Path, b.Path),
+			cmp.Compare(a.Message, b.Message),
+		)
+	})
 }

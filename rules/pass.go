@@ -1,0 +1,111 @@
+package rules
+
+import (
+	"fmt"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// Pass is one write under judgement: the subject and the world around it.
+// Rules read it and call Report; nothing else is theirs to do.
+type Pass struct {
+	Request Request
+	// Subject is the object as it would stand after the write; for a DELETE
+	// it is the object that goes.
+	Subject mesh.Object
+	// Old is the object before an UPDATE, nil otherwise.
+	Old mesh.Object
+	// Raw and OldRaw are the JSON of Subject and Old.
+	Raw, OldRaw []byte
+
+	// Before and After are the mesh without and with the write, both with
+	// held entries open and with the companions that Sallyport would keep:
+	// what the mesh will come to. Before is computed when first asked for.
+	Before func() *mesh.Mesh
+	After  *mesh.Mesh
+	// Live is the mesh with the write as it stands at that moment: held
+	// entries are closed, and only those companions exist that exist.
+	Live *mesh.Mesh
+
+	// Companions are the objects that Sallyport would keep for the subject's
+	// hosts, and Refusals what it cannot serve.
+	Companions []mesh.Object
+	Refusals   []Refusal
+	// Reserved is true where the subject's name is one that only Sallyport
+	// itself may write.
+	Reserved bool
+	// Injected is true where Sallyport keeps companions in the subject's
+	// namespace.
+	Injected bool
+
+	// Paths are the paths, in After, of every egress point that the write can
+	// change, for every client that can differ; sorted by host, port, client.
+	Paths []mesh.Path
+	// PathBefore is the path of the same egress point and client in Before.
+	PathBefore func(mesh.Path) mesh.Path
+
+	// Batch is the set of all objects that are judged together with the
+	// subject, which then all count as new; nil for a single write.
+	Batch map[mesh.Ref]bool
+
+	// Memo is shared by all rules that judge the write; who builds the Pass sets it to new(Memo).
+	Memo *Memo
+
+	report func(Finding)
+	rule   *Rule
+}
+
+// Request says who writes and how.
+type Request struct {
+	Operation string // CREATE, UPDATE or DELETE
+	DryRun    bool
+	User      string // empty where the write is read from a file
+	Groups    []string
+	// Time is the time of the request, RFC 3339: rules have no clock.
+	Time string
+}
+
+// Refusal says why an entry, or one field of it, gets no companions.
+type Refusal struct {
+	Entry   mesh.Ref
+	Path    string // JSON path in the entry
+	Message string
+	Fix     string
+}
+
+// Report records a finding. Rule and Severity are filled in where empty.
+func (p *Pass) Report(f Finding) {
+	if f.Rule == "" {
+		f.Rule = p.rule.Name
+	}
+	if f.Severity == "" {
+		f.Severity = p.rule.Severity
+	}
+	p.report(f)
+}
+
+// Reportf records a finding of the rule's own severity, without a fix.
+func (p *Pass) Reportf(path, format string, args ...any) {
+	p.Report(Finding{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// Deleting reports whether the write removes the subject. Most rules have
+// nothing to say about that: what goes cannot do harm, except by its absence.
+func (p *Pass) Deleting() bool { return p.Request.Operation == "DELETE" }
+
+// Platform reports whether the subject lives in a platform namespace.
+func (p *Pass) Platform() bool {
+	return p.After.Settings().Platform(p.Subject.Metadata().Namespace)
+}
+
+// Held reports whether the entry is one that Sallyport holds back at that
+// moment: no sidecar sees it until its paths are via.
+func (p *Pass) Held(entry mesh.Ref) bool {
+	se, ok := p.Live.Get(entry).(*mesh.ServiceEntry)
+	return ok && Held(se)
+}
+
+// Held reports whether Sallyport holds the entry back.
+func Held(se *mesh.ServiceEntry) bool {
+	return len(se.ExportTo) == 1 && se.ExportTo[0] == "~" && se.Annotations[mesh.ExportAnnotation] != ""
+}
