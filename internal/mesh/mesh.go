@@ -1,79 +1,139 @@
 package mesh
 
 import (
-	"errors"
+	"cmp"
 	"iter"
+	"slices"
 )
-
-// ErrUnknownKind is returned by [Decode] for kinds that the model does not
-// hold. Callers that judge treat it as "no opinion", and say so.
-var ErrUnknownKind = errors.New("kind is not part of the model")
-
-// Decode turns the JSON of one Kubernetes object, in any served version, into
-// the model. Field names are case-sensitive and unknown fields are ignored,
-// as the API server has already pruned them; see package manifest for files.
-func Decode(raw []byte) (Object, error) { return nil, ErrUnknownKind }
 
 // Mesh is an immutable set of objects with the indexes that [Mesh.Paths]
 // needs. Its zero value is not usable; see [New].
 type Mesh struct {
-	settings Settings
+	settings *Settings
+	open     bool // held entries read as open
+	index
 }
 
 // New builds a mesh.
-func New(s Settings, objects ...Object) *Mesh { return &Mesh{settings: s} }
+func New(s Settings, objects ...Object) *Mesh {
+	m := &Mesh{settings: &s}
+	m.index.settings = m.settings
+	return m.With(objects...)
+}
 
 // Settings returns the settings the mesh was built with.
-func (m *Mesh) Settings() Settings { return m.settings }
+func (m *Mesh) Settings() Settings { return *m.settings }
 
 // With returns a mesh in which the objects replace those of the same Ref. It
 // shares all that it does not touch, so its cost does not depend on the size
 // of the mesh.
-func (m *Mesh) With(objects ...Object) *Mesh { return m }
+func (m *Mesh) With(objects ...Object) *Mesh {
+	out := *m
+	e := new(edit)
+	for _, o := range objects {
+		out.remove(e, o.Metadata().Ref)
+		out.add(e, o)
+	}
+	return &out
+}
 
 // Without returns a mesh that lacks the named objects.
-func (m *Mesh) Without(refs ...Ref) *Mesh { return m }
-
-// Get returns the object with that Ref, or nil.
-func (m *Mesh) Get(Ref) Object { return nil }
-
-// All yields every object of one kind, ordered by namespace and name.
-func (m *Mesh) All(kind string) iter.Seq[Object] { return func(func(Object) bool) {} }
-
-// In yields every object of one kind in one namespace, ordered by name.
-func (m *Mesh) In(kind, namespace string) iter.Seq[Object] { return func(func(Object) bool) {} }
-
-// Namespace returns the namespace, or nil when the mesh does not hold it.
-func (m *Mesh) Namespace(name string) *Namespace { return nil }
-
-// EntriesFor yields the ServiceEntries that register exactly this canonical
-// host, oldest first.
-func (m *Mesh) EntriesFor(host string) []*ServiceEntry { return nil }
-
-// Points returns the egress points that one object registers: for a
-// ServiceEntry whose endpoints lie outside the mesh, every (host, port).
-func (m *Mesh) Points(o Object) []Point { return nil }
-
-// AllPoints yields every egress point of the mesh, by host and port.
-func (m *Mesh) AllPoints() iter.Seq[Point] { return func(func(Point) bool) {} }
-
-// Affected returns the egress points whose paths a write of the object can
-// change: the hosts it registers, routes, or gives a DestinationRule or a
-// gateway server. It looks at both the mesh and the object, which need not be
-// in the mesh, and touches only what the indexes name.
-func (m *Mesh) Affected(o Object) []Point { return nil }
-
-// Clients returns the namespaces whose path for the host can differ from that
-// of [AnyClient]: those that some object which bears on the host singles out.
-func (m *Mesh) Clients(host string) []string { return nil }
-
-// Paths returns the verdict for one client namespace ([AnyClient] for a
-// namespace that nothing singles out), one host (canonical, may be a
-// registered wildcard) and one port. Where workload labels matter, the worst
-// verdict of all label sets is given. The result is deterministic.
-func (m *Mesh) Paths(client, host string, port int) Path { return Path{} }
+func (m *Mesh) Without(refs ...Ref) *Mesh {
+	out := *m
+	e := new(edit)
+	for _, r := range refs {
+		out.remove(e, r)
+	}
+	return &out
+}
 
 // Open returns the mesh as it stands once every ServiceEntry that Sallyport
 // holds back is open: exportTo ["~"] together with the annotation
 // [ExportAnnotation] reads as what the annotation says.
-func (m *Mesh) Open() *Mesh { return m }
+func (m *Mesh) Open() *Mesh {
+	out := *m
+	out.open = true
+	return &out
+}
+
+// Get returns the object with that Ref, or nil.
+func (m *Mesh) Get(r Ref) Object {
+	o, _ := m.objects.get(objectKey(r))
+	return o
+}
+
+// All yields every object of one kind, ordered by namespace and name.
+func (m *Mesh) All(kind string) iter.Seq[Object] {
+	return values(m.objects.prefixed(kind + sep))
+}
+
+// In yields every object of one kind in one namespace, ordered by name.
+func (m *Mesh) In(kind, namespace string) iter.Seq[Object] {
+	return values(m.objects.prefixed(kind + sep + namespace + sep))
+}
+
+func values[K, V any](entries iter.Seq2[K, V]) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for _, v := range entries {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// Namespace returns the namespace, or nil when the mesh does not hold it.
+func (m *Mesh) Namespace(name string) *Namespace {
+	ns, _ := m.Get(Ref{Kind: "Namespace", Name: name}).(*Namespace)
+	return ns
+}
+
+// EntriesFor returns the ServiceEntries that register exactly this canonical
+// host, oldest first.
+func (m *Mesh) EntriesFor(host string) []*ServiceEntry {
+	return slices.Collect(values(m.entries.prefixed(reversed(host) + sep)))
+}
+
+// Points returns the egress points that one object registers: for a
+// ServiceEntry whose endpoints lie outside the mesh, every (host, port). An
+// entry whose endpoint is an approved egress gateway registers egress points
+// too: its host is outside.
+func (m *Mesh) Points(o Object) []Point {
+	se, ok := o.(*ServiceEntry)
+	if !ok || !m.leavesMesh(se) {
+		return nil
+	}
+	points := make([]Point, 0, len(se.Hosts)*len(se.Ports))
+	for _, h := range se.Hosts {
+		for _, p := range se.Ports {
+			if ClassOf(p.Protocol) == UDPLike {
+				continue
+			}
+			points = append(points, Point{Host: CanonicalHost(h), Port: p.Number, Protocol: protocolName(p.Protocol), Entry: se.Ref})
+		}
+	}
+	return uniquePoints(points)
+}
+
+// AllPoints yields every egress point of the mesh, by host and port.
+func (m *Mesh) AllPoints() iter.Seq[Point] {
+	return func(yield func(Point) bool) {
+		var points []Point
+		for o := range m.All("ServiceEntry") {
+			points = append(points, m.Points(o)...)
+		}
+		for _, p := range uniquePoints(points) {
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// uniquePoints sorts the points and keeps the first of each host and port.
+func uniquePoints(points []Point) []Point {
+	slices.SortStableFunc(points, func(a, b Point) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port))
+	})
+	return slices.CompactFunc(points, func(a, b Point) bool { return a.Host == b.Host && a.Port == b.Port })
+}

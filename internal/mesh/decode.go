@@ -1,0 +1,160 @@
+package mesh
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	kjson "sigs.k8s.io/json"
+)
+
+// ErrUnknownKind is returned by [Decode] for kinds that the model does not
+// hold. Callers that judge treat it as "no opinion", and say so.
+var ErrUnknownKind = errors.New("kind is not part of the model")
+
+// lastApplied is dropped on decoding: kubectl's copy of the whole object.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+// Decode turns the JSON of one Kubernetes object, in any served version, into
+// the model. Field names are case-sensitive and unknown fields are ignored,
+// as the API server has already pruned them; see package manifest for files.
+// A namespaced object without a namespace is in "default".
+func Decode(raw []byte) (Object, error) {
+	var e envelope
+	if err := unmarshal(raw, &e); err != nil {
+		return nil, fmt.Errorf("object is not a Kubernetes object: %w", err)
+	}
+	group, _, found := strings.Cut(e.APIVersion, "/")
+	if !found {
+		group = ""
+	}
+	k, ok := kinds[groupKind{group, e.Kind}]
+	if !ok {
+		if e.Kind == "" {
+			return nil, errors.New(`object has no "kind"`)
+		}
+		return nil, fmt.Errorf("%s (%s): %w", e.Kind, e.APIVersion, ErrUnknownKind)
+	}
+	meta, err := e.meta(k)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", meta.Ref, err)
+	}
+	o, err := k.decode(meta, e.Spec, raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", meta.Ref, err)
+	}
+	return o, nil
+}
+
+// unmarshal decodes case-sensitively. In encoding/json "Hosts" would fill the
+// field hosts, which Istio ignores.
+func unmarshal(raw []byte, v any) error {
+	return kjson.UnmarshalCaseSensitivePreserveInts(raw, v)
+}
+
+// envelope is what every object has.
+type envelope struct {
+	APIVersion string          `json:"apiVersion"`
+	Kind       string          `json:"kind"`
+	Metadata   wireMeta        `json:"metadata"`
+	Spec       json.RawMessage `json:"spec"`
+}
+
+type wireMeta struct {
+	Name              string            `json:"name"`
+	GenerateName      string            `json:"generateName"`
+	Namespace         string            `json:"namespace"`
+	Labels            map[string]string `json:"labels"`
+	Annotations       map[string]string `json:"annotations"`
+	CreationTimestamp string            `json:"creationTimestamp"`
+	DeletionTimestamp string            `json:"deletionTimestamp"`
+	UID               string            `json:"uid"`
+	OwnerReferences   []struct {
+		UID string `json:"uid"`
+	} `json:"ownerReferences"`
+}
+
+// meta returns as much as could be read together with the error, so that the
+// error can name the object.
+func (e *envelope) meta(k kind) (Meta, error) {
+	w := &e.Metadata
+	m := Meta{
+		Ref:         Ref{Kind: k.name, Namespace: intern(w.Namespace), Name: w.Name},
+		Labels:      internMap(w.Labels),
+		Annotations: internMap(w.Annotations),
+		UID:         w.UID,
+		Deleting:    w.DeletionTimestamp != "",
+	}
+	if k.clusterScoped {
+		m.Namespace = ""
+	} else if m.Namespace == "" {
+		m.Namespace = "default"
+	}
+	if m.Name == "" {
+		m.Name = w.GenerateName
+	}
+	delete(m.Annotations, lastApplied)
+	for _, o := range w.OwnerReferences {
+		m.Owners = append(m.Owners, o.UID)
+	}
+	if w.CreationTimestamp != "" {
+		created, err := time.Parse(time.RFC3339, w.CreationTimestamp)
+		if err != nil {
+			return m, fmt.Errorf("metadata.creationTimestamp: %q is not an RFC 3339 time", w.CreationTimestamp)
+		}
+		m.Created = created
+	}
+	return m, nil
+}
+
+type groupKind struct{ group, kind string }
+
+type kind struct {
+	name          string // Ref.Kind
+	clusterScoped bool
+	decode        func(m Meta, spec, raw []byte) (Object, error)
+}
+
+// decodeSpec fills v from the spec and gives it its metadata. Meta is set
+// last: a stray field of the spec must not reach it.
+func decodeSpec[T any, P interface {
+	*T
+	Object
+}](finish func(*T)) func(Meta, []byte, []byte) (Object, error) {
+	return func(m Meta, spec, _ []byte) (Object, error) {
+		v := new(T)
+		if err := unmarshalSpec(spec, v); err != nil {
+			return nil, err
+		}
+		*P(v).Metadata() = m
+		if finish != nil {
+			finish(v)
+		}
+		return P(v), nil
+	}
+}
+
+func unmarshalSpec(spec []byte, v any) error {
+	if len(spec) == 0 || bytes.Equal(spec, []byte("null")) {
+		return nil
+	}
+	return fieldError("spec", unmarshal(spec, v))
+}
+
+// fieldError says which field could not be read.
+func fieldError(prefix string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		field := prefix
+		if te.Field != "" {
+			field += "." + te.Field
+		}
+		return fmt.Errorf("%s: a %s cannot be used here, want %s", field, te.Value, te.Type)
+	}
+	return fmt.Errorf("%s: %w", prefix, err)
+}

@@ -1,0 +1,319 @@
+package mesh
+
+import (
+	"encoding/json"
+	"strconv"
+)
+
+const (
+	groupIstio      = "networking.istio.io"
+	groupExtensions = "extensions.istio.io"
+	groupSecurity   = "security.istio.io"
+	groupTelemetry  = "telemetry.istio.io"
+	groupGateway    = "gateway.networking.k8s.io"
+	groupGatewayX   = "gateway.networking.x-k8s.io"
+)
+
+// Other is an object that matters by its existence and metadata only.
+type Other struct{ Meta }
+
+// kinds are the kinds that the model holds.
+var kinds = map[groupKind]kind{
+	{groupIstio, "ServiceEntry"}:    {name: "ServiceEntry", decode: decodeSpec(finishServiceEntry)},
+	{groupIstio, "VirtualService"}:  {name: "VirtualService", decode: decodeSpec(finishVirtualService)},
+	{groupIstio, "Gateway"}:         {name: "Gateway", decode: decodeSpec(finishGateway)},
+	{groupIstio, "DestinationRule"}: {name: "DestinationRule", decode: decodeSpec(finishDestinationRule)},
+	{groupIstio, "Sidecar"}:         {name: "Sidecar", decode: decodeSpec(finishSidecar)},
+	{groupIstio, "WorkloadEntry"}:   {name: "WorkloadEntry", decode: decodeSpec[WorkloadEntry](nil)},
+	{groupIstio, "EnvoyFilter"}:     {name: "EnvoyFilter", decode: decodeSpec[EnvoyFilter](nil)},
+	{groupIstio, "WorkloadGroup"}:   {name: "WorkloadGroup", decode: decodeOther},
+	{groupIstio, "ProxyConfig"}:     {name: "ProxyConfig", decode: decodeOther},
+
+	{groupExtensions, "WasmPlugin"}:          {name: "WasmPlugin", decode: decodeOther},
+	{groupExtensions, "TrafficExtension"}:    {name: "TrafficExtension", decode: decodeOther},
+	{groupTelemetry, "Telemetry"}:            {name: "Telemetry", decode: decodeOther},
+	{groupSecurity, "AuthorizationPolicy"}:   {name: "AuthorizationPolicy", decode: decodeOther},
+	{groupSecurity, "PeerAuthentication"}:    {name: "PeerAuthentication", decode: decodeOther},
+	{groupSecurity, "RequestAuthentication"}: {name: "RequestAuthentication", decode: decodeOther},
+	{groupGateway, "Gateway"}:                {name: "K8sGateway", decode: decodeK8sGateway},
+	{groupGateway, "HTTPRoute"}:              {name: "HTTPRoute", decode: decodeRoute},
+	{groupGateway, "GRPCRoute"}:              {name: "GRPCRoute", decode: decodeRoute},
+	{groupGateway, "TLSRoute"}:               {name: "TLSRoute", decode: decodeRoute},
+	{groupGateway, "TCPRoute"}:               {name: "TCPRoute", decode: decodeRoute},
+	{groupGateway, "ListenerSet"}:            {name: "ListenerSet", decode: decodeOther},
+	{groupGatewayX, "XListenerSet"}:          {name: "XListenerSet", decode: decodeOther},
+	{groupGateway, "ReferenceGrant"}:         {name: "ReferenceGrant", decode: decodeOther},
+	{"", "Namespace"}:                        {name: "Namespace", clusterScoped: true, decode: decodeNamespace},
+	{"", "Service"}:                          {name: "Service", decode: decodeService},
+	{"", "Endpoints"}:                        {name: "Endpoints", decode: decodeEndpoints},
+	{"discovery.k8s.io", "EndpointSlice"}:    {name: "EndpointSlice", decode: decodeEndpointSlice},
+	{"networking.k8s.io", "NetworkPolicy"}:   {name: "NetworkPolicy", decode: decodeNetworkPolicy},
+	{"networking.k8s.io", "Ingress"}:         {name: "Ingress", decode: decodeOther},
+	{"", "Pod"}:                              {name: "Pod", decode: decodePod},
+	{"", "ReplicationController"}:            {name: "ReplicationController", decode: decodeTemplated},
+	{"apps", "Deployment"}:                   {name: "Deployment", decode: decodeTemplated},
+	{"apps", "StatefulSet"}:                  {name: "StatefulSet", decode: decodeTemplated},
+	{"apps", "DaemonSet"}:                    {name: "DaemonSet", decode: decodeTemplated},
+	{"apps", "ReplicaSet"}:                   {name: "ReplicaSet", decode: decodeTemplated},
+	{"batch", "Job"}:                         {name: "Job", decode: decodeTemplated},
+	{"batch", "CronJob"}:                     {name: "CronJob", decode: decodeCronJob},
+}
+
+func decodeOther(m Meta, _, _ []byte) (Object, error) { return &Other{Meta: m}, nil }
+
+func decodeNamespace(m Meta, _, _ []byte) (Object, error) { return &Namespace{Meta: m}, nil }
+
+func finishServiceEntry(se *ServiceEntry) {
+	for i, h := range se.Hosts {
+		se.Hosts[i] = intern(h)
+	}
+	if se.Location == "" {
+		se.Location = "MESH_EXTERNAL"
+	}
+	if se.Resolution == "" {
+		se.Resolution = "NONE"
+	}
+	se.Location, se.Resolution = intern(se.Location), intern(se.Resolution)
+	for i := range se.Ports {
+		se.Ports[i].Protocol = intern(se.Ports[i].Protocol)
+		se.Ports[i].Name = intern(se.Ports[i].Name)
+	}
+	internAll(se.ExportTo)
+}
+
+func finishVirtualService(vs *VirtualService) {
+	internAll(vs.Hosts)
+	internAll(vs.Gateways)
+	internAll(vs.ExportTo)
+	if len(vs.Gateways) == 0 {
+		vs.Gateways = meshOnly
+	}
+	for i := range vs.HTTP {
+		r := &vs.HTTP[i]
+		for j := range r.Match {
+			internAll(r.Match[j].Gateways)
+		}
+		internDestinations(r.Route)
+	}
+	for i := range vs.TLS {
+		for j := range vs.TLS[i].Match {
+			internAll(vs.TLS[i].Match[j].Gateways)
+			internAll(vs.TLS[i].Match[j].SNIHosts)
+		}
+		internDestinations(vs.TLS[i].Route)
+	}
+	for i := range vs.TCP {
+		for j := range vs.TCP[i].Match {
+			internAll(vs.TCP[i].Match[j].Gateways)
+		}
+		internDestinations(vs.TCP[i].Route)
+	}
+}
+
+// meshOnly stands for an absent gateways field.
+var meshOnly = []string{"mesh"}
+
+func finishGateway(g *Gateway) {
+	g.Selector = internMap(g.Selector)
+	for i := range g.Servers {
+		s := &g.Servers[i]
+		internAll(s.Hosts)
+		s.Port.Protocol = intern(s.Port.Protocol)
+		if s.TLS == nil {
+			continue
+		}
+		if s.TLS.Mode == "" {
+			s.TLS.Mode = "PASSTHROUGH"
+		}
+		s.TLS.Mode = intern(s.TLS.Mode)
+	}
+}
+
+func finishDestinationRule(dr *DestinationRule) {
+	dr.Host = intern(dr.Host)
+	internAll(dr.ExportTo)
+	finishPolicy(dr.TrafficPolicy)
+	for i := range dr.Subsets {
+		finishPolicy(dr.Subsets[i].TrafficPolicy)
+	}
+}
+
+func finishPolicy(p *TrafficPolicy) {
+	if p == nil {
+		return
+	}
+	finishClientTLS(p.TLS)
+	for i := range p.PortLevelSettings {
+		finishClientTLS(p.PortLevelSettings[i].TLS)
+	}
+}
+
+func finishClientTLS(t *ClientTLS) {
+	if t == nil {
+		return
+	}
+	if t.Mode == "" {
+		t.Mode = "DISABLE"
+	}
+	t.Mode = intern(t.Mode)
+	t.SNI = intern(t.SNI)
+}
+
+func finishSidecar(s *Sidecar) {
+	if p := s.OutboundTrafficPolicy; p != nil && p.Mode == "" {
+		p.Mode = "REGISTRY_ONLY"
+	}
+	for i := range s.Egress {
+		internAll(s.Egress[i].Hosts)
+	}
+}
+
+// wirePort is a Service's port as written.
+type wirePort struct {
+	K8sServicePort
+	TargetPort intOrString `json:"targetPort"`
+}
+
+// intOrString is a number or a name.
+type intOrString string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (v *intOrString) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		var s string
+		err := json.Unmarshal(b, &s)
+		*v = intOrString(s)
+		return err
+	}
+	var n int
+	if err := json.Unmarshal(b, &n); err != nil {
+		return err
+	}
+	if n != 0 {
+		*v = intOrString(strconv.Itoa(n))
+	}
+	return nil
+}
+
+func decodeService(m Meta, spec, _ []byte) (Object, error) {
+	var w struct {
+		Type         string            `json:"type"`
+		ExternalName string            `json:"externalName"`
+		ClusterIP    string            `json:"clusterIP"`
+		ExternalIPs  []string          `json:"externalIPs"`
+		Selector     map[string]string `json:"selector"`
+		Ports        []wirePort        `json:"ports"`
+	}
+	if err := unmarshalSpec(spec, &w); err != nil {
+		return nil, err
+	}
+	s := &Service{
+		Meta: m, Type: intern(w.Type), ExternalName: w.ExternalName, ClusterIP: w.ClusterIP,
+		ExternalIPs: w.ExternalIPs, Selector: internMap(w.Selector),
+	}
+	for _, p := range w.Ports {
+		p.K8sServicePort.TargetPort = string(p.TargetPort)
+		s.Ports = append(s.Ports, p.K8sServicePort)
+	}
+	return s, nil
+}
+
+func decodeEndpointSlice(m Meta, _, raw []byte) (Object, error) {
+	var w struct {
+		Endpoints []struct {
+			Addresses []string `json:"addresses"`
+		} `json:"endpoints"`
+	}
+	if err := unmarshal(raw, &w); err != nil {
+		return nil, fieldError("object", err)
+	}
+	s := &EndpointSlice{Meta: m, Service: m.Labels["kubernetes.io/service-name"]}
+	for _, e := range w.Endpoints {
+		s.Addresses = append(s.Addresses, e.Addresses...)
+	}
+	return s, nil
+}
+
+// decodeEndpoints reads the older form of an EndpointSlice. Kubernetes mirrors
+// it into slices, so what it says comes true.
+func decodeEndpoints(m Meta, _, raw []byte) (Object, error) {
+	type addresses []struct {
+		IP string `json:"ip"`
+	}
+	var w struct {
+		Subsets []struct {
+			Addresses         addresses `json:"addresses"`
+			NotReadyAddresses addresses `json:"notReadyAddresses"`
+		} `json:"subsets"`
+	}
+	if err := unmarshal(raw, &w); err != nil {
+		return nil, fieldError("object", err)
+	}
+	s := &EndpointSlice{Meta: m, Service: m.Name}
+	for _, sub := range w.Subsets {
+		for _, a := range append(sub.Addresses, sub.NotReadyAddresses...) {
+			s.Addresses = append(s.Addresses, a.IP)
+		}
+	}
+	return s, nil
+}
+
+func decodeNetworkPolicy(m Meta, _, raw []byte) (Object, error) {
+	return &NetworkPolicy{Meta: m, Raw: append([]byte(nil), raw...)}, nil
+}
+
+func decodeK8sGateway(m Meta, spec, _ []byte) (Object, error) {
+	var w struct {
+		GatewayClassName string `json:"gatewayClassName"`
+		Listeners        []struct {
+			K8sListener
+			TLS *struct {
+				Mode string `json:"mode"`
+			} `json:"tls"`
+		} `json:"listeners"`
+	}
+	if err := unmarshalSpec(spec, &w); err != nil {
+		return nil, err
+	}
+	g := &K8sGateway{Meta: m, GatewayClassName: intern(w.GatewayClassName)}
+	for _, l := range w.Listeners {
+		if l.TLS != nil {
+			l.K8sListener.TLSMode = "Terminate" // the API's default
+			if l.TLS.Mode != "" {
+				l.K8sListener.TLSMode = l.TLS.Mode
+			}
+		}
+		g.Listeners = append(g.Listeners, l.K8sListener)
+	}
+	return g, nil
+}
+
+func decodeRoute(m Meta, spec, _ []byte) (Object, error) {
+	var w struct {
+		Hostnames  []string    `json:"hostnames"`
+		ParentRefs []ParentRef `json:"parentRefs"`
+		Rules      []struct {
+			Matches     []json.RawMessage `json:"matches"`
+			BackendRefs []BackendRef      `json:"backendRefs"`
+			Filters     []struct {
+				RequestMirror *struct {
+					BackendRef BackendRef `json:"backendRef"`
+				} `json:"requestMirror"`
+			} `json:"filters"`
+		} `json:"rules"`
+	}
+	if err := unmarshalSpec(spec, &w); err != nil {
+		return nil, err
+	}
+	r := &Route{Meta: m, Hostnames: w.Hostnames, ParentRefs: w.ParentRefs}
+	for _, rule := range w.Rules {
+		out := RouteRule{BackendRefs: rule.BackendRefs, HasMatches: len(rule.Matches) > 0}
+		for _, f := range rule.Filters {
+			if f.RequestMirror != nil {
+				out.Mirrors = append(out.Mirrors, f.RequestMirror.BackendRef)
+			}
+		}
+		r.Rules = append(r.Rules, out)
+	}
+	return r, nil
+}

@@ -1,0 +1,109 @@
+package mesh
+
+// proxyUID is the user and group of Istio's proxy. The traffic of a process
+// that runs as either is not captured (tools/istio-iptables/pkg/capture).
+const proxyUID = 1337
+
+type wireTemplate struct {
+	Metadata struct {
+		Labels      map[string]string `json:"labels"`
+		Annotations map[string]string `json:"annotations"`
+	} `json:"metadata"`
+	Spec wirePod `json:"spec"`
+}
+
+type wirePod struct {
+	HostNetwork     bool                 `json:"hostNetwork"`
+	SecurityContext *wireSecurityContext `json:"securityContext"`
+	InitContainers  []wireContainer      `json:"initContainers"`
+	Containers      []wireContainer      `json:"containers"`
+	Ephemeral       []wireContainer      `json:"ephemeralContainers"`
+}
+
+type wireContainer struct {
+	Name            string               `json:"name"`
+	SecurityContext *wireSecurityContext `json:"securityContext"`
+}
+
+type wireSecurityContext struct {
+	RunAsUser          *int64  `json:"runAsUser"`
+	RunAsGroup         *int64  `json:"runAsGroup"`
+	FSGroup            *int64  `json:"fsGroup"`
+	SupplementalGroups []int64 `json:"supplementalGroups"`
+}
+
+// proxy reports whether a process under this context passes for the proxy.
+func (c *wireSecurityContext) proxy() bool {
+	if c == nil {
+		return false
+	}
+	for _, id := range []*int64{c.RunAsUser, c.RunAsGroup, c.FSGroup} {
+		if id != nil && *id == proxyUID {
+			return true
+		}
+	}
+	for _, id := range c.SupplementalGroups {
+		if id == proxyUID {
+			return true
+		}
+	}
+	return false
+}
+
+// injected are the containers that Istio itself adds, as the proxy's user.
+var injected = map[string]bool{"istio-proxy": true, "istio-init": true, "istio-validation": true}
+
+func (p *wirePod) proxy() bool {
+	if p.SecurityContext.proxy() {
+		return true
+	}
+	for _, group := range [][]wireContainer{p.InitContainers, p.Containers, p.Ephemeral} {
+		for _, c := range group {
+			if c.SecurityContext.proxy() && !injected[c.Name] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func newWorkload(m Meta, labels, annotations map[string]string, pod *wirePod) *Workload {
+	return &Workload{
+		Meta: m, PodLabels: internMap(labels), PodAnnotations: internMap(annotations),
+		HostNetwork: pod.HostNetwork, ProxyUID: pod.proxy(),
+	}
+}
+
+func decodePod(m Meta, spec, _ []byte) (Object, error) {
+	var pod wirePod
+	if err := unmarshalSpec(spec, &pod); err != nil {
+		return nil, err
+	}
+	return newWorkload(m, m.Labels, m.Annotations, &pod), nil
+}
+
+func decodeTemplated(m Meta, spec, _ []byte) (Object, error) {
+	var w struct {
+		Template wireTemplate `json:"template"`
+	}
+	if err := unmarshalSpec(spec, &w); err != nil {
+		return nil, err
+	}
+	t := &w.Template
+	return newWorkload(m, t.Metadata.Labels, t.Metadata.Annotations, &t.Spec), nil
+}
+
+func decodeCronJob(m Meta, spec, _ []byte) (Object, error) {
+	var w struct {
+		JobTemplate struct {
+			Spec struct {
+				Template wireTemplate `json:"template"`
+			} `json:"spec"`
+		} `json:"jobTemplate"`
+	}
+	if err := unmarshalSpec(spec, &w); err != nil {
+		return nil, err
+	}
+	t := &w.JobTemplate.Spec.Template
+	return newWorkload(m, t.Metadata.Labels, t.Metadata.Annotations, &t.Spec), nil
+}
