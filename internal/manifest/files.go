@@ -1,0 +1,84 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// stdin is the name that stands for standard input.
+const stdin = "-"
+
+// expand returns the files that a name stands for.
+func (r Reader) expand(name string) ([]string, error) {
+	if name == stdin {
+		return []string{stdin}, nil
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, &Error{File: name, Message: reason(err)}
+	}
+	if !info.IsDir() {
+		return []string{name}, nil
+	}
+	var files []string
+	err = filepath.WalkDir(name, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return &Error{File: path, Message: reason(err)}
+		case d.IsDir() && path != name && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case !d.IsDir() && isManifest(d.Name()):
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, &Error{File: name, Message: "no .yaml, .yml or .json file in this directory"}
+	}
+	return files, nil
+}
+
+// isManifest reports whether a file found in a directory is to be read. A
+// kustomization describes how to build manifests and is none itself.
+func isManifest(name string) bool {
+	if slices.Contains([]string{"kustomization.yaml", "kustomization.yml"}, name) {
+		return false
+	}
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
+}
+
+// load returns the contents of one file.
+func (r Reader) load(name string) ([]byte, error) {
+	if name == stdin {
+		if r.Stdin == nil {
+			return nil, &Error{File: name, Message: "there is no standard input"}
+		}
+		data, err := io.ReadAll(r.Stdin)
+		if err != nil {
+			return nil, &Error{File: name, Message: fmt.Sprintf("cannot read standard input: %v", err)}
+		}
+		return data, nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, &Error{File: name, Message: reason(err)}
+	}
+	return data, nil
+}
+
+// reason is the part of a file system error that does not repeat the path.
+func reason(err error) string {
+	if perr, ok := errors.AsType[*fs.PathError](err); ok {
+		return perr.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,128 @@
+// Package manifest reads Kubernetes manifests from files, directories and
+// standard input, and is strict about them: what kubectl and the API server
+// would refuse is refused here too, with file, line and field.
+//
+// It reads YAML and JSON, streams of several documents and List objects.
+// Istio's objects are checked against their own protobuf descriptors. The
+// snake_case field names and numeric enums of 2018, which Istio's own file
+// reader still accepts and the API server does not, are read and turned into
+// their modern form, with a [Note] for each.
+package manifest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Object is one object of a manifest.
+type Object struct {
+	APIVersion, Kind, Namespace, Name string
+	// File is the name as given or found; "-" for standard input.
+	File string
+	// Line is where the object begins.
+	Line int
+	// Raw is the object as JSON, in modern form and with its namespace.
+	Raw []byte
+	// Notes are the places where Raw differs in form from what was written.
+	Notes []Note
+
+	root *value
+}
+
+// Note says that something was read in a form that is no longer current.
+type Note struct {
+	Path    string // JSON path of the modern form
+	Line    int
+	Message string
+	Fix     string
+}
+
+// Error is one thing wrong with the input. Line is zero where no line is to
+// blame, Path is empty where no field is.
+type Error struct {
+	File    string
+	Line    int
+	Path    string
+	Message string
+}
+
+func (e *Error) Error() string {
+	s := e.File
+	if e.Line > 0 {
+		s += fmt.Sprintf(":%d", e.Line)
+	}
+	if e.Path != "" {
+		s += ": " + e.Path
+	}
+	return s + ": " + e.Message
+}
+
+// Reader reads manifests.
+type Reader struct {
+	// Stdin is what the name "-" stands for.
+	Stdin io.Reader
+}
+
+// Read reads every named file, directory and "-", in order. Directories are
+// read recursively: every .yaml, .yml and .json file, sorted by path, without
+// hidden directories and without kustomization files. The error joins an
+// [*Error] for everything that is wrong; the objects are then incomplete.
+func (r Reader) Read(names ...string) ([]*Object, error) {
+	var objects []*Object
+	var errs []error
+	for _, name := range names {
+		files, err := r.expand(name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, f := range files {
+			data, err := r.load(f)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			objs, err := parse(f, data)
+			objects = append(objects, objs...)
+			if err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	errs = append(errs, duplicates(objects)...)
+	return objects, errors.Join(errs...)
+}
+
+// duplicates reports objects that are given twice: which one is meant to
+// stand in the end nobody can tell.
+func duplicates(objects []*Object) []error {
+	var errs []error
+	first := make(map[[4]string]*Object, len(objects))
+	for _, o := range objects {
+		key := [4]string{group(o.APIVersion), o.Kind, o.Namespace, o.Name}
+		if f, ok := first[key]; ok {
+			errs = append(errs, &Error{File: o.File, Line: o.Line, Message: fmt.Sprintf(
+				"%s is given twice, first at %s:%d; remove one of them", o.describe(), f.File, f.Line)})
+			continue
+		}
+		first[key] = o
+	}
+	return errs
+}
+
+func (o *Object) describe() string {
+	if o.Namespace == "" {
+		return o.Kind + " " + o.Name
+	}
+	return o.Kind + " " + o.Namespace + "/" + o.Name
+}
+
+// LineOf returns the line of a JSON path such as
+// "spec.http[0].route[1].destination.host". Where the path does not exist, the
+// line of the nearest parent that does is returned: that is where the missing
+// field belongs.
+func (o *Object) LineOf(path string) int {
+	return cmp.Or(o.root.lineOf(path), o.Line)
+}

@@ -1,0 +1,184 @@
+package manifest_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/sallyport-io/sallyport/internal/manifest"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden part of testdata/*.txtar")
+
+// TestRead reads every archive of testdata as a directory and compares what
+// it found with the archive's "want". An archive whose want is missing an
+// object or an error of its input is not in order.
+func TestRead(t *testing.T) {
+	archives, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(archives) == 0 {
+		t.Fatalf("no archives in testdata (%v)", err)
+	}
+	for _, name := range archives {
+		// Reading takes place in another directory.
+		name, err := filepath.Abs(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			a, err := txtar.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(a.Files, func(f txtar.File) bool { return f.Name == "want" })
+			if i < 0 {
+				a.Files = append(a.Files, txtar.File{Name: "want"})
+				i = len(a.Files) - 1
+			}
+			got := read(t, slices.Concat(a.Files[:i], a.Files[i+1:]))
+			if *update {
+				a.Files[i].Data = []byte(got)
+				if err := os.WriteFile(name, txtar.Format(a), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(a.Files[i].Data), got); diff != "" {
+				t.Errorf("read (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// read returns what the package makes of a directory with these files.
+func read(t *testing.T, files []txtar.File) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := txtar.Write(&txtar.Archive{Files: files}, filepath.Join(dir, "in")); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	objects, err := manifest.Reader{}.Read("in")
+	var b strings.Builder
+	for _, o := range objects {
+		fmt.Fprintf(&b, "%s:%d: %s %s %s/%s\n", o.File, o.Line, o.APIVersion, o.Kind, o.Namespace, o.Name)
+		for _, n := range o.Notes {
+			fmt.Fprintf(&b, "  note: line %d: %s: %s %s\n", n.Line, n.Path, n.Message, n.Fix)
+		}
+		var raw bytes.Buffer
+		if err := json.Compact(&raw, o.Raw); err != nil {
+			t.Errorf("%s %s: Raw is not JSON: %v", o.Kind, o.Name, err)
+		}
+		fmt.Fprintf(&b, "  %s\n", raw.String())
+	}
+	if err != nil {
+		fmt.Fprintf(&b, "error:\n%v\n", err)
+	}
+	return b.String()
+}
+
+func TestReadStdin(t *testing.T) {
+	in := "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n"
+	objects, err := manifest.Reader{Stdin: strings.NewReader(in)}.Read("-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(objects) != 1 || objects[0].File != "-" || objects[0].Line != 1 || objects[0].Namespace != "default" {
+		t.Errorf("got %+v, want one ConfigMap from - line 1 in default", objects)
+	}
+}
+
+func TestReadMissingFile(t *testing.T) {
+	_, err := manifest.Reader{}.Read(filepath.Join(t.TempDir(), "absent.yaml"))
+	if err == nil || !strings.HasSuffix(err.Error(), "absent.yaml: no such file or directory") {
+		t.Errorf("got %v, want the file and the reason", err)
+	}
+}
+
+func TestReadEmptyDirectory(t *testing.T) {
+	_, err := manifest.Reader{}.Read(t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "no .yaml, .yml or .json file") {
+		t.Errorf("got %v, want a complaint about the empty directory", err)
+	}
+}
+
+func TestLineOf(t *testing.T) {
+	const in = `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: a
+  annotations:
+    sallyport.io/rewrite: "true"
+spec:
+  hosts: [a.example]
+  http:
+  - route:
+    - destination:
+        host: a.example
+    - destination:
+        host: b.example
+      weight: 1
+`
+	objects, err := manifest.Reader{Stdin: strings.NewReader(in)}.Read("-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{
+		"":                                       1,
+		"spec":                                   7,
+		"spec.hosts[0]":                          8,
+		"spec.http[0]":                           10,
+		"spec.http[0].route[1]":                  13,
+		"spec.http[0].route[1].destination.host": 14,
+		"spec.http[0].route[0].weight":           11,
+		"spec.http[7].route":                     9,
+		"spec.exportTo":                          7,
+		"nowhere":                                1,
+		`metadata.annotations["sallyport.io/rewrite"]`: 6,
+		"metadata.annotations.sallyport.io/rewrite":    6,
+		"metadata.annotations[sallyport.io/rewrite]":   6,
+	} {
+		if got := objects[0].LineOf(path); got != want {
+			t.Errorf("LineOf(%q) = %d, want %d", path, got, want)
+		}
+	}
+}
+
+// FuzzRead asks that no input whatever makes the reader panic, and that what
+// it accepts is JSON.
+func FuzzRead(f *testing.F) {
+	seeds, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range seeds {
+		a, err := txtar.ParseFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range a.Files {
+			f.Add(file.Data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		objects, err := manifest.Reader{Stdin: bytes.NewReader(data)}.Read("-")
+		for _, o := range objects {
+			if !json.Valid(o.Raw) {
+				t.Errorf("Raw is not JSON: %q", o.Raw)
+			}
+			o.LineOf("spec.hosts[0]")
+		}
+		if _, isPath := err.(*fs.PathError); isPath {
+			t.Errorf("a bare path error: %v", err)
+		}
+	})
+}

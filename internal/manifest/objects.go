@@ -1,0 +1,193 @@
+package manifest
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// parse returns the objects of one file.
+func parse(file string, data []byte) ([]*Object, error) {
+	docs, err := documents(file, data)
+	if err != nil {
+		return nil, err
+	}
+	var objects []*Object
+	var errs []error
+	for _, doc := range docs {
+		for _, v := range flatten(doc) {
+			o, err := newObject(file, v)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			objects = append(objects, o)
+		}
+	}
+	return objects, errors.Join(errs...)
+}
+
+// flatten takes a List object apart. The API server leaves apiVersion and
+// kind out of the items of a typed list; they follow from the list's own.
+func flatten(doc *value) []*value {
+	kind := doc.get("kind").str()
+	items := doc.get("items")
+	if !strings.HasSuffix(kind, "List") || items == nil || items.kind != array {
+		return []*value{doc}
+	}
+	for _, item := range items.items {
+		if item.kind != object || kind == "List" {
+			continue
+		}
+		if item.get("kind") == nil {
+			item.set("kind", strings.TrimSuffix(kind, "List"))
+		}
+		if item.get("apiVersion") == nil {
+			item.set("apiVersion", doc.get("apiVersion").str())
+		}
+	}
+	return items.items
+}
+
+// newObject checks one object and takes down what is needed of it.
+func newObject(file string, v *value) (*Object, error) {
+	c := &checker{file: file}
+	if v.kind != object {
+		c.errorf(v.line, "", "a manifest is an object with apiVersion, kind and metadata; this is %s", v.kind)
+		return nil, c.err()
+	}
+	o := &Object{
+		APIVersion: c.required(v, "apiVersion"),
+		Kind:       c.required(v, "kind"),
+		File:       file,
+		Line:       v.line,
+		root:       v,
+	}
+	meta := v.get("metadata")
+	if meta == nil || meta.kind != object {
+		c.errorf(v.line, "metadata", "missing: an object needs at least metadata.name")
+		return nil, c.err()
+	}
+	c.metadata(meta)
+	o.Name = c.required(meta, "name", "metadata")
+	o.Namespace = meta.get("namespace").str()
+	if !clusterScoped(o.APIVersion, o.Kind) && o.Namespace == "" {
+		o.Namespace = "default"
+	}
+	if o.Namespace != "" && o.Namespace != meta.get("namespace").str() && isNamespaced(o.APIVersion, o.Kind) {
+		meta.set("namespace", o.Namespace)
+	}
+	c.object(o)
+	o.Raw = v.json()
+	o.Notes = c.notes
+	return o, c.err()
+}
+
+// metadataFields are the fields of ObjectMeta
+// (https://pkg.go.dev/k8s.io/apimachinery/pkg/apis/meta/v1#ObjectMeta).
+var metadataFields = []string{
+	"annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers",
+	"generateName", "generation", "labels", "managedFields", "name", "namespace", "ownerReferences",
+	"resourceVersion", "selfLink", "uid",
+}
+
+// metadata checks an object's metadata.
+func (c *checker) metadata(meta *value) {
+	for _, f := range meta.fields {
+		path := "metadata." + f.key
+		switch f.key {
+		case "labels", "annotations":
+			c.stringMap(f.value, path)
+		case "name":
+			// Names of built-in kinds vary; none may break a path.
+			if n := f.value.str(); strings.ContainsAny(n, "/%") || n == "." || n == ".." {
+				c.errorf(f.line, path, "%q is not a name", n)
+			}
+		case "namespace":
+			if f.value.kind == null {
+				continue
+			}
+			if msgs := validation.IsDNS1123Label(f.value.str()); len(msgs) > 0 {
+				c.errorf(f.line, path, "%q is not a namespace name: lower-case letters, digits and '-' only", f.value.text)
+			}
+		default:
+			if !slices.Contains(metadataFields, f.key) {
+				c.errorf(f.line, path, "unknown field%s", suggest(f.key, slices.Values(metadataFields)))
+			}
+		}
+	}
+}
+
+// stringMap checks a map of strings, such as labels.
+func (c *checker) stringMap(v *value, path string) {
+	if v.kind == null {
+		return
+	}
+	if v.kind != object {
+		c.errorf(v.line, path, "must be an object, is %s", v.kind)
+		return
+	}
+	for _, f := range v.fields {
+		if f.value.kind != text {
+			c.errorf(f.line, path+`["`+f.key+`"]`, "must be a string, is %s; put it in quotes", f.value.kind)
+		}
+	}
+}
+
+// clusterScopedKinds are the built-in kinds that live outside namespaces, and
+// those of the Gateway API.
+var clusterScopedKinds = map[string][]string{
+	"":                             {"Namespace", "Node", "PersistentVolume"},
+	"admissionregistration.k8s.io": {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
+	"apiextensions.k8s.io":         {"CustomResourceDefinition"},
+	"apiregistration.k8s.io":       {"APIService"},
+	"cert-manager.io":              {"ClusterIssuer"},
+	"certificates.k8s.io":          {"CertificateSigningRequest", "ClusterTrustBundle"},
+	"flowcontrol.apiserver.k8s.io": {"FlowSchema", "PriorityLevelConfiguration"},
+	"gateway.networking.k8s.io":    {"GatewayClass"},
+	"networking.k8s.io":            {"IngressClass", "IPAddress", "ServiceCIDR"},
+	"node.k8s.io":                  {"RuntimeClass"},
+	"rbac.authorization.k8s.io":    {"ClusterRole", "ClusterRoleBinding"},
+	"scheduling.k8s.io":            {"PriorityClass"},
+	"storage.k8s.io":               {"CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"},
+	"sallyport.io":                 {"Config"},
+}
+
+func clusterScoped(apiVersion, kind string) bool {
+	return slices.Contains(clusterScopedKinds[group(apiVersion)], kind)
+}
+
+// isNamespaced reports whether the kind is known to live in namespaces. Of
+// other people's kinds nobody can tell without a cluster, so their manifests
+// are left as they are.
+func isNamespaced(apiVersion, kind string) bool {
+	g := group(apiVersion)
+	_, builtin := clusterScopedKinds[g]
+	switch g {
+	case "apps", "batch", "discovery.k8s.io", "policy", "autoscaling":
+		builtin = true
+	}
+	return (builtin || istioGroup(g)) && !clusterScoped(apiVersion, kind)
+}
+
+// group is the API group of an apiVersion; empty for the core group.
+func group(apiVersion string) string {
+	g, _, ok := strings.Cut(apiVersion, "/")
+	if !ok {
+		return ""
+	}
+	return g
+}
+
+// set gives an object a string field, in place of a present one.
+func (v *value) set(key, s string) {
+	for _, f := range v.fields {
+		if f.key == key {
+			f.value = &value{kind: text, line: f.line, text: s}
+			return
+		}
+	}
+	v.fields = append(v.fields, &field{key: key, line: v.line, value: &value{kind: text, line: v.line, text: s}})
+}
