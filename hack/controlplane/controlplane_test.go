@@ -173,21 +173,24 @@ func TestStartProcessHonoursContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	dir := t.TempDir()
 	enough := errors.New("enough")
-	_, err := controlplane.StartProcess(ctx, controlplane.Command{
-		Path: "/bin/sh",
-		Args: []string{"-c", "sleep 60; : " + dir},
-		Log:  filepath.Join(dir, "log"),
-		Ready: func(context.Context) error {
-			cancel(enough)
-			return errors.New("no answer")
-		},
-	})
+	command := endless(dir)
+	command.Ready = func(context.Context) error {
+		cancel(enough)
+		return errors.New("no answer")
+	}
+	_, err := controlplane.StartProcess(ctx, command)
 	if !errors.Is(err, enough) {
 		t.Errorf("error %v, want the context's cause", err)
 	}
 	if left := processesNaming(t, dir); len(left) > 0 {
 		t.Errorf("processes left: %q", left)
 	}
+}
+
+// endless is a program that names dir on its command line and never ends.
+func endless(dir string) controlplane.Command {
+	log := filepath.Join(dir, "log")
+	return controlplane.Command{Path: "tail", Args: []string{"-f", log}, Log: log}
 }
 
 func TestBuildNamesMissingAssets(t *testing.T) {

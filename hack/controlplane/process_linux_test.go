@@ -21,20 +21,12 @@ func TestMain(m *testing.M) {
 	if dir == "" {
 		os.Exit(m.Run())
 	}
-	if _, err := controlplane.StartProcess(context.Background(), sleeper(dir)); err != nil {
+	if _, err := controlplane.StartProcess(context.Background(), endless(dir)); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
 	fmt.Println("started")
 	time.Sleep(time.Minute)
-}
-
-func sleeper(dir string) controlplane.Command {
-	return controlplane.Command{
-		Path: "/bin/sh",
-		Args: []string{"-c", "sleep 60; : " + dir},
-		Log:  filepath.Join(dir, "log"),
-	}
 }
 
 // TestKilledParentLeavesNothing: not even SIGKILL, which nobody can handle,
