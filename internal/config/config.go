@@ -1,34 +1,244 @@
-// Package config reads Sallyport's configuration file.
+// Package config reads Sallyport's configuration file. README.md beside it
+// describes every field; it is generated from the comments in this file.
 package config
 
-import "github.com/sallyport-io/sallyport/internal/mesh"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
 
-// Config is the file (apiVersion sallyport.io/v1alpha1, kind Config).
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// The file's apiVersion and kind.
+const (
+	APIVersion = "sallyport.io/v1alpha1"
+	Kind       = "Config"
+)
+
+// Config is the whole file. Server and command line read the same one.
 type Config struct {
+	// APIVersion is sallyport.io/v1alpha1.
 	APIVersion string `json:"apiVersion"`
-	Kind       string `json:"kind"`
-	// Gateways are the approved egress gateways. Default:
-	// istio-system/istio-egressgateway, selector istio: egressgateway, mutual TLS.
+	// Kind is Config.
+	Kind string `json:"kind"`
+	// Gateways are the egress gateways through which traffic may leave the
+	// mesh. The first one serves every namespace that does not name another in
+	// its label sallyport.io/gateway.
+	//
+	// Default: istio-egressgateway in istio-system, as Istio installs it.
 	Gateways []Gateway `json:"gateways,omitempty"`
-	// PlatformNamespaces default to the gateways' namespaces, istio-system,
-	// kube-system, cert-manager and Sallyport's own.
+	// PlatformNamespaces belong to those who run the mesh: what is written
+	// there may serve everybody, bind to an egress gateway and select its pods.
+	// Anyone who may write to one of them is trusted.
+	//
+	// Default: the gateways' namespaces, rootNamespace, kube-system,
+	// cert-manager and the namespace of serviceAccount.
 	PlatformNamespaces []string `json:"platformNamespaces,omitempty"`
+	// Injection is whether Sallyport keeps the companions of a ServiceEntry in
+	// namespaces that do not say so themselves by the label
+	// sallyport.io/injection: enabled or disabled. Platform namespaces always
+	// need the label.
+	//
+	// Default: enabled.
+	Injection Switch `json:"injection,omitempty"`
+	// NetworkPolicy is whether Sallyport confines namespaces that do not say so
+	// themselves by the label sallyport.io/network-policy to DNS, istiod, the
+	// mesh and the egress gateways: enabled or disabled. Platform namespaces
+	// always need the label.
+	//
+	// Default: disabled.
+	NetworkPolicy Switch `json:"networkPolicy,omitempty"`
+	// RootNamespace is rootNamespace of Istio's mesh configuration: a Sidecar
+	// or DestinationRule there holds for every namespace.
+	//
+	// Default: istio-system.
+	RootNamespace string `json:"rootNamespace,omitempty"`
+	// ClusterDomain is the DNS suffix of Kubernetes Services.
+	//
+	// Default: cluster.local.
+	ClusterDomain string `json:"clusterDomain,omitempty"`
+	// OutboundTrafficPolicy is outboundTrafficPolicy.mode of Istio's mesh
+	// configuration: REGISTRY_ONLY or ALLOW_ANY. It must say what the mesh
+	// really does: under ALLOW_ANY every host that nobody registered is reached
+	// directly, and Sallyport can only say so.
+	//
+	// Default: REGISTRY_ONLY.
+	OutboundTrafficPolicy string `json:"outboundTrafficPolicy,omitempty"`
+	// ServiceAccount is the account that the server runs as, NAMESPACE/NAME.
+	// It alone may write companions.
+	//
+	// Default: sallyport-system/sallyport-webhook.
+	ServiceAccount string `json:"serviceAccount,omitempty"`
+	// Policies are the organisation's own rules, written in Rego.
+	//
+	// Default: none.
+	Policies Policies `json:"policies,omitzero"`
 }
 
-// Gateway is one approved egress gateway.
+// Gateway is one egress gateway.
 type Gateway struct {
-	Name      string            `json:"name"`
-	Service   string            `json:"service"` // NAMESPACE/NAME
-	Selector  map[string]string `json:"selector"`
-	MutualTLS *bool             `json:"mutualTLS,omitempty"` // default true
+	// Name is how namespaces and messages call the gateway. A DNS label,
+	// unique in the file.
+	Name string `json:"name"`
+	// Service is the gateway's Kubernetes Service, NAMESPACE/NAME.
+	Service string `json:"service"`
+	// Selector is the label set of the gateway's pods, as an Istio Gateway
+	// selects them.
+	Selector map[string]string `json:"selector"`
+	// MutualTLS is whether sidecars speak mutual TLS (ISTIO_MUTUAL) to the
+	// gateway.
+	//
+	// Default: true.
+	MutualTLS *bool `json:"mutualTLS,omitempty"`
 }
 
-// Default returns the configuration that an absent file stands for.
-func Default() *Config { return &Config{} }
+// Policies says where Rego modules are and what they are given.
+type Policies struct {
+	// Directory holds Rego modules, one policy a folder. In the server's pod it
+	// is a mounted ConfigMap. The flag --policies adds to it.
+	//
+	// Default: none.
+	Directory string `json:"directory,omitempty"`
+	// Data is what the modules read as data.parameters: the allow-lists and
+	// limits of the shipped policies.
+	//
+	// Default: empty.
+	Data map[string]any `json:"data,omitempty"`
+}
 
-// Parse decodes a configuration strictly: an unknown or repeated field is an error
-// that names it. name is the file's name, for messages.
-func Parse(name string, data []byte) (*Config, error) { return Default(), nil }
+// Switch is enabled or disabled.
+type Switch string
+
+// The two positions of a switch.
+const (
+	Enabled  Switch = "enabled"
+	Disabled Switch = "disabled"
+)
+
+// The modes of [Config.OutboundTrafficPolicy].
+const (
+	registryOnly = "REGISTRY_ONLY"
+	allowAny     = "ALLOW_ANY"
+)
+
+// Default returns the configuration that an absent file stands for, with
+// every default spelt out.
+func Default() *Config {
+	c := &Config{APIVersion: APIVersion, Kind: Kind}
+	c.setDefaults()
+	return c
+}
+
+// Load reads the file with that name, and returns [Default] where the name is
+// empty.
+func Load(name string) (*Config, error) {
+	if name == "" {
+		return Default(), nil
+	}
+	data, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("configuration: %w; name an existing file with --config, or leave the flag out to use the defaults", err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("configuration: %w; let the user who runs this program read the file", err)
+	case err != nil:
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(name, data)
+}
+
+// Parse decodes a configuration strictly: an unknown or repeated field, a
+// value of the wrong type or an impossible value is an error that names the
+// file, the line, the field and the remedy. All errors are reported, not only
+// the first. name is the file's name, for messages.
+func Parse(name string, data []byte) (*Config, error) {
+	doc, err := parseDocument(name, data)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{}
+	if err := doc.decode(c); err != nil {
+		return nil, err
+	}
+	if err := doc.check(c); err != nil {
+		return nil, err
+	}
+	c.setDefaults()
+	return c, nil
+}
+
+func (c *Config) setDefaults() {
+	def := mesh.DefaultSettings()
+	if len(c.Gateways) == 0 {
+		for _, g := range def.Gateways {
+			c.Gateways = append(c.Gateways, Gateway{
+				Name:      g.Name,
+				Service:   g.Namespace + "/" + g.Service,
+				Selector:  maps.Clone(g.Selector),
+				MutualTLS: new(g.MutualTLS),
+			})
+		}
+	}
+	for i, g := range c.Gateways {
+		if g.MutualTLS == nil {
+			c.Gateways[i].MutualTLS = new(true)
+		}
+	}
+	setDefault(&c.Injection, Enabled)
+	setDefault(&c.NetworkPolicy, Disabled)
+	setDefault(&c.RootNamespace, def.RootNamespace)
+	setDefault(&c.ClusterDomain, def.ClusterDomain)
+	setDefault(&c.OutboundTrafficPolicy, registryOnly)
+	setDefault(&c.ServiceAccount, "sallyport-system/sallyport-webhook")
+	if c.PlatformNamespaces == nil {
+		for _, g := range c.Gateways {
+			ns, _, _ := strings.Cut(g.Service, "/")
+			c.PlatformNamespaces = append(c.PlatformNamespaces, ns)
+		}
+		own, _, _ := strings.Cut(c.ServiceAccount, "/")
+		c.PlatformNamespaces = append(c.PlatformNamespaces, c.RootNamespace, "kube-system", "cert-manager", own)
+		slices.Sort(c.PlatformNamespaces)
+		c.PlatformNamespaces = slices.Compact(c.PlatformNamespaces)
+	}
+}
+
+func setDefault[T ~string](field *T, value T) {
+	if *field == "" {
+		*field = value
+	}
+}
 
 // Settings returns the model's view of the configuration.
-func (c *Config) Settings() mesh.Settings { return mesh.DefaultSettings() }
+func (c *Config) Settings() mesh.Settings {
+	s := mesh.Settings{
+		PlatformNamespaces: c.PlatformNamespaces,
+		RootNamespace:      c.RootNamespace,
+		ClusterDomain:      c.ClusterDomain,
+		Injection:          c.Injection == Enabled,
+		NetworkPolicy:      c.NetworkPolicy == Enabled,
+		AllowAny:           c.OutboundTrafficPolicy == allowAny,
+	}
+	for _, g := range c.Gateways {
+		ns, service, _ := strings.Cut(g.Service, "/")
+		s.Gateways = append(s.Gateways, mesh.EgressGateway{
+			Name:      g.Name,
+			Namespace: ns,
+			Service:   service,
+			Selector:  g.Selector,
+			MutualTLS: *g.MutualTLS,
+		})
+	}
+	return s
+}
+
+// User is the user name by which the API server knows the server's service
+// account.
+func (c *Config) User() string {
+	ns, name, _ := strings.Cut(c.ServiceAccount, "/")
+	return "system:serviceaccount:" + ns + ":" + name
+}

@@ -1,0 +1,84 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/validate/content"
+)
+
+// check returns everything that a decoded file says and cannot mean. It runs
+// before defaults are set.
+func (d *document) check(c *Config) error {
+	var errs []error
+	fail := func(path, format string, args ...any) {
+		errs = append(errs, d.errorf(path, format, args...))
+	}
+	if c.APIVersion != APIVersion || c.Kind != Kind {
+		return d.errorf("apiVersion", "this is not a configuration: it has apiVersion %q and kind %q, and must have %q and %q",
+			c.APIVersion, c.Kind, APIVersion, Kind)
+	}
+	if c.Gateways != nil && len(c.Gateways) == 0 {
+		fail("gateways", "name at least one egress gateway, or leave the field out to use Istio's default one")
+	}
+	names := make(map[string]int)
+	for i, g := range c.Gateways {
+		path := fmt.Sprintf("gateways[%d]", i)
+		if first, ok := names[g.Name]; ok {
+			fail(path+".name", "%q is the name of gateways[%d] already; give each gateway its own", g.Name, first)
+		}
+		names[g.Name] = i
+		for _, msg := range content.IsDNS1123Label(g.Name) {
+			fail(path+".name", "%q: %s", g.Name, msg)
+		}
+		checkNamespacedName(g.Service, func(msg string) { fail(path+".service", "%s", msg) })
+		if len(g.Selector) == 0 {
+			fail(path+".selector", "must hold the labels of the gateway's pods, for example istio: egressgateway")
+		}
+	}
+	for i, ns := range c.PlatformNamespaces {
+		for _, msg := range content.IsDNS1123Label(ns) {
+			fail(fmt.Sprintf("platformNamespaces[%d]", i), "%q is not the name of a namespace: %s", ns, msg)
+		}
+	}
+	checkSwitch := func(path string, s Switch) {
+		if s != "" && s != Enabled && s != Disabled {
+			fail(path, "must be %s or %s, is %q", Enabled, Disabled, s)
+		}
+	}
+	checkSwitch("injection", c.Injection)
+	checkSwitch("networkPolicy", c.NetworkPolicy)
+	if c.RootNamespace != "" {
+		for _, msg := range content.IsDNS1123Label(c.RootNamespace) {
+			fail("rootNamespace", "%q is not the name of a namespace: %s", c.RootNamespace, msg)
+		}
+	}
+	if c.ClusterDomain != "" {
+		for _, msg := range content.IsDNS1123Subdomain(c.ClusterDomain) {
+			fail("clusterDomain", "%q: %s", c.ClusterDomain, msg)
+		}
+	}
+	if p := c.OutboundTrafficPolicy; p != "" && p != registryOnly && p != allowAny {
+		fail("outboundTrafficPolicy", "must be %s or %s, is %q", registryOnly, allowAny, p)
+	}
+	if c.ServiceAccount != "" {
+		checkNamespacedName(c.ServiceAccount, func(msg string) { fail("serviceAccount", "%s", msg) })
+	}
+	return errors.Join(errs...)
+}
+
+// checkNamespacedName reports where s is not NAMESPACE/NAME.
+func checkNamespacedName(s string, fail func(msg string)) {
+	ns, name, ok := strings.Cut(s, "/")
+	if !ok {
+		fail(fmt.Sprintf("must be NAMESPACE/NAME, is %q", s))
+		return
+	}
+	for _, msg := range content.IsDNS1123Label(ns) {
+		fail(fmt.Sprintf("%q is not the name of a namespace: %s", ns, msg))
+	}
+	for _, msg := range content.IsDNS1123Subdomain(name) {
+		fail(fmt.Sprintf("%q is not a name: %s", name, msg))
+	}
+}

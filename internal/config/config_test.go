@@ -1,0 +1,162 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func TestDefaultSettings(t *testing.T) {
+	want := mesh.DefaultSettings()
+	got := Default().Settings()
+	less := func(s []string) map[string]bool {
+		set := make(map[string]bool)
+		for _, e := range s {
+			set[e] = true
+		}
+		return set
+	}
+	if d := cmp.Diff(less(want.PlatformNamespaces), less(got.PlatformNamespaces)); d != "" {
+		t.Errorf("platform namespaces (-want +got):\n%s", d)
+	}
+	want.PlatformNamespaces, got.PlatformNamespaces = nil, nil
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("an absent file must stand for the model's own defaults (-want +got):\n%s", d)
+	}
+}
+
+func TestParse(t *testing.T) {
+	const full = `apiVersion: sallyport.io/v1alpha1
+kind: Config
+gateways:
+- name: shared
+  service: gateways/egress
+  selector: {app: egress}
+  mutualTLS: false
+- name: second
+  service: istio-system/istio-egressgateway
+  selector: {istio: egressgateway}
+injection: disabled
+networkPolicy: enabled
+rootNamespace: mesh
+clusterDomain: cluster.example
+outboundTrafficPolicy: ALLOW_ANY
+serviceAccount: guard/sallyport
+policies:
+  directory: /etc/policies
+  data:
+    hosts: {shop: [api.example.com]}
+    limit: 3
+`
+	c, err := Parse("sallyport.yaml", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := mesh.Settings{
+		Gateways: []mesh.EgressGateway{
+			{Name: "shared", Namespace: "gateways", Service: "egress", Selector: map[string]string{"app": "egress"}},
+			{Name: "second", Namespace: "istio-system", Service: "istio-egressgateway", Selector: map[string]string{"istio": "egressgateway"}, MutualTLS: true},
+		},
+		PlatformNamespaces: []string{"cert-manager", "gateways", "guard", "istio-system", "kube-system", "mesh"},
+		RootNamespace:      "mesh",
+		ClusterDomain:      "cluster.example",
+		NetworkPolicy:      true,
+		AllowAny:           true,
+	}
+	if d := cmp.Diff(want, c.Settings()); d != "" {
+		t.Errorf("settings (-want +got):\n%s", d)
+	}
+	if got, want := c.User(), "system:serviceaccount:guard:sallyport"; got != want {
+		t.Errorf("User() = %q, want %q", got, want)
+	}
+	wantPolicies := Policies{
+		Directory: "/etc/policies",
+		Data:      map[string]any{"hosts": map[string]any{"shop": []any{"api.example.com"}}, "limit": 3},
+	}
+	if d := cmp.Diff(wantPolicies, c.Policies); d != "" {
+		t.Errorf("policies (-want +got):\n%s", d)
+	}
+}
+
+// TestPlatformNamespacesAsWritten checks that an explicit list is not added to.
+func TestPlatformNamespacesAsWritten(t *testing.T) {
+	c, err := Parse("f", []byte("apiVersion: sallyport.io/v1alpha1\nkind: Config\nplatformNamespaces: [only]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"only"}, c.Settings().PlatformNamespaces); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// TestErrors reads testdata/errors.txtar: each NAME.yaml is followed by
+// NAME.err, the complete message.
+func TestErrors(t *testing.T) {
+	golden := filepath.Join("testdata", "errors.txtar")
+	ar, err := txtar.ParseFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &txtar.Archive{Comment: ar.Comment}
+	want := make(map[string]string)
+	for _, f := range ar.Files {
+		if name, ok := strings.CutSuffix(f.Name, ".err"); ok {
+			want[name] = string(f.Data)
+		}
+	}
+	for _, f := range ar.Files {
+		name, ok := strings.CutSuffix(f.Name, ".yaml")
+		if !ok {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			c, err := Parse(f.Name, f.Data)
+			if err == nil {
+				t.Fatalf("accepted as %+v", c)
+			}
+			got := err.Error() + "\n"
+			out.Files = append(out.Files, f, txtar.File{Name: name + ".err", Data: []byte(got)})
+			if d := cmp.Diff(want[name], got); d != "" && !*update {
+				t.Errorf("message (-want +got):\n%s", d)
+			}
+		})
+	}
+	if *update {
+		if err := os.WriteFile(golden, txtar.Format(out), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	if c, err := Load(""); err != nil || cmp.Diff(Default(), c) != "" {
+		t.Errorf("Load of no file = %+v, %v; want the defaults", c, err)
+	}
+	_, err := Load(filepath.Join(t.TempDir(), "absent.yaml"))
+	if err == nil || !strings.Contains(err.Error(), "absent.yaml") || !strings.Contains(err.Error(), "--config") {
+		t.Errorf("an absent file: %v; want its name and the remedy", err)
+	}
+}
+
+// FuzzParse checks that no input makes the parser panic, and that what it
+// accepts is complete.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("apiVersion: sallyport.io/v1alpha1\nkind: Config\n"))
+	f.Add([]byte("a: &a [*a]\n"))
+	f.Add([]byte("gateways: [null]\nkind: [1, {}]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("fuzz", data)
+		if err == nil && (len(c.Settings().Gateways) == 0 || c.ClusterDomain == "") {
+			t.Errorf("accepted %q without defaults: %+v", data, c)
+		}
+	})
+}

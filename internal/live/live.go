@@ -1,0 +1,277 @@
+// Package live keeps a [mesh.Mesh] in step with a cluster: one reflector for
+// each kind that the model reads, decoding from the wire straight into the
+// model, so that no second copy of the cluster is held.
+//
+// A kind that the cluster does not serve (the Gateway API, say) holds nothing
+// up: it is looked for again from time to time, and read once it appears.
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// absentRetry is the time between two looks for a kind that is not served.
+const absentRetry = 10 * time.Second
+
+// Store holds the mesh as the cluster's API server last told it. Make one
+// with [New], register subscribers, then call [Store.Start].
+type Store struct {
+	log       logr.Logger
+	client    *rest.RESTClient
+	discovery discovery.DiscoveryInterface
+	retry     time.Duration
+
+	mesh   atomic.Pointer[mesh.Mesh]
+	synced chan struct{} // closed once every kind has been read or is known to be absent
+
+	mu          sync.Mutex // guards what follows, and every write to mesh
+	loading     map[mesh.Ref]mesh.Object
+	states      map[string]*state
+	subscribers []func(old, new mesh.Object)
+	sizes       map[string]int
+	skipped     int
+}
+
+// state is how far the store got with one kind.
+type state struct {
+	done   bool   // read once, or known to be absent
+	served bool   // the cluster serves the kind
+	why    string // what stands in the way while not done
+}
+
+// New returns a store that will read the cluster behind cfg. Nothing is read
+// before [Store.Start].
+func New(cfg *rest.Config, settings mesh.Settings, log logr.Logger) (*Store, error) {
+	client, err := newClient(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("client for reading the cluster: %w", err)
+	}
+	disco, err := discovery.NewDiscoveryClientForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("client for discovery: %w", err)
+	}
+	s := &Store{
+		log:       log,
+		client:    client,
+		discovery: disco,
+		retry:     absentRetry,
+		synced:    make(chan struct{}),
+		loading:   make(map[mesh.Ref]mesh.Object),
+		states:    make(map[string]*state),
+		sizes:     make(map[string]int),
+	}
+	for _, r := range resources {
+		s.states[r.kind] = &state{why: "not asked for yet"}
+	}
+	s.mesh.Store(mesh.New(settings))
+	return s, nil
+}
+
+// Mesh returns the newest snapshot. It holds nothing before [Store.Synced].
+func (s *Store) Mesh() *mesh.Mesh { return s.mesh.Load() }
+
+// Synced reports whether every kind has been read once. It never goes back.
+func (s *Store) Synced() bool {
+	select {
+	case <-s.synced:
+		return true
+	default:
+		return false
+	}
+}
+
+// WaitForSync blocks until the store is synced or the context ends.
+func (s *Store) WaitForSync(ctx context.Context) error {
+	select {
+	case <-s.synced:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", s.Waiting(), context.Cause(ctx))
+	}
+}
+
+// Waiting says what has not been read yet and why, one clause a kind. It is
+// nil once the store is synced.
+func (s *Store) Waiting() error {
+	if s.Synced() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var waiting []string
+	for _, kind := range slices.Sorted(maps.Keys(s.states)) {
+		if st := s.states[kind]; !st.done {
+			waiting = append(waiting, kind+": "+st.why)
+		}
+	}
+	return errors.New("the cluster has not been read completely: " + strings.Join(waiting, "; "))
+}
+
+// Sizes returns the number of objects of each kind in the snapshot.
+func (s *Store) Sizes() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.sizes)
+}
+
+// Skipped returns how many times an object was left out of the snapshot
+// because the model could not decode it.
+func (s *Store) Skipped() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.skipped
+}
+
+// Subscribe has f called for every change after the first sync: old is nil
+// for an object that is new, and new is nil for one that is gone. Calls come
+// one at a time, in the order of the changes, when [Store.Mesh] already
+// returns the mesh with the change. What the first sync brings is not
+// announced: a subscriber looks at the whole mesh when it starts. f must not
+// block and must not call the store, other than Mesh.
+func (s *Store) Subscribe(f func(old, new mesh.Object)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subscribers = append(s.subscribers, f)
+}
+
+// NeedLeaderElection tells controller-runtime's manager that every replica
+// runs the store.
+func (s *Store) NeedLeaderElection() bool { return false }
+
+// Start reads and follows the cluster until the context ends.
+func (s *Store) Start(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, r := range resources {
+		wg.Go(func() { s.follow(ctx, r) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// upsert puts one object into the mesh.
+func (s *Store) upsert(o mesh.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ref := o.Metadata().Ref
+	if s.loading != nil {
+		if s.loading[ref] == nil {
+			s.sizes[ref.Kind]++
+		}
+		s.loading[ref] = o
+		return
+	}
+	m := s.mesh.Load()
+	old := m.Get(ref)
+	if old == nil {
+		s.sizes[ref.Kind]++
+	}
+	s.mesh.Store(m.With(o))
+	s.announce(old, o)
+}
+
+// remove takes one object out of the mesh.
+func (s *Store) remove(ref mesh.Ref) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loading != nil {
+		if s.loading[ref] != nil {
+			s.sizes[ref.Kind]--
+		}
+		delete(s.loading, ref)
+		return
+	}
+	m := s.mesh.Load()
+	old := m.Get(ref)
+	if old == nil {
+		return
+	}
+	s.sizes[ref.Kind]--
+	s.mesh.Store(m.Without(ref))
+	s.announce(old, nil)
+}
+
+// replace makes the objects all that the mesh holds of one kind, in one
+// snapshot.
+func (s *Store) replace(kind string, objects []mesh.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sizes[kind] = len(objects)
+	if s.loading != nil {
+		maps.DeleteFunc(s.loading, func(ref mesh.Ref, _ mesh.Object) bool { return ref.Kind == kind })
+		for _, o := range objects {
+			s.loading[o.Metadata().Ref] = o
+		}
+		return
+	}
+	m := s.mesh.Load()
+	gone := make(map[mesh.Ref]mesh.Object)
+	for o := range m.All(kind) {
+		gone[o.Metadata().Ref] = o
+	}
+	olds := make([]mesh.Object, len(objects))
+	for i, o := range objects {
+		ref := o.Metadata().Ref
+		olds[i] = gone[ref]
+		delete(gone, ref)
+	}
+	s.mesh.Store(m.Without(slices.Collect(maps.Keys(gone))...).With(objects...))
+	for i, o := range objects {
+		s.announce(olds[i], o)
+	}
+	for _, o := range gone {
+		s.announce(o, nil)
+	}
+}
+
+// announce is called with mu held. A nil old or new must be the nil
+// interface.
+func (s *Store) announce(old, new mesh.Object) {
+	for _, f := range s.subscribers {
+		f(old, new)
+	}
+}
+
+// settle records how far a kind got, and ends the first sync when it was the
+// last one missing.
+func (s *Store) settle(kind string, st state) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	current := s.states[kind]
+	st.done = st.done || current.done
+	*current = st
+	if s.loading == nil {
+		return
+	}
+	for _, st := range s.states {
+		if !st.done {
+			return
+		}
+	}
+	m := s.mesh.Load()
+	s.mesh.Store(m.With(slices.Collect(maps.Values(s.loading))...))
+	s.loading = nil
+	close(s.synced)
+	s.log.Info("read the cluster", "objects", s.sizes)
+}
+
+// skip counts an object that the model could not decode.
+func (s *Store) skip(ref string, err error) {
+	s.mu.Lock()
+	s.skipped++
+	s.mu.Unlock()
+	s.log.Error(err, "object left out of the mesh: its paths are judged as if it did not exist", "object", ref)
+}

@@ -1,0 +1,167 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// resource is one kind of the model, and where an API server serves it.
+type resource struct {
+	kind     string // the model's name of the kind
+	apiKind  string // the API's name of the kind
+	group    string
+	versions []string // in order of preference
+	name     string
+}
+
+// resources are all that the model reads. Pods are not among them: what lets
+// a pod leave the mesh is judged when the pod's template is written, and no
+// path depends on it.
+var resources = []resource{
+	{kind: "Namespace", apiKind: "Namespace", versions: []string{"v1"}, name: "namespaces"},
+	{kind: "Service", apiKind: "Service", versions: []string{"v1"}, name: "services"},
+	{kind: "EndpointSlice", apiKind: "EndpointSlice", group: "discovery.k8s.io", versions: []string{"v1"}, name: "endpointslices"},
+	{kind: "NetworkPolicy", apiKind: "NetworkPolicy", group: "networking.k8s.io", versions: []string{"v1"}, name: "networkpolicies"},
+
+	{kind: "ServiceEntry", apiKind: "ServiceEntry", group: istioNetworking, versions: istioVersions, name: "serviceentries"},
+	{kind: "VirtualService", apiKind: "VirtualService", group: istioNetworking, versions: istioVersions, name: "virtualservices"},
+	{kind: "Gateway", apiKind: "Gateway", group: istioNetworking, versions: istioVersions, name: "gateways"},
+	{kind: "DestinationRule", apiKind: "DestinationRule", group: istioNetworking, versions: istioVersions, name: "destinationrules"},
+	{kind: "Sidecar", apiKind: "Sidecar", group: istioNetworking, versions: istioVersions, name: "sidecars"},
+	{kind: "WorkloadEntry", apiKind: "WorkloadEntry", group: istioNetworking, versions: istioVersions, name: "workloadentries"},
+	{kind: "EnvoyFilter", apiKind: "EnvoyFilter", group: istioNetworking, versions: []string{"v1alpha3"}, name: "envoyfilters"},
+
+	{kind: "K8sGateway", apiKind: "Gateway", group: gatewayAPI, versions: []string{"v1", "v1beta1"}, name: "gateways"},
+	{kind: "HTTPRoute", apiKind: "HTTPRoute", group: gatewayAPI, versions: []string{"v1", "v1beta1"}, name: "httproutes"},
+	{kind: "GRPCRoute", apiKind: "GRPCRoute", group: gatewayAPI, versions: []string{"v1"}, name: "grpcroutes"},
+	{kind: "TLSRoute", apiKind: "TLSRoute", group: gatewayAPI, versions: []string{"v1", "v1alpha3", "v1alpha2"}, name: "tlsroutes"},
+	{kind: "TCPRoute", apiKind: "TCPRoute", group: gatewayAPI, versions: []string{"v1", "v1alpha2"}, name: "tcproutes"},
+}
+
+const (
+	istioNetworking = "networking.istio.io"
+	gatewayAPI      = "gateway.networking.k8s.io"
+)
+
+var istioVersions = []string{"v1", "v1beta1", "v1alpha3"}
+
+// follow keeps one kind in step until the context ends: it looks for the
+// kind, reads and watches it while it is served, and starts over when its
+// CustomResourceDefinition goes away.
+func (s *Store) follow(ctx context.Context, r resource) {
+	for ctx.Err() == nil {
+		gv, served, err := s.find(r)
+		switch {
+		case err != nil:
+			s.settle(r.kind, state{why: err.Error()})
+			s.log.Error(err, "looking for a kind", "kind", r.kind)
+			s.pause(ctx, time.Second)
+		case !served:
+			s.replace(r.kind, nil) // the kind may have been there before
+			s.settle(r.kind, state{done: true})
+			s.pause(ctx, s.retry)
+		default:
+			s.reflect(ctx, r, gv)
+		}
+	}
+}
+
+// find asks the API server for the first version in which it serves the
+// resource.
+func (s *Store) find(r resource) (gv schema.GroupVersion, served bool, err error) {
+	for _, v := range r.versions {
+		gv := schema.GroupVersion{Group: r.group, Version: v}
+		list, err := s.discovery.ServerResourcesForGroupVersion(gv.String())
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return gv, false, fmt.Errorf("asking the API server for %s: %w", gv, err)
+		}
+		for _, served := range list.APIResources {
+			if served.Name == r.name {
+				return gv, true, nil
+			}
+		}
+	}
+	return schema.GroupVersion{}, false, nil
+}
+
+// reflect runs a reflector until the context ends or the API server no longer
+// serves the resource.
+func (s *Store) reflect(ctx context.Context, r resource, gv schema.GroupVersion) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.settle(r.kind, state{served: true, why: "not read yet"})
+	lw := s.listWatch(r, gv, func(err error) {
+		if apierrors.IsNotFound(err) {
+			cancel()
+			return
+		}
+		s.settle(r.kind, state{served: true, why: err.Error()})
+	})
+	reflector := cache.NewReflectorWithOptions(lw, nil, &feed{store: s, kind: r.kind}, cache.ReflectorOptions{
+		Name:            "live",
+		TypeDescription: r.kind,
+		Logger:          &s.log,
+	})
+	reflector.RunWithContext(ctx)
+}
+
+// pause waits, or less where the context ends.
+func (s *Store) pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// feed is the [cache.ReflectorStore] of one kind: it passes everything on and
+// keeps nothing.
+type feed struct {
+	store *Store
+	kind  string
+}
+
+func (f *feed) Add(o any) error { return f.Update(o) }
+
+func (f *feed) Update(o any) error {
+	it := o.(*item)
+	if it.err != nil {
+		// What stood there before is not what stands there now.
+		f.store.skip(it.String(), it.err)
+		f.store.remove(it.ref(f.kind))
+		return nil
+	}
+	f.store.upsert(it.object)
+	return nil
+}
+
+func (f *feed) Delete(o any) error {
+	f.store.remove(o.(*item).ref(f.kind))
+	return nil
+}
+
+func (f *feed) Replace(items []any, _ string) error {
+	objects := make([]mesh.Object, 0, len(items))
+	for _, o := range items {
+		it := o.(*item)
+		if it.err != nil {
+			f.store.skip(it.String(), it.err)
+			continue
+		}
+		objects = append(objects, it.object)
+	}
+	f.store.replace(f.kind, objects)
+	f.store.settle(f.kind, state{done: true, served: true})
+	return nil
+}
+
+func (f *feed) Resync() error { return nil }
