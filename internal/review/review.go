@@ -5,6 +5,9 @@ package review
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/rules"
@@ -50,19 +53,118 @@ type Judge struct {
 	Rules []*rules.Rule
 }
 
-// Review judges one write into the mesh. An error means "could not judge".
-func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (Outcome, error) {
-	return Outcome{}, nil
+// Review judges one write into the mesh. An error means "could not judge": a
+// malformed object, a rule that failed or panicked, or a context that ended.
+func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			out, err = Outcome{}, fmt.Errorf("judging %s: panic: %v\n%s", out.Ref, v, debug.Stack())
+		}
+	}()
+	raw := w.Object
+	if w.Request.Operation == "DELETE" {
+		raw = w.OldObject
+	}
+	subject, err := mesh.Decode(raw)
+	if errors.Is(err, mesh.ErrUnknownKind) {
+		return Outcome{}, nil
+	}
+	if err != nil {
+		return Outcome{}, fmt.Errorf("decoding the object: %w", err)
+	}
+	out.Ref, out.Known = subject.Metadata().Ref, true
+	mode := modeOf(m, subject)
+	if mode == modeOff {
+		return out, nil
+	}
+
+	var old mesh.Object
+	if w.Request.Operation == "UPDATE" {
+		// An old object that cannot be read counts as innocent and absent:
+		// otherwise nobody could repair it.
+		if o, err := mesh.Decode(w.OldObject); err == nil && o.Metadata().Ref == out.Ref {
+			old = o
+		}
+	}
+	p := newPass(m, w.Request, subject, old)
+	p.Raw, p.OldRaw = raw, w.OldObject
+	out.Paths, out.Companions = p.Paths, p.Companions
+
+	findings, err := rules.Run(ctx, j.Rules, p)
+	if err != nil {
+		return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
+	}
+	if old != nil && (Outcome{Findings: findings}).Denied() {
+		findings, err = j.forgive(ctx, m, w, old, findings)
+		if err != nil {
+			return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge the object before the update: %w", err)
+		}
+	}
+	if mode == modeWarn {
+		soften(findings, func(rules.Finding) bool { return true })
+	}
+	rules.Sort(findings)
+	out.Findings = findings
+	return out, nil
 }
 
-// PatchOp is one operation of a JSON patch (RFC 6902) on the raw object.
-type PatchOp struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value,omitempty"`
+// forgive turns denials into warnings where the object before the update
+// earned them already: an old sin never blocks an unrelated edit. Findings are
+// compared by rule and message, for the indices in a path move.
+func (j *Judge) forgive(ctx context.Context, m *mesh.Mesh, w Write, old mesh.Object, findings []rules.Finding) ([]rules.Finding, error) {
+	p := newPass(m, w.Request, old, nil)
+	p.Raw = w.OldObject
+	before, err := rules.Run(ctx, j.Rules, p)
+	if err != nil {
+		return nil, err
+	}
+	type sin struct{ rule, message string }
+	sins := map[sin]bool{}
+	for _, f := range before {
+		if f.Severity == rules.Deny {
+			sins[sin{f.Rule, f.Message}] = true
+		}
+	}
+	soften(findings, func(f rules.Finding) bool { return sins[sin{f.Rule, f.Message}] })
+	return findings, nil
 }
 
-// Default returns the patch that admission applies to an object before it is
-// judged. It adds absent fields only, with the one exception of an exportTo
-// that Sallyport itself manages ([mesh.ExportAnnotation]), and is idempotent.
-func Default(m *mesh.Mesh, w Write) ([]PatchOp, error) { return nil, nil }
+// soften makes warnings of those denials.
+func soften(findings []rules.Finding, which func(rules.Finding) bool) {
+	for i, f := range findings {
+		if f.Severity == rules.Deny && which(f) {
+			findings[i].Severity = rules.Warn
+		}
+	}
+}
+
+// mode is what a namespace asks of the judge, by [mesh.ModeLabel].
+type mode int
+
+const (
+	modeEnforce mode = iota
+	modeWarn
+	modeOff
+)
+
+// modeOf reads the label of the subject's namespace. What is not a mode is no
+// permission: a misspelt label enforces. A Namespace is judged by the labels
+// that it has before the write, or it could excuse itself.
+func modeOf(m *mesh.Mesh, subject mesh.Object) mode {
+	name := subject.Metadata().Namespace
+	if ns, ok := subject.(*mesh.Namespace); ok {
+		name = ns.Name
+	}
+	ns := m.Namespace(name)
+	if ns == nil {
+		return modeEnforce
+	}
+	switch ns.Labels[mesh.ModeLabel] {
+	case "warn":
+		return modeWarn
+	case "off":
+		return modeOff
+	default:
+		return modeEnforce
+	}
+}

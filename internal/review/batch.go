@@ -1,0 +1,280 @@
+package review
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// Batch is what Sallyport makes of a set of objects that are written together.
+type Batch struct {
+	// Outcomes has one element per object, in the order given. Their Paths
+	// are those that the object can change.
+	Outcomes []Outcome
+	// Objects has the JSON of each object as admission would leave it, with
+	// its paths open, in the order given.
+	Objects [][]byte
+	// Paths are the paths of every egress point of the mesh that the objects
+	// form, for every client namespace that the mesh names and for
+	// [mesh.AnyClient]; sorted.
+	Paths []mesh.Path
+	// Companions are what Sallyport would keep beside the objects, by host.
+	Companions []mesh.Object
+	// Mesh is the mesh that the objects form, with their companions.
+	Mesh *mesh.Mesh
+}
+
+// ObjectError says which object of a batch could not be judged.
+type ObjectError struct {
+	Index int
+	Err   error
+}
+
+// Error implements error.
+func (e *ObjectError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ObjectError) Unwrap() error { return e.Err }
+
+// ReviewAll judges every object as a write into the mesh that all of them form
+// on top of state. No object counts as having been there before: what they
+// open together is charged to those among them that open it.
+//
+// Where Sallyport keeps companions in an object's namespace the object is
+// judged as admission leaves it; elsewhere as it is written, which is how
+// Istio will read it.
+//
+// The error joins one [*ObjectError] for each object that could not be judged,
+// or is a single error of another type that concerns all.
+func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byte) (b Batch, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			b, err = Batch{}, fmt.Errorf("judging: panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	subjects := make([]mesh.Object, len(objects))
+	b.Outcomes = make([]Outcome, len(objects))
+	b.Objects = slices.Clone(objects)
+	judged := map[mesh.Ref]bool{}
+	var errs []error
+	for i, raw := range objects {
+		o, err := mesh.Decode(raw)
+		switch {
+		case errors.Is(err, mesh.ErrUnknownKind):
+			continue
+		case err != nil:
+			errs = append(errs, &ObjectError{i, err})
+			continue
+		}
+		ref := o.Metadata().Ref
+		if judged[ref] {
+			errs = append(errs, &ObjectError{i, fmt.Errorf("%s is given more than once", ref)})
+			continue
+		}
+		subjects[i], judged[ref] = o, true
+		b.Outcomes[i] = Outcome{Ref: ref, Known: true}
+	}
+	if len(errs) > 0 {
+		return Batch{}, errors.Join(errs...)
+	}
+
+	live := state.With(slices.DeleteFunc(slices.Clone(subjects), func(o mesh.Object) bool { return o == nil })...)
+	live, err = admit(live, subjects, b.Objects)
+	if err != nil {
+		return Batch{}, err
+	}
+	w := newWorld(state, live)
+	b.Companions, b.Mesh, b.Paths = w.companions(), w.after, w.paths()
+	for i, o := range subjects {
+		if o == nil {
+			continue
+		}
+		if err := j.reviewOne(ctx, w, judged, o, b.Objects[i], &b.Outcomes[i]); err != nil {
+			errs = append(errs, &ObjectError{i, fmt.Errorf("could not judge: %w", err)})
+		}
+	}
+	if len(errs) > 0 {
+		return Batch{}, errors.Join(errs...)
+	}
+	return b, nil
+}
+
+func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]bool, o mesh.Object, raw []byte, out *Outcome) error {
+	mode := modeOf(w.live, o)
+	if mode == modeOff {
+		return nil
+	}
+	p := w.pass(o)
+	p.Raw, p.Batch = raw, judged
+	out.Paths, out.Companions = p.Paths, p.Companions
+	findings, err := rules.Run(ctx, j.Rules, p)
+	if err != nil {
+		return err
+	}
+	if mode == modeWarn {
+		soften(findings, func(rules.Finding) bool { return true })
+		rules.Sort(findings)
+	}
+	out.Findings = findings
+	return nil
+}
+
+// admit gives the entries of injected namespaces the exportTo that admission
+// gives them, opened, in subjects, in their JSON and in the returned mesh.
+func admit(live *mesh.Mesh, subjects []mesh.Object, raw [][]byte) (*mesh.Mesh, error) {
+	for i, o := range subjects {
+		se, ok := o.(*mesh.ServiceEntry)
+		if !ok || len(se.ExportTo) > 0 || len(se.Hosts) == 0 || !injected(live, se.Namespace) {
+			continue
+		}
+		value, _ := exportOf(live, se)
+		ops, err := annotate(raw[i], se, value)
+		if err != nil {
+			return nil, &ObjectError{i, err}
+		}
+		raw[i], err = Patched(raw[i], append(ops, PatchOp{Op: "add", Path: "/spec/exportTo", Value: []string{value}}))
+		if err != nil {
+			return nil, &ObjectError{i, err}
+		}
+		if subjects[i], err = mesh.Decode(raw[i]); err != nil {
+			return nil, &ObjectError{i, err}
+		}
+		live = live.With(subjects[i])
+	}
+	return live, nil
+}
+
+// world is the mesh of a batch, whose companions and paths are computed once
+// for all its objects.
+type world struct {
+	state, live, after *mesh.Mesh
+	before             *mesh.Mesh // state with the same hosts' companions
+	sets               map[string]companion.Set
+	hosts              []string
+	clients            []string // every namespace that the mesh names
+	known              map[pathKey]mesh.Path
+}
+
+type pathKey struct {
+	client, host string
+	port         int
+}
+
+func newWorld(state, live *mesh.Mesh) *world {
+	w := &world{state: state, live: live, sets: map[string]companion.Set{}, known: map[pathKey]mesh.Path{}}
+	for p := range live.AllPoints() {
+		w.hosts = append(w.hosts, p.Host)
+	}
+	slices.Sort(w.hosts)
+	w.hosts = slices.Compact(w.hosts)
+	after, sets := companion.Apply(live, w.hosts...)
+	w.after = after
+	w.before, _ = companion.Apply(state, w.hosts...)
+	for _, s := range sets {
+		w.sets[s.Host] = s
+	}
+	w.clients = append(namespacesOf(live), mesh.AnyClient)
+	slices.Sort(w.clients)
+	return w
+}
+
+// namespacesOf returns every namespace in which the mesh holds an object, but
+// for those of the gateways.
+func namespacesOf(m *mesh.Mesh) []string {
+	var names []string
+	for _, kind := range mesh.Kinds() {
+		for o := range m.All(kind) {
+			name := o.Metadata().Namespace
+			if ns, ok := o.(*mesh.Namespace); ok {
+				name = ns.Name
+			}
+			if name != "" && !gatewayNamespace(m.Settings(), name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (w *world) path(client, host string, port int) mesh.Path {
+	key := pathKey{client, host, port}
+	p, ok := w.known[key]
+	if !ok {
+		p = w.after.Paths(client, host, port)
+		w.known[key] = p
+	}
+	return p
+}
+
+// paths returns the path of every egress point for every client.
+func (w *world) paths() []mesh.Path {
+	var paths []mesh.Path
+	for point := range w.live.AllPoints() {
+		for _, client := range w.clients {
+			paths = append(paths, w.path(client, point.Host, point.Port))
+		}
+	}
+	slices.SortFunc(paths, ComparePaths)
+	return slices.CompactFunc(paths, func(a, b mesh.Path) bool { return ComparePaths(a, b) == 0 })
+}
+
+func (w *world) companions() []mesh.Object {
+	var objects []mesh.Object
+	for _, h := range w.hosts {
+		objects = append(objects, w.sets[h].Objects...)
+	}
+	// Some companions are shared by several hosts.
+	seen := map[mesh.Ref]bool{}
+	return slices.DeleteFunc(objects, func(o mesh.Object) bool {
+		ref := o.Metadata().Ref
+		defer func() { seen[ref] = true }()
+		return seen[ref]
+	})
+}
+
+// pass is the world as one of its objects sees it.
+func (w *world) pass(o mesh.Object) rules.Pass {
+	ref := o.Metadata().Ref
+	p := rules.Pass{
+		Request:  rules.Request{Operation: "CREATE"},
+		Subject:  o,
+		Before:   func() *mesh.Mesh { return w.before },
+		After:    w.after,
+		Live:     w.live,
+		Reserved: companion.Is(ref),
+		Injected: injected(w.live, ref.Namespace),
+		Memo:     new(rules.Memo),
+		PathBefore: func(p mesh.Path) mesh.Path {
+			return w.before.Paths(p.Client, p.Host, p.Port)
+		},
+	}
+	own := hostsOf(o)
+	for _, h := range slices.Sorted(maps.Keys(own)) {
+		p.Companions = append(p.Companions, w.sets[h].Objects...)
+		for _, r := range w.sets[h].Refused {
+			p.Refusals = append(p.Refusals, rules.Refusal(r))
+		}
+	}
+	points := w.live.Affected(o)
+	slices.SortFunc(points, comparePoints)
+	points = slices.CompactFunc(points, func(a, b mesh.Point) bool { return comparePoints(a, b) == 0 })
+	reach, bounded := reachOf(w.live, o)
+	for _, point := range points {
+		clients := w.clients
+		if bounded {
+			clients = reach
+		}
+		for _, client := range clients {
+			p.Paths = append(p.Paths, w.path(client, point.Host, point.Port))
+		}
+	}
+	return p
+}

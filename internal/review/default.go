@@ -1,0 +1,116 @@
+package review
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// PatchOp is one operation of a JSON patch (RFC 6902) on the raw object.
+type PatchOp struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitempty"`
+}
+
+// held is the exportTo of an entry that no sidecar sees.
+var held = []string{"~"}
+
+// Default returns the patch that admission applies to an object before it is
+// judged. It adds absent fields only, with the one exception of an exportTo
+// that Sallyport itself manages ([mesh.ExportAnnotation]), and is idempotent.
+//
+// A ServiceEntry without exportTo is to be seen by its own namespace, or by
+// all where the platform owns it; but not before every path to its hosts is
+// via, which is a question to the mesh as it stands, not as it will be.
+func Default(m *mesh.Mesh, w Write) ([]PatchOp, error) {
+	if w.Request.Operation == "DELETE" {
+		return nil, nil
+	}
+	o, err := mesh.Decode(w.Object)
+	if errors.Is(err, mesh.ErrUnknownKind) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decoding the object: %w", err)
+	}
+	se, ok := o.(*mesh.ServiceEntry)
+	if !ok || len(se.Hosts) == 0 || se.Deleting || modeOf(m, se) != modeEnforce {
+		return nil, nil
+	}
+	value, annotated := exportOf(m, se)
+	want := []string{value}
+	switch {
+	case len(se.ExportTo) == 0:
+		// As the client left it: ours to choose.
+	case !annotated || !slices.Equal(se.ExportTo, want):
+		// The client's own choice, or held already: the reconciler opens it.
+		return nil, nil
+	}
+	if !ready(m, se, want) {
+		want = held
+	}
+	if slices.Equal(se.ExportTo, want) {
+		return nil, nil
+	}
+	ops, err := annotate(w.Object, se, value)
+	if err != nil {
+		return nil, err
+	}
+	return append(ops, PatchOp{Op: "add", Path: "/spec/exportTo", Value: want}), nil
+}
+
+// exportOf returns what the entry's exportTo is to be once it is open, and
+// whether the entry's own annotation says so. An annotation that says neither
+// "." nor "*" is left for the rules to complain about.
+func exportOf(m *mesh.Mesh, se *mesh.ServiceEntry) (string, bool) {
+	switch v := se.Annotations[mesh.ExportAnnotation]; {
+	case v == "." || v == "*":
+		return v, true
+	case m.Settings().Platform(se.Namespace):
+		return "*", false
+	default:
+		return ".", false
+	}
+}
+
+// ready reports whether every path of the entry is via, or closed to the
+// client, in the mesh as it stands with the entry open.
+func ready(m *mesh.Mesh, se *mesh.ServiceEntry, exportTo []string) bool {
+	open := *se
+	open.ExportTo = exportTo
+	m = m.With(&open)
+	s := scopeOf(m, m, &open, nil)
+	for _, point := range m.Points(&open) {
+		for _, client := range s.clients(m, point) {
+			switch m.Paths(client, point.Host, point.Port).Verdict {
+			case mesh.Via, mesh.Blocked:
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// annotate returns the patch that records value as the entry's own export.
+func annotate(raw []byte, se *mesh.ServiceEntry, value string) ([]PatchOp, error) {
+	if _, ok := se.Annotations[mesh.ExportAnnotation]; ok {
+		return nil, nil
+	}
+	var object struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+	}
+	if err := json.Unmarshal(raw, &object); err != nil {
+		return nil, fmt.Errorf("reading the annotations: %w", err)
+	}
+	if object.Metadata.Annotations == nil {
+		return []PatchOp{{Op: "add", Path: "/metadata/annotations", Value: map[string]string{mesh.ExportAnnotation: value}}}, nil
+	}
+	return []PatchOp{{Op: "add", Path: "/metadata/annotations/" + escape(mesh.ExportAnnotation), Value: value}}, nil
+}

@@ -1,0 +1,199 @@
+package review
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// newPass builds the world around one write. m may or may not hold the object
+// already: an informer can be ahead of the admission request.
+func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object) rules.Pass {
+	ref := subject.Metadata().Ref
+	prior, live := m.Without(ref), m.With(subject)
+	switch {
+	case r.Operation == "DELETE":
+		prior, live = m.With(subject), m.Without(ref)
+	case old != nil:
+		prior = m.With(old)
+	}
+
+	s := scopeOf(prior, live, subject, old)
+	after, sets := companion.Apply(live, s.hosts...)
+	before := sync.OnceValue(func() *mesh.Mesh {
+		applied, _ := companion.Apply(prior, s.hosts...)
+		return applied
+	})
+	p := rules.Pass{
+		Request:  r,
+		Subject:  subject,
+		Old:      old,
+		Before:   before,
+		After:    after,
+		Live:     live,
+		Reserved: companion.Is(ref),
+		Injected: injected(live, ref.Namespace),
+		Memo:     new(rules.Memo),
+		PathBefore: func(p mesh.Path) mesh.Path {
+			return before().Paths(p.Client, p.Host, p.Port)
+		},
+	}
+	own := hostsOf(subject)
+	for _, set := range sets {
+		if !own[set.Host] {
+			continue
+		}
+		p.Companions = append(p.Companions, set.Objects...)
+		for _, r := range set.Refused {
+			p.Refusals = append(p.Refusals, rules.Refusal(r))
+		}
+	}
+	for _, point := range s.points {
+		for _, client := range s.clients(after, point) {
+			p.Paths = append(p.Paths, after.Paths(client, point.Host, point.Port))
+		}
+	}
+	return p
+}
+
+// hostsOf is the set of canonical hosts that a ServiceEntry registers; other
+// kinds have no companions of their own.
+func hostsOf(o mesh.Object) map[string]bool {
+	hosts := map[string]bool{}
+	if se, ok := o.(*mesh.ServiceEntry); ok {
+		for _, h := range se.Hosts {
+			hosts[mesh.CanonicalHost(h)] = true
+		}
+	}
+	return hosts
+}
+
+// injected reports whether Sallyport keeps companions in the namespace.
+func injected(m *mesh.Mesh, namespace string) bool {
+	s := m.Settings()
+	label := ""
+	if ns := m.Namespace(namespace); ns != nil {
+		label = ns.Labels[mesh.InjectionLabel]
+	}
+	switch {
+	case s.Platform(namespace):
+		return label == "enabled"
+	case s.InjectionOverride != nil:
+		return *s.InjectionOverride
+	case label == "enabled":
+		return true
+	case label == "disabled":
+		return false
+	default:
+		return s.Injection
+	}
+}
+
+// scope is what a write can change: the egress points, and the namespaces in
+// whose sidecars it can be seen.
+type scope struct {
+	points []mesh.Point
+	hosts  []string
+	reach  []string // client namespaces; nil means all of them
+	extra  string   // the subject's namespace
+}
+
+func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object) scope {
+	s := scope{extra: subject.Metadata().Namespace}
+	add := func(m *mesh.Mesh, o mesh.Object) {
+		s.points = append(s.points, m.Affected(o)...)
+	}
+	add(live, subject)
+	reach, bounded := reachOf(live, subject)
+	if old != nil {
+		add(prior, old)
+		more, ok := reachOf(prior, old)
+		reach, bounded = append(reach, more...), bounded && ok
+	} else {
+		add(prior, subject)
+	}
+	if bounded {
+		slices.Sort(reach)
+		s.reach = slices.Compact(reach)
+	}
+	slices.SortFunc(s.points, comparePoints)
+	s.points = slices.CompactFunc(s.points, func(a, b mesh.Point) bool {
+		return a.Host == b.Host && a.Port == b.Port
+	})
+	for _, p := range s.points {
+		s.hosts = append(s.hosts, p.Host)
+	}
+	for h := range hostsOf(subject) {
+		s.hosts = append(s.hosts, h)
+	}
+	if old != nil {
+		for h := range hostsOf(old) {
+			s.hosts = append(s.hosts, h)
+		}
+	}
+	slices.Sort(s.hosts)
+	s.hosts = slices.Compact(s.hosts)
+	return s
+}
+
+// clients returns the namespaces whose path for the point the write can
+// change, sorted; [mesh.AnyClient] among them where it can.
+func (s scope) clients(m *mesh.Mesh, point mesh.Point) []string {
+	if s.reach != nil {
+		return s.reach
+	}
+	clients := append(m.Clients(point.Host), mesh.AnyClient, s.extra, point.Entry.Namespace)
+	slices.Sort(clients)
+	return slices.DeleteFunc(slices.Compact(clients), func(ns string) bool {
+		return ns == "" || gatewayNamespace(m.Settings(), ns)
+	})
+}
+
+// gatewayNamespace reports whether an egress gateway runs in the namespace.
+// Such a namespace is no client: it holds the door, and what is registered
+// for the gateway alone must be reachable from there.
+func gatewayNamespace(s mesh.Settings, namespace string) bool {
+	return slices.ContainsFunc(s.Gateways, func(g mesh.EgressGateway) bool {
+		return g.Namespace == namespace
+	})
+}
+
+// reachOf returns the client namespaces in which the object can be seen, and
+// false where that may be any. It errs on the side of any.
+func reachOf(m *mesh.Mesh, o mesh.Object) ([]string, bool) {
+	s := m.Settings()
+	ns := o.Metadata().Namespace
+	own := []string{ns}
+	if s.Platform(ns) || ns == s.RootNamespace || gatewayNamespace(s, ns) {
+		return nil, false
+	}
+	switch o := o.(type) {
+	case *mesh.Sidecar, *mesh.EnvoyFilter:
+		return own, true
+	case *mesh.ServiceEntry:
+		exportTo := o.ExportTo
+		if rules.Held(o) {
+			exportTo = []string{o.Annotations[mesh.ExportAnnotation]}
+		}
+		return own, private(exportTo)
+	case *mesh.VirtualService:
+		// One without hosts is a delegate: its root may be seen anywhere.
+		// One that is bound to a gateway changes what the gateway does.
+		return own, len(o.Hosts) > 0 && private(o.ExportTo) && meshOnly(o)
+	default:
+		return nil, false
+	}
+}
+
+func private(exportTo []string) bool {
+	return len(exportTo) > 0 && !slices.ContainsFunc(exportTo, func(e string) bool {
+		return e != "." && e != "~"
+	})
+}
+
+func meshOnly(vs *mesh.VirtualService) bool {
+	return !slices.ContainsFunc(vs.Gateways, func(g string) bool { return g != "mesh" })
+}
