@@ -1,0 +1,58 @@
+# Sallyport. Go, make and git are all that these targets need; the rest comes
+# from the Go module proxy. "make" lists them.
+SHELL := bash
+.DEFAULT_GOAL := help
+
+# How many random meshes "make differential" sends to Istio's control plane.
+N ?= 20000
+
+LINT := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
+# -count=1: the test cache does not see what a program started by a test reads.
+# -p 2: at most two packages at a time, each with an API server of its own.
+TEST := go test -count=1 -p 2 -timeout 25m
+
+.PHONY: help build test lint generate verify control-plane demo demo-stop differential bench bench-webhook clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+build: ## Build bin/sallyport and bin/sallyport-webhook
+	go build -trimpath -o bin/ ./cmd/...
+
+test: control-plane ## Run every test, those against the real API server included
+	go build ./... && go vet ./...
+	$(TEST) ./...
+	cd test/istio && go vet ./... && $(TEST) ./...
+
+lint: ## Check format and code, with gofmt, go vet and golangci-lint
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	cd test/istio && go vet ./...
+	$(LINT) run
+
+generate: ## Rewrite the generated pages and the golden files
+	go test -count=1 $$(git grep -l 'flag.Bool("update"' -- '*_test.go' ':!test/istio' | xargs -n 1 dirname | sort -u | sed 's|^|./|') -update
+
+verify: generate ## Fail where a generated file is stale
+	git diff --exit-code
+
+control-plane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl, once
+	go run ./hack/controlplane/build
+
+demo: ## Walk through the product on a real API server (KEEP=1: leave it running)
+	@go run ./hack/demo $(if $(KEEP),-keep)
+
+demo-stop: ## End what "make demo KEEP=1" left running
+	@go run ./hack/demo -stop
+
+differential: ## Let Istio's control plane judge N random meshes (default 20000)
+	cd test/istio && go test -count=1 -timeout 0 -run Differential ./... -n $(N)
+
+bench: ## Measure how the judge scales with the size of the mesh
+	go test -run '^$$' -bench . -benchmem ./internal/... ./rules/... ./policies/...
+
+bench-webhook: ## Measure the running server over HTTPS, beside one that always allows
+	go test -count=1 -run '^$$' -bench Webhook -timeout 30m ./test/...
+
+clean: ## Remove what "make build" made
+	rm -rf bin
