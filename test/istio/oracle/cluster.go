@@ -1,0 +1,166 @@
+package oracle
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"istio.io/istio/pilot/pkg/model"
+	"istio.io/istio/pilot/pkg/xds/endpoints"
+	"istio.io/istio/pilot/test/xds"
+)
+
+// Cluster is an upstream of a proxy.
+type Cluster struct {
+	Name   string
+	Host   string // the service it belongs to; empty for Istio's own clusters
+	Port   int
+	Subset string
+
+	// Endpoints are the addresses it dials. Anywhere is true where the
+	// request or connection chooses the address (ORIGINAL_DST, dynamic
+	// forward proxy).
+	Endpoints []Address
+	Anywhere  bool
+
+	TLS UpstreamTLS
+}
+
+// Address is one endpoint.
+type Address struct {
+	Host string // IP or DNS name; a path for a pipe
+	Port uint32
+}
+
+// UpstreamTLS is how a cluster protects its connections.
+type UpstreamTLS struct {
+	Enabled bool
+	Auto    bool // mutual TLS to endpoints that announce it, plaintext to others
+	SNI     string
+	Certs   []string // SDS names of the client certificates
+	CA      string   // SDS name of the trusted roots
+	SANs    []string
+}
+
+// Mutual is Istio's own mutual TLS (ISTIO_MUTUAL).
+func (t UpstreamTLS) Mutual() bool { return t.Enabled && slices.Equal(t.Certs, []string{"default"}) }
+
+// String is the form of the observed facts.
+func (t UpstreamTLS) String() string {
+	switch {
+	case t.Auto:
+		return "auto"
+	case !t.Enabled:
+		return "plaintext"
+	}
+	return fmt.Sprintf("tls sni=%s certs=[%s] ca=%s", t.SNI, strings.Join(t.Certs, ","), t.CA)
+}
+
+// External reports whether a connection of this cluster can end outside the
+// mesh: whether any address it dials is neither a pod nor a Service of it.
+func (c *Cluster) External() bool {
+	return c.Anywhere || slices.ContainsFunc(c.Endpoints, Address.external)
+}
+
+// gatewayPorts returns the ports of the egress gateway's pods that the
+// cluster dials, where it dials nothing else.
+func (c *Cluster) gatewayPorts() []uint32 {
+	var ports []uint32
+	for _, a := range c.Endpoints {
+		port, ok := a.gatewayPort()
+		if !ok {
+			return nil
+		}
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+// serviceToPod are the ports of the gateway Service in base.yaml.
+var serviceToPod = map[uint32]uint32{80: 8080, 443: 8443, 15443: 15443}
+
+func (a Address) gatewayPort() (uint32, bool) {
+	switch strings.ToLower(strings.TrimSuffix(a.Host, ".")) {
+	case gatewayPodIP:
+		return a.Port, true
+	case gatewayVIP, GatewayHost:
+		port, ok := serviceToPod[a.Port]
+		return port, ok
+	}
+	return 0, false
+}
+
+// external is decided by address. The pods and Services of these tests live
+// in 10.0.0.0/8; every name outside the cluster domain is the world's.
+func (a Address) external() bool {
+	if ip, err := netip.ParseAddr(a.Host); err == nil {
+		return !netip.MustParsePrefix("10.0.0.0/8").Contains(ip.Unmap())
+	}
+	return !strings.HasSuffix(strings.ToLower(strings.TrimSuffix(a.Host, ".")), clusterSuffix)
+}
+
+func clustersOf(s *xds.FakeDiscoveryServer, node *model.Proxy) map[string]*Cluster {
+	out := map[string]*Cluster{}
+	for _, c := range s.Clusters(node) {
+		reduced := &Cluster{Name: c.Name}
+		if model.IsValidSubsetKey(c.Name) {
+			direction, subset, host, port := model.ParseSubsetKey(c.Name)
+			if direction != model.TrafficDirectionOutbound {
+				continue
+			}
+			reduced.Host, reduced.Subset, reduced.Port = string(host), subset, port
+		}
+		switch {
+		case c.GetType() == cluster.Cluster_EDS:
+			b := endpoints.NewEndpointBuilder(c.Name, node, s.PushContext())
+			reduced.Endpoints = addresses(b.BuildClusterLoadAssignment(s.Discovery.Env.EndpointIndex))
+		case c.GetType() == cluster.Cluster_ORIGINAL_DST, c.GetClusterType() != nil:
+			reduced.Anywhere = true
+		default:
+			reduced.Endpoints = addresses(c.LoadAssignment)
+		}
+		reduced.TLS = upstreamTLS(c)
+		out[c.Name] = reduced
+	}
+	return out
+}
+
+func addresses(cla *endpoint.ClusterLoadAssignment) []Address {
+	var out []Address
+	for _, locality := range cla.GetEndpoints() {
+		for _, e := range locality.LbEndpoints {
+			address := e.GetEndpoint().GetAddress()
+			if pipe := address.GetPipe(); pipe != nil {
+				out = append(out, Address{Host: pipe.Path})
+				continue
+			}
+			socket := address.GetSocketAddress()
+			out = append(out, Address{Host: socket.GetAddress(), Port: socket.GetPortValue()})
+		}
+	}
+	return out
+}
+
+func upstreamTLS(c *cluster.Cluster) UpstreamTLS {
+	if len(c.TransportSocketMatches) > 0 {
+		return UpstreamTLS{Auto: true}
+	}
+	if c.TransportSocket == nil || !c.TransportSocket.GetTypedConfig().MessageIs(&tls.UpstreamTlsContext{}) {
+		return UpstreamTLS{}
+	}
+	up := unpack(c.TransportSocket.GetTypedConfig(), &tls.UpstreamTlsContext{})
+	out := UpstreamTLS{Enabled: true, SNI: up.Sni}
+	for _, cert := range up.GetCommonTlsContext().GetTlsCertificateSdsSecretConfigs() {
+		out.Certs = append(out.Certs, cert.Name)
+	}
+	combined := up.GetCommonTlsContext().GetCombinedValidationContext()
+	out.CA = combined.GetValidationContextSdsSecretConfig().GetName()
+	for _, san := range combined.GetDefaultValidationContext().GetMatchTypedSubjectAltNames() {
+		out.SANs = append(out.SANs, san.GetMatcher().GetExact())
+	}
+	return out
+}

@@ -1,0 +1,198 @@
+package oracle
+
+import (
+	"fmt"
+	"slices"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"istio.io/istio/pilot/pkg/model"
+	"istio.io/istio/pilot/test/xds"
+)
+
+// Proxy is one Envoy, reduced to the ways through it.
+type Proxy struct {
+	Leaves   []Leaf
+	Clusters map[string]*Cluster
+}
+
+// Leaf is one way through a proxy: a filter chain, for HTTP a virtual host
+// and one of its routes, and the cluster at its end. Every weighted cluster
+// and every mirror is a leaf of its own, default chains included; a route
+// that the proxy answers itself has no cluster.
+type Leaf struct {
+	Listener string
+	Address  string
+	Port     uint32
+
+	Default    bool     // the listener's default filter chain
+	SNI        []string // sorted; none means any
+	Subnets    []string // destination subnets of the chain; none means any
+	TLSOnly    bool     // the chain matches TLS connections only
+	PlainOnly  bool     // the chain matches plaintext connections only
+	Terminates bool     // the proxy terminates TLS
+	ClientCert bool     // ... and requires a client certificate
+
+	HTTP        bool
+	VirtualHost string
+	Domains     []string
+	Authority   string // what the route rewrites the authority to
+	Mirror      bool
+	Cluster     string
+}
+
+// reduce sets the proxy up and walks its listeners, routes and clusters.
+func reduce(s *xds.FakeDiscoveryServer, node *model.Proxy) *Proxy {
+	node = s.SetupProxy(node)
+	p := &Proxy{Clusters: clustersOf(s, node)}
+	listeners := s.Listeners(node)
+
+	var w walker
+	for _, l := range listeners {
+		w.listener(l)
+	}
+	routes := map[string]*route.RouteConfiguration{}
+	resources, _ := s.ConfigGen.BuildHTTPRoutes(node, &model.PushRequest{Push: s.PushContext()}, w.routeNames())
+	for _, r := range resources {
+		routes[r.Name] = unpack(r.Resource, &route.RouteConfiguration{})
+	}
+	for _, c := range w.chains {
+		p.Leaves = append(p.Leaves, c.leaves(routes)...)
+	}
+	return p
+}
+
+// chain is a filter chain whose routes are not resolved yet.
+type chain struct {
+	Leaf
+	clusters []string // TCP
+	inline   *route.RouteConfiguration
+	rds      string
+}
+
+type walker struct{ chains []chain }
+
+func (w *walker) routeNames() []string {
+	var names []string
+	for _, c := range w.chains {
+		if c.rds != "" && !slices.Contains(names, c.rds) {
+			names = append(names, c.rds)
+		}
+	}
+	return names
+}
+
+func (w *walker) listener(l *listener.Listener) {
+	if l.TrafficDirection == core.TrafficDirection_INBOUND {
+		return
+	}
+	at := Leaf{
+		Listener: l.Name,
+		Address:  l.GetAddress().GetSocketAddress().GetAddress(),
+		Port:     l.GetAddress().GetSocketAddress().GetPortValue(),
+	}
+	for _, fc := range l.FilterChains {
+		w.filterChain(at, fc)
+	}
+	if l.DefaultFilterChain != nil {
+		at.Default = true
+		w.filterChain(at, l.DefaultFilterChain)
+	}
+}
+
+func (w *walker) filterChain(at Leaf, fc *listener.FilterChain) {
+	m := fc.GetFilterChainMatch()
+	at.SNI = slices.Sorted(slices.Values(m.GetServerNames()))
+	for _, r := range m.GetPrefixRanges() {
+		at.Subnets = append(at.Subnets, fmt.Sprintf("%s/%d", r.AddressPrefix, r.PrefixLen.GetValue()))
+	}
+	at.TLSOnly = m.GetTransportProtocol() == "tls"
+	at.PlainOnly = m.GetTransportProtocol() == "raw_buffer"
+	if ts := fc.GetTransportSocket(); ts != nil {
+		down := unpack(ts.GetTypedConfig(), &tls.DownstreamTlsContext{})
+		at.Terminates = true
+		at.ClientCert = down.GetRequireClientCertificate().GetValue()
+	}
+	for _, f := range fc.Filters {
+		switch {
+		case f.GetTypedConfig().MessageIs(&tcp.TcpProxy{}):
+			w.chains = append(w.chains, chain{Leaf: at, clusters: tcpClusters(unpack(f.GetTypedConfig(), &tcp.TcpProxy{}))})
+		case f.GetTypedConfig().MessageIs(&hcm.HttpConnectionManager{}):
+			h := unpack(f.GetTypedConfig(), &hcm.HttpConnectionManager{})
+			at.HTTP = true
+			w.chains = append(w.chains, chain{Leaf: at, rds: h.GetRds().GetRouteConfigName(), inline: h.GetRouteConfig()})
+		}
+	}
+}
+
+func tcpClusters(p *tcp.TcpProxy) []string {
+	if p.GetCluster() != "" {
+		return []string{p.GetCluster()}
+	}
+	var names []string
+	for _, c := range p.GetWeightedClusters().GetClusters() {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+func (c chain) leaves(routes map[string]*route.RouteConfiguration) []Leaf {
+	var out []Leaf
+	leaf := c.Leaf
+	for _, name := range c.clusters {
+		leaf.Cluster = name
+		out = append(out, leaf)
+	}
+	if !c.HTTP {
+		return out
+	}
+	config := c.inline
+	if config == nil {
+		config = routes[c.rds]
+	}
+	for _, vh := range config.GetVirtualHosts() {
+		leaf.VirtualHost, leaf.Domains = vh.Name, vh.Domains
+		for _, r := range vh.Routes {
+			out = append(out, routeLeaves(leaf, r)...)
+		}
+	}
+	return out
+}
+
+func routeLeaves(leaf Leaf, r *route.Route) []Leaf {
+	action := r.GetRoute()
+	leaf.Authority = action.GetHostRewriteLiteral()
+	names := []string{action.GetCluster()}
+	if weighted := action.GetWeightedClusters().GetClusters(); len(weighted) > 0 {
+		names = names[:0]
+		for _, c := range weighted {
+			names = append(names, c.Name)
+		}
+	}
+	var out []Leaf
+	for _, name := range names {
+		leaf.Cluster = name
+		out = append(out, leaf)
+	}
+	leaf.Mirror = true
+	for _, m := range action.GetRequestMirrorPolicies() {
+		leaf.Cluster = m.Cluster
+		out = append(out, leaf)
+	}
+	return out
+}
+
+// unpack decodes what Istio generated a moment ago in this process: a failure
+// is a mistake in this package, not a condition.
+func unpack[M proto.Message](from *anypb.Any, into M) M {
+	if err := from.UnmarshalTo(into); err != nil {
+		panic(fmt.Sprintf("unpack %s: %v", from.GetTypeUrl(), err))
+	}
+	return into
+}

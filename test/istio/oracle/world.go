@@ -1,0 +1,211 @@
+// Package oracle asks Istio's own control plane, running in this process,
+// what it makes of a set of manifests, and reduces the answer (the listeners,
+// routes and clusters of every client's sidecar and of the egress gateway) to
+// what steers egress traffic.
+//
+// It reads nothing of Sallyport's model: the two meet only in the tests that
+// compare them.
+package oracle
+
+import (
+	_ "embed"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"istio.io/istio/pilot/pkg/config/kube/crd"
+	"istio.io/istio/pilot/pkg/model"
+	"istio.io/istio/pilot/test/xds"
+	"istio.io/istio/pkg/config"
+	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/test"
+	"sigs.k8s.io/yaml"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+)
+
+// The installation that every question is asked in: Istio's default egress
+// gateway in the root namespace, and a mesh that is REGISTRY_ONLY.
+const (
+	RootNamespace   = "istio-system"
+	GatewayHost     = "istio-egressgateway.istio-system.svc.cluster.local"
+	gatewayPodIP    = "10.0.0.1"
+	gatewayVIP      = "10.96.0.10"
+	clusterSuffix   = ".svc.cluster.local"
+	defaultCreation = "2026-01-01T00:00:00Z" // for objects that state none
+)
+
+// base holds the Service, EndpointSlice and Pod of the egress gateway.
+//
+//go:embed base.yaml
+var base string
+
+// Client is a set of workloads that Istio may program alike: a namespace and
+// the labels of its pods.
+type Client struct {
+	Namespace string
+	Labels    map[string]string
+}
+
+// String is the namespace, followed by the labels if there are any.
+func (c Client) String() string {
+	if len(c.Labels) == 0 {
+		return c.Namespace
+	}
+	pairs := make([]string, 0, len(c.Labels))
+	for _, k := range slices.Sorted(maps.Keys(c.Labels)) {
+		pairs = append(pairs, k+"="+c.Labels[k])
+	}
+	return c.Namespace + "{" + strings.Join(pairs, ",") + "}"
+}
+
+// World is what Istio programs for one set of manifests.
+type World struct {
+	Configs []config.Config
+	Gateway *Proxy
+	Clients []ClientProxy
+}
+
+// ClientProxy is the sidecar of one client.
+type ClientProxy struct {
+	Client
+	*Proxy
+}
+
+// Ask feeds the manifests (a YAML stream) to Istio and returns the sidecars
+// of the clients and the egress gateway. A manifest that Istio's validation
+// rejects is an error.
+func Ask(manifests string, clients ...Client) (*World, error) {
+	in, err := parse(manifests)
+	if err != nil {
+		return nil, err
+	}
+	w := &World{Configs: in.configs}
+	err = test.Wrap(func(t test.Failer) {
+		s := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
+			Configs:                in.configs,
+			KubernetesObjectString: base + "\n---\n" + strings.Join(in.kubernetes, "\n---\n"),
+			MeshConfig:             registryOnly(),
+		})
+		w.Gateway = reduce(s, &model.Proxy{
+			Type:            model.Router,
+			IPAddresses:     []string{gatewayPodIP},
+			ConfigNamespace: RootNamespace,
+			Labels:          map[string]string{"istio": "egressgateway"},
+			Metadata: &model.NodeMetadata{
+				IstioVersion: "1.31.0",
+				Namespace:    RootNamespace,
+				Labels:       map[string]string{"istio": "egressgateway"},
+			},
+		})
+		for _, c := range clients {
+			w.Clients = append(w.Clients, ClientProxy{c, reduce(s, &model.Proxy{
+				Type:            model.SidecarProxy,
+				IPAddresses:     []string{"10.1.1.1"},
+				ConfigNamespace: c.Namespace,
+				Labels:          c.Labels,
+				Metadata:        &model.NodeMetadata{IstioVersion: "1.31.0", Namespace: c.Namespace, Labels: c.Labels},
+			})})
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func registryOnly() *meshconfig.MeshConfig {
+	m := mesh.DefaultMeshConfig()
+	m.OutboundTrafficPolicy = &meshconfig.MeshConfig_OutboundTrafficPolicy{
+		Mode: meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
+	}
+	return m
+}
+
+// input is a set of manifests, divided by who reads them: Istio's kinds come
+// from the config store, all others from the Kubernetes API.
+type input struct {
+	configs    []config.Config
+	kubernetes []string
+}
+
+func parse(manifests string) (input, error) {
+	var in input
+	created, err := time.Parse(time.RFC3339, defaultCreation)
+	if err != nil {
+		return in, err
+	}
+	for _, doc := range documents(manifests) {
+		var head struct {
+			APIVersion string `json:"apiVersion"`
+		}
+		if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
+			return in, fmt.Errorf("read manifest: %w", err)
+		}
+		if head.APIVersion == "" {
+			continue
+		}
+		if !strings.Contains(head.APIVersion, ".istio.io/") {
+			in.kubernetes = append(in.kubernetes, doc)
+			continue
+		}
+		configs, others, err := crd.ParseInputs(doc)
+		if err != nil {
+			return in, fmt.Errorf("istio rejects the manifest: %w", err)
+		}
+		if len(others) > 0 {
+			return in, fmt.Errorf("istio does not know %s %s", others[0].APIVersion, others[0].Kind)
+		}
+		for _, c := range configs {
+			if c.Namespace == "" {
+				c.Namespace = "default"
+			}
+			if c.CreationTimestamp.IsZero() {
+				c.CreationTimestamp = created
+			}
+			in.configs = append(in.configs, c)
+		}
+	}
+	return in, nil
+}
+
+// Namespaces returns, sorted, every namespace that the manifests put an object
+// in or refer to by a field called namespace.
+func Namespaces(manifests string) ([]string, error) {
+	found := map[string]bool{}
+	for _, doc := range documents(manifests) {
+		var object map[string]any
+		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
+			return nil, fmt.Errorf("read manifest: %w", err)
+		}
+		if meta, ok := object["metadata"].(map[string]any); ok && meta["namespace"] == nil {
+			found["default"] = true
+		}
+		collectNamespaces(object, found)
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
+func collectNamespaces(value any, into map[string]bool) {
+	switch v := value.(type) {
+	case map[string]any:
+		if ns, ok := v["namespace"].(string); ok {
+			into[ns] = true
+		}
+		for _, child := range v {
+			collectNamespaces(child, into)
+		}
+	case []any:
+		for _, child := range v {
+			collectNamespaces(child, into)
+		}
+	}
+}
+
+func documents(manifests string) []string {
+	return slices.DeleteFunc(strings.Split("\n"+manifests, "\n---"), func(doc string) bool {
+		return strings.TrimSpace(doc) == ""
+	})
+}
