@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 
@@ -34,6 +35,7 @@ type Store struct {
 	client    *rest.RESTClient
 	discovery discovery.DiscoveryInterface
 	retry     time.Duration
+	backoff   *wait.Backoff // of failing reflectors; nil for client-go's own
 
 	mesh   atomic.Pointer[mesh.Mesh]
 	synced chan struct{} // closed once every kind has been read or is known to be absent

@@ -111,6 +111,7 @@ func (s *Store) reflect(ctx context.Context, r resource, gv schema.GroupVersion)
 		Name:            "live",
 		TypeDescription: r.kind,
 		Logger:          &s.log,
+		Backoff:         s.backoff,
 	})
 	reflector.RunWithContext(ctx)
 }
