@@ -1,0 +1,124 @@
+package policies
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// check evaluates one policy for one write and reports its findings. Whatever
+// keeps the evaluation from ending in well-formed findings is an error: the
+// policy could not judge.
+func check(ctx context.Context, p *Policy, query rego.PreparedEvalQuery, pass *rules.Pass) error {
+	if !slices.Contains(p.Operations, pass.Request.Operation) {
+		return nil
+	}
+	in, err := input(pass)
+	if err != nil {
+		return fmt.Errorf("policy %s: input: %w", p.Name, err)
+	}
+	findings, err := evaluate(ctx, p, query, in)
+	if err != nil {
+		return fmt.Errorf("policy %s (%s): %w", p.Name, p.File, err)
+	}
+	if len(findings) == 0 {
+		return nil
+	}
+	except, err := p.exception(pass)
+	if err != nil {
+		return fmt.Errorf("policy %s: %w", p.Name, err)
+	}
+	for _, f := range findings {
+		if except != nil {
+			f.Severity = rules.Info
+			f.Message += fmt.Sprintf(" (excepted until %s, %s)", except.Until, except.Ticket)
+		}
+		pass.Report(f)
+	}
+	return nil
+}
+
+func evaluate(ctx context.Context, p *Policy, query rego.PreparedEvalQuery, in ast.Value, options ...rego.EvalOption) ([]rules.Finding, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	results, err := query.Eval(ctx, append(options, rego.EvalParsedInput(in))...)
+	switch {
+	case topdown.IsCancel(err) && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, fmt.Errorf("evaluation took longer than %v; bound its loops or look values up by key", deadline)
+	case err != nil:
+		return nil, err
+	case len(results) != 1:
+		// Partial sets are always defined; see checkEntryPoints.
+		return nil, fmt.Errorf("the entry point is undefined (%d results)", len(results))
+	}
+	var findings []rules.Finding
+	for _, entry := range entryPoints {
+		value, ok := results[0].Bindings[entry]
+		if !ok {
+			continue
+		}
+		elements, ok := value.([]any)
+		if !ok {
+			return nil, fmt.Errorf("%s is a %T, not a set", entry, value)
+		}
+		for _, element := range elements {
+			f, err := finding(element)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", entry, err)
+			}
+			f.Rule, f.Severity = p.Name, p.Severity
+			if entry == "warn" && p.Severity == rules.Deny {
+				f.Severity = rules.Warn
+			}
+			findings = append(findings, f)
+		}
+	}
+	return findings, nil
+}
+
+// finding reads an element of an entry point.
+func finding(element any) (rules.Finding, error) {
+	object, ok := element.(map[string]any)
+	if !ok {
+		return rules.Finding{}, fmt.Errorf("an element is %v, not an object with msg", element)
+	}
+	fields := map[string]string{}
+	for name, value := range object {
+		s, ok := value.(string)
+		if !ok || !slices.Contains(findingFields, name) {
+			return rules.Finding{}, fmt.Errorf("an element has %s: %v; it may have msg, path and fix, all strings", name, value)
+		}
+		fields[name] = s
+	}
+	if fields["msg"] == "" {
+		return rules.Finding{}, errors.New("an element has no msg")
+	}
+	return rules.Finding{Message: fields["msg"], Path: fields["path"], Fix: fields["fix"]}, nil
+}
+
+// exception returns the exception in force for the subject, or nil.
+func (p *Policy) exception(pass *rules.Pass) (*exception, error) {
+	raw, err := json.Marshal(p.values[exceptionsParameter])
+	if err != nil {
+		return nil, err
+	}
+	var exceptions []exception
+	if err := json.Unmarshal(raw, &exceptions); err != nil {
+		return nil, fmt.Errorf("exceptions: %w", err)
+	}
+	for _, e := range exceptions {
+		ok, err := e.covers(pass.Subject.Metadata().Ref, pass.Request.Time)
+		if err != nil || ok {
+			return &e, err
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,82 @@
+# METADATA
+# title: external hosts are allowed per namespace
+# description: |
+#   A ServiceEntry may register only hosts that the list grants to its namespace, by name or by label.
+#   A grant of "*.example.com" covers every name below example.com, "*" covers every host; a registered
+#   wildcard needs a grant at least as wide. A grant may end on a date, and names the ticket that decided it.
+# custom:
+#   severity: deny
+#   parameters:
+#     hosts:
+#       type: object
+#       description: for each host, exact or with a leading "*.", the grants that allow it
+#       additionalProperties:
+#         type: array
+#         items:
+#           type: object
+#           additionalProperties: false
+#           properties:
+#             namespaces: {type: array, items: {type: string}, description: "names; \"*\" stands for every namespace"}
+#             labels: {type: object, additionalProperties: {type: string}, description: labels that the namespace must have}
+#             expires: {type: string, pattern: '^\d{4}-\d{2}-\d{2}$', description: the last day of the grant}
+#             ticket: {type: string}
+#           anyOf: [{required: [namespaces]}, {required: [labels]}]
+package sallyport.policies.allowed_hosts
+
+import data.sallyport.lib.hosts
+
+deny contains {"msg": msg, "path": point.path, "fix": fix} if {
+	some point in input.egress
+	point.registered
+	not permitted(point.host)
+	not lapsed(point.host)
+	msg := sprintf("host %q is not allowed in namespace %q", [point.host, input.namespace.name])
+	fix := "use a host that is allowed here, or ask the platform team to add this one to policies.parameters.allowed-hosts.hosts"
+}
+
+deny contains {"msg": msg, "path": point.path, "fix": fix} if {
+	some point in input.egress
+	point.registered
+	not permitted(point.host)
+	some grant in grants(point.host)
+	expired(grant)
+	msg := sprintf(
+		"host %q was allowed in namespace %q until %s%s",
+		[point.host, input.namespace.name, grant.expires, because(grant)],
+	)
+	fix := "remove the host, or have the grant renewed in policies.parameters.allowed-hosts.hosts"
+}
+
+permitted(host) if {
+	some grant in grants(host)
+	not expired(grant)
+}
+
+lapsed(host) if {
+	some grant in grants(host)
+	expired(grant)
+}
+
+# The grants that name this namespace, for the host or for a wildcard that covers it.
+grants(host) := {grant |
+	some pattern in hosts.patterns(host)
+	some grant in data.sallyport.allowed_hosts.hosts[pattern]
+	applies(grant)
+}
+
+applies(grant) if {
+	named(object.get(grant, "namespaces", ["*"]))
+	every key, value in object.get(grant, "labels", {}) {
+		input.namespace.labels[key] == value
+	}
+}
+
+named(namespaces) if input.namespace.name in namespaces
+
+named(namespaces) if "*" in namespaces
+
+expired(grant) if substring(input.time, 0, 10) > grant.expires
+
+because(grant) := sprintf(" (%s)", [grant.ticket])
+
+because(grant) := "" if not grant.ticket

@@ -1,0 +1,51 @@
+# METADATA
+# title: no literal addresses and no private endpoints
+# description: |
+#   A host that is an IP address has no name that could be checked, and an endpoint or address in a private,
+#   link-local, loopback or metadata range turns the egress gateway into a door to what lies behind it.
+# custom:
+#   severity: deny
+#   parameters:
+#     ranges:
+#       type: array
+#       items: {type: string}
+#       description: the ranges, in CIDR notation, in which no address may lie
+#       default:
+#       - 0.0.0.0/8
+#       - 10.0.0.0/8
+#       - 100.64.0.0/10
+#       - 127.0.0.0/8
+#       - 169.254.0.0/16
+#       - 172.16.0.0/12
+#       - 192.168.0.0/16
+#       - 224.0.0.0/4
+#       - "::1/128"
+#       - fc00::/7
+#       - fe80::/10
+#       - ff00::/8
+#     allowed:
+#       type: array
+#       items: {type: string}
+#       default: []
+#       description: ranges, in CIDR notation, in which addresses may lie nevertheless
+package sallyport.policies.no_private_endpoints
+
+import data.sallyport.lib.addresses
+
+deny contains {"msg": msg, "path": point.path, "fix": fix} if {
+	some point in input.egress
+	point.registered
+	addresses.literal(point.host)
+	msg := sprintf("host %q is an IP address", [point.host])
+	fix := "register the host by its name"
+}
+
+deny contains {"msg": msg, "path": address.path, "fix": fix} if {
+	some point in input.egress
+	point.registered
+	some address in point.addresses
+	some forbidden in addresses.within(address.address, data.sallyport.no_private_endpoints.ranges)
+	count(addresses.within(address.address, data.sallyport.no_private_endpoints.allowed)) == 0
+	msg := sprintf("address %s of host %q lies in %s", [address.address, point.host, forbidden])
+	fix := "give public addresses, or leave them out and resolve the host by DNS"
+}

@@ -1,0 +1,44 @@
+package sallyport.policies.no_private_endpoints_test
+
+import data.sallyport.policies.no_private_endpoints
+
+found(host, address) := paths if {
+	findings := no_private_endpoints.deny with input as {"egress": [{
+		"host": host,
+		"registered": true,
+		"path": "spec.hosts[0]",
+		"addresses": [{"address": address, "path": "spec.endpoints[0].address"}],
+	}]}
+	paths := {f.path | some f in findings}
+}
+
+test_literal_host if found("203.0.113.7", "203.0.113.7") == {"spec.hosts[0]"}
+
+test_literal_host_v6 if found("2001:db8::7", "2001:db8::7") == {"spec.hosts[0]"}
+
+test_public if found("api.example.com", "203.0.113.7") == set()
+
+test_public_v6 if found("api.example.com", "2001:db8::7") == set()
+
+test_name if found("api.example.com", "other.example.com") == set()
+
+test_forbidden[address] if {
+	some address in [
+		"10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "127.0.0.1", "100.64.0.1", "10.0.0.0/16",
+		"::1", "fd00::1", "fe80::1", "fd00:ec2::254", "0.0.0.0/0",
+	]
+	found("api.example.com", address) == {"spec.endpoints[0].address"}
+}
+
+test_every_forbidden if count(test_forbidden) == 12
+
+test_allowed if {
+	findings := no_private_endpoints.deny with input as {"egress": [{
+		"host": "db.corp.example",
+		"registered": true,
+		"path": "spec.hosts[0]",
+		"addresses": [{"address": "10.1.2.3", "path": "spec.addresses[0]"}],
+	}]}
+		with data.sallyport.no_private_endpoints.allowed as ["10.1.0.0/16"]
+	findings == set()
+}

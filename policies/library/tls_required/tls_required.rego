@@ -1,0 +1,35 @@
+# METADATA
+# title: TLS on the way to the external host
+# description: |
+#   What leaves the gateway crosses networks that nobody here controls. The application speaks TLS itself
+#   (protocol HTTPS or TLS), or the gateway originates it.
+# custom:
+#   severity: deny
+#   parameters:
+#     exempt:
+#       type: array
+#       items: {type: string}
+#       default: []
+#       description: hosts that may be reached in clear text, exact or with a leading "*."
+package sallyport.policies.tls_required
+
+import data.sallyport.lib.hosts
+
+deny contains {"msg": msg, "path": point.path, "fix": fix} if {
+	some point in input.egress
+	point.registered
+	not point.tls.external in {"application", "gateway"}
+	every pattern in hosts.patterns(point.host) {
+		not pattern in data.sallyport.tls_required.exempt
+	}
+	msg := sprintf("traffic for %s:%d leaves the gateway without TLS", [point.host, point.port])
+	fix := remedy(point)
+}
+
+remedy(point) := "let the gateway originate TLS: annotate the ServiceEntry with sallyport.io/originate-tls: \"true\"" if {
+	startswith(point.protocol, "HTTP")
+}
+
+remedy(point) := "register the port with protocol TLS and let the application speak it" if {
+	not startswith(point.protocol, "HTTP")
+}

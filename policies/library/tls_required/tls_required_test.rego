@@ -1,0 +1,44 @@
+package sallyport.policies.tls_required_test
+
+import data.sallyport.policies.tls_required
+
+found(protocol, external) := fixes if {
+	findings := tls_required.deny with input as {"egress": [{
+		"host": "api.example.com",
+		"port": 80,
+		"protocol": protocol,
+		"registered": true,
+		"path": "spec.hosts[0]",
+		"tls": {"mesh": "mutual", "external": external},
+	}]}
+	fixes := {f.fix | some f in findings}
+}
+
+test_application if found("HTTPS", "application") == set()
+
+test_gateway if found("HTTP", "gateway") == set()
+
+test_http if {
+	some fix in found("HTTP", "none")
+	contains(fix, "originate-tls")
+}
+
+test_sidecar_only if count(found("HTTP", "sidecar")) == 1
+
+test_tcp if {
+	some fix in found("TCP", "none")
+	contains(fix, "protocol TLS")
+}
+
+test_exempt if {
+	findings := tls_required.deny with input as {"egress": [{
+		"host": "api.example.com",
+		"port": 80,
+		"protocol": "HTTP",
+		"registered": true,
+		"path": "spec.hosts[0]",
+		"tls": {"mesh": "mutual", "external": "none"},
+	}]}
+		with data.sallyport.tls_required.exempt as ["*.example.com"]
+	findings == set()
+}

@@ -1,0 +1,48 @@
+package policies
+
+import (
+	"testing"
+)
+
+// everything is a configuration that switches the whole library on.
+func everything() map[string]any {
+	return map[string]any{
+		"allowed-hosts":        map[string]any{"hosts": map[string]any{}},
+		"allowed-ports":        nil,
+		"change-freeze":        map[string]any{"windows": []any{}},
+		"high-risk-hosts":      nil,
+		"host-limit":           nil,
+		"minimum-tls":          nil,
+		"no-private-endpoints": nil,
+		"no-public-export":     nil,
+		"no-wildcard-hosts":    nil,
+		"owner-annotations":    nil,
+		"separation-of-duties": nil,
+		"tls-required":         nil,
+	}
+}
+
+// TestLibrary runs the library's own tests. Every line of every module is to be evaluated by one.
+func TestLibrary(t *testing.T) {
+	s, err := Load(t.Context(), everything(), Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Rules) != len(s.Policies) {
+		t.Errorf("%d of %d policies are active: everything() lacks some", len(s.Rules), len(s.Policies))
+	}
+	results, coverage, err := s.Test(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Failure != "" {
+			t.Errorf("%s:%d: %s: %s", r.File, r.Line, r.Name, r.Failure)
+		}
+	}
+	for _, c := range coverage {
+		if len(c.Missing) > 0 {
+			t.Errorf("%s: the tests do not reach lines %v", c.File, c.Missing)
+		}
+	}
+}
