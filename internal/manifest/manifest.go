@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Object is one object of a manifest.
@@ -63,12 +64,19 @@ func (e *Error) Error() string {
 type Reader struct {
 	// Stdin is what the name "-" stands for.
 	Stdin io.Reader
+	// Skipped, where not nil, is told of files in directories that are YAML
+	// or JSON but no manifests.
+	Skipped func(file string)
 }
 
 // Read reads every named file, directory and "-", in order. Directories are
 // read recursively: every .yaml, .yml and .json file, sorted by path, without
-// hidden directories and without kustomization files. The error joins an
-// [*Error] for everything that is wrong; the objects are then incomplete.
+// hidden directories and without kustomization files. A file in a directory
+// that has neither apiVersion nor kind anywhere is something else (a chart's
+// values, a package.json) and is left out; one that is named is an error.
+//
+// The error joins an [*Error] for everything that is wrong; the objects are
+// then incomplete.
 func (r Reader) Read(names ...string) ([]*Object, error) {
 	var objects []*Object
 	var errs []error
@@ -84,7 +92,18 @@ func (r Reader) Read(names ...string) ([]*Object, error) {
 				errs = append(errs, err)
 				continue
 			}
-			objs, err := parse(f, data)
+			docs, err := documents(f, data)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			if f != name && !slices.ContainsFunc(docs, (*value).typed) {
+				if r.Skipped != nil {
+					r.Skipped(f)
+				}
+				continue
+			}
+			objs, err := parse(f, docs)
 			objects = append(objects, objs...)
 			if err != nil {
 				errs = append(errs, err)

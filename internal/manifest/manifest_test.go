@@ -67,8 +67,10 @@ func read(t *testing.T, files []txtar.File) string {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
-	objects, err := manifest.Reader{}.Read("in")
 	var b strings.Builder
+	objects, err := manifest.Reader{Skipped: func(file string) {
+		fmt.Fprintf(&b, "%s: skipped\n", file)
+	}}.Read("in")
 	for _, o := range objects {
 		fmt.Fprintf(&b, "%s:%d: %s %s %s/%s\n", o.File, o.Line, o.APIVersion, o.Kind, o.Namespace, o.Name)
 		for _, n := range o.Notes {
@@ -101,6 +103,19 @@ func TestReadMissingFile(t *testing.T) {
 	_, err := manifest.Reader{}.Read(filepath.Join(t.TempDir(), "absent.yaml"))
 	if err == nil || !strings.HasSuffix(err.Error(), "absent.yaml: no such file or directory") {
 		t.Errorf("got %v, want the file and the reason", err)
+	}
+}
+
+// TestReadNamedFile: what is skipped in a directory is an error where it is
+// named.
+func TestReadNamedFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(name, []byte("replicas: 3\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := manifest.Reader{}.Read(name)
+	if err == nil || !strings.Contains(err.Error(), "values.yaml:1: kind: missing") {
+		t.Errorf("got %v, want a complaint about the missing kind", err)
 	}
 }
 

@@ -8,12 +8,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// parse returns the objects of one file.
-func parse(file string, data []byte) ([]*Object, error) {
-	docs, err := documents(file, data)
-	if err != nil {
-		return nil, err
-	}
+// typed reports whether a document says of what kind or version it is.
+func (v *value) typed() bool { return v.get("apiVersion") != nil || v.get("kind") != nil }
+
+// parse returns the objects of one file's documents.
+func parse(file string, docs []*value) ([]*Object, error) {
 	var objects []*Object
 	var errs []error
 	for _, doc := range docs {

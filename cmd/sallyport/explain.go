@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-io/sallyport/internal/manifest"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+func newExplainCommand() *cobra.Command {
+	var in input
+	var client string
+	cmd := &cobra.Command{
+		Use:   "explain HOST[:PORT] --client NAMESPACE FILE|DIR|- ...",
+		Short: "Explain hop by hop which way traffic for a host takes",
+		Long: `Explain prints the path that traffic of a client namespace takes to an external
+host, hop by hop, with the object and field that decides each hop; or the hop
+that is missing. Without a port it explains every port that is registered for
+the host. The companions that Sallyport would keep are in place; see what there
+is without them by --injection=disabled.
+
+The client "*" stands for every namespace that the input does not name.
+
+Exit status: 0 the path is explained, whatever it is; 2 the input could not be
+read or judged (file, line and reason on standard error).`,
+		Example: `  # Which way do the pods of namespace shop take?
+  sallyport explain api.example.com --client shop manifests/
+
+  # And everybody else's, on one port?
+  sallyport explain api.example.com:443 --client '*' manifests/`,
+		Args: args(cobra.MinimumNArgs(2)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			host, port, err := splitHostPort(names[0])
+			if err != nil {
+				return usageError(cmd, err)
+			}
+			if client == "" {
+				return usageError(cmd, errors.New("--client is missing: name the namespace whose traffic to explain, or '*'"))
+			}
+			j, err := in.judge(cmd, names[1:])
+			if err != nil {
+				return err
+			}
+			return explain(cmd.OutOrStdout(), j.objects, j.batch.Mesh, client, host, port)
+		},
+	}
+	in.addFlags(cmd)
+	cmd.Flags().StringVar(&client, "client", "", "the `NAMESPACE` whose traffic to explain (required)")
+	return cmd
+}
+
+// splitHostPort takes HOST[:PORT] apart; port is zero where there is none.
+func splitHostPort(s string) (host string, port int, err error) {
+	host, digits := s, ""
+	if strings.Contains(s, ":") {
+		if host, digits, err = net.SplitHostPort(s); err != nil {
+			return "", 0, fmt.Errorf("%q is not HOST or HOST:PORT", s)
+		}
+		if port, err = strconv.Atoi(digits); err != nil || port < 1 || port > 65535 {
+			return "", 0, fmt.Errorf("%q is not a port", digits)
+		}
+	}
+	if host == "" || strings.ContainsAny(host, "/ ") {
+		return "", 0, fmt.Errorf("%q is not a host", host)
+	}
+	return mesh.CanonicalHost(host), port, nil
+}
+
+// explain writes the path of one client to one host, on one port or, where
+// port is zero, on every registered one.
+func explain(w io.Writer, objects []*manifest.Object, m *mesh.Mesh, client, host string, port int) error {
+	b := bufio.NewWriter(w)
+	points := pointsFor(m, host, port)
+	if len(points) == 0 {
+		fmt.Fprintf(b, "%s: no ServiceEntry registers it as a host outside the mesh.\n", join(host, port))
+		if m.Settings().AllowAny {
+			fmt.Fprintln(b, "The mesh lets traffic to unknown hosts pass (ALLOW_ANY): it goes out directly.")
+		} else {
+			fmt.Fprintln(b, "Sidecars drop traffic to unknown hosts (REGISTRY_ONLY).")
+		}
+		return b.Flush()
+	}
+	where := places(objects)
+	for i, p := range points {
+		if i > 0 {
+			fmt.Fprintln(b)
+		}
+		explainPath(b, m.Paths(client, p.Host, p.Port), host, where)
+	}
+	return b.Flush()
+}
+
+// pointsFor returns the egress points that traffic for the host belongs to:
+// the host's own or else, on each port, those of the longest wildcard.
+func pointsFor(m *mesh.Mesh, host string, port int) []mesh.Point {
+	best := map[int]mesh.Point{}
+	for p := range m.AllPoints() {
+		if port != 0 && p.Port != port || !mesh.HostCovers(p.Host, host) {
+			continue
+		}
+		if b, ok := best[p.Port]; !ok || len(p.Host) > len(b.Host) || p.Host == host {
+			best[p.Port] = p
+		}
+	}
+	return slices.SortedFunc(func(yield func(mesh.Point) bool) {
+		for _, p := range best {
+			if !yield(p) {
+				return
+			}
+		}
+	}, func(a, b mesh.Point) int { return a.Port - b.Port })
+}
+
+func explainPath(w io.Writer, p mesh.Path, host string, where func(mesh.Reason) string) {
+	from := "namespace " + p.Client
+	if p.Client == mesh.AnyClient {
+		from = "any other namespace"
+	}
+	fmt.Fprintf(w, "%s %s from %s: %s", join(host, p.Port), p.Protocol, from, p.Verdict)
+	if p.Gateway != "" {
+		fmt.Fprintf(w, " %s", p.Gateway)
+	}
+	fmt.Fprintln(w)
+	if p.Host != host {
+		fmt.Fprintf(w, "  registered as %s\n", p.Host)
+	}
+	for i, h := range p.Hops {
+		fmt.Fprintf(w, "  %d. %s\n     -> %s\n", i+1, h.From, h.To)
+		if h.Decided.Kind != "" {
+			fmt.Fprintf(w, "     by %s\n", where(h.Decided))
+		}
+		if h.Decided.Message != "" {
+			fmt.Fprintf(w, "     %s\n", h.Decided.Message)
+		}
+	}
+	for _, r := range p.Because {
+		fmt.Fprintf(w, "  because %s\n", r.Message)
+		if r.Kind != "" {
+			fmt.Fprintf(w, "     %s\n", where(r))
+		}
+	}
+}
+
+// places returns a function that names a field and, where it was given in a
+// file, the file and line.
+func places(objects []*manifest.Object) func(mesh.Reason) string {
+	given := make(map[mesh.Ref]*manifest.Object, len(objects))
+	for _, o := range objects {
+		if m, err := mesh.Decode(o.Raw); err == nil {
+			given[m.Metadata().Ref] = o
+		}
+	}
+	return func(r mesh.Reason) string {
+		s := r.Ref.String()
+		if r.Path != "" {
+			s += " " + r.Path
+		}
+		if o := given[r.Ref]; o != nil {
+			s += fmt.Sprintf(" (%s:%d)", o.File, o.LineOf(r.Path))
+		}
+		return s
+	}
+}
+
+func join(host string, port int) string {
+	if port == 0 {
+		return host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}

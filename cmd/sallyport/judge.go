@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-io/sallyport/internal/config"
+	"github.com/sallyport-io/sallyport/internal/manifest"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/report"
+	"github.com/sallyport-io/sallyport/internal/review"
+	"github.com/sallyport-io/sallyport/policies"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// input is what every command that judges takes from its flags.
+type input struct {
+	state     []string
+	config    string
+	policies  []string
+	injection enum[config.Switch]
+}
+
+func (in *input) addFlags(cmd *cobra.Command) {
+	in.injection = enum[config.Switch]{allowed: []config.Switch{config.Enabled, config.Disabled}, name: "enabled|disabled"}
+	f := cmd.Flags()
+	f.StringArrayVar(&in.state, "state", nil, "`FILE|DIR` of objects that are in the cluster already: part of the mesh, not judged (repeatable)")
+	f.StringVar(&in.config, "config", "", "the server's configuration `FILE` (default: Istio's own default installation)")
+	f.StringArrayVar(&in.policies, "policies", nil, "`DIR` of Rego policies to judge by, beside the rules (repeatable)")
+	f.Var(&in.injection, "injection", "whether Sallyport keeps companions: overrides configuration and namespace labels, except in platform namespaces")
+	_ = cmd.RegisterFlagCompletionFunc("injection", in.injection.complete) // fails for unknown flags only
+	_ = cmd.MarkFlagDirname("policies")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
+}
+
+// judged is a set of manifests and what the judge makes of it.
+type judged struct {
+	objects []*manifest.Object
+	rules   []*rules.Rule
+	batch   review.Batch
+}
+
+// judge reads everything that the flags and names name, and judges it.
+func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
+	if n := len(slices.DeleteFunc(slices.Concat(names, in.state), func(s string) bool { return s != "-" })); n > 1 {
+		return nil, errors.New("standard input (-) can be given once only")
+	}
+	cfg, err := config.Load(in.config)
+	if err != nil {
+		return nil, err
+	}
+	all, err := in.rules(cmd, cfg)
+	if err != nil {
+		return nil, err
+	}
+	reader := manifest.Reader{
+		Stdin: cmd.InOrStdin(),
+		Skipped: func(file string) {
+			cmd.PrintErrf("note: %s is no manifest (it has neither apiVersion nor kind): skipped\n", file)
+		},
+	}
+	state, stateErr := reader.Read(in.state...)
+	objects, err := reader.Read(names...)
+	if err := errors.Join(stateErr, err); err != nil {
+		return nil, err
+	}
+	if len(objects) == 0 {
+		return nil, fmt.Errorf("nothing to judge: no object in %q", names)
+	}
+
+	settings := cfg.Settings()
+	if in.injection.value != "" {
+		settings.InjectionOverride = new(in.injection.value == config.Enabled)
+	}
+	before, err := meshOf(settings, state)
+	if err != nil {
+		return nil, err
+	}
+	raw := make([][]byte, len(objects))
+	for i, o := range objects {
+		raw[i] = o.Raw
+	}
+	judge := review.Judge{Rules: all}
+	batch, err := judge.ReviewAll(cmd.Context(), before, raw)
+	if err != nil {
+		return nil, locate(err, objects)
+	}
+	return &judged{objects, all, batch}, nil
+}
+
+// rules are the rules in Go and in Rego by which to judge.
+func (in *input) rules(cmd *cobra.Command, cfg *config.Config) ([]*rules.Rule, error) {
+	if dir := cfg.Policies.Directory; dir != "" && len(in.policies) == 0 {
+		cmd.PrintErrf("note: the policies in %s of %s are the server's; give --policies DIR to judge by them\n", dir, in.config)
+	}
+	if len(in.policies) == 0 && len(cfg.Policies.Data) == 0 {
+		return rules.All, nil
+	}
+	sources := []policies.Source{policies.Library()}
+	for _, dir := range in.policies {
+		if info, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("--policies: %w", err)
+		} else if !info.IsDir() {
+			return nil, fmt.Errorf("--policies: %s is not a directory", dir)
+		}
+		sources = append(sources, policies.Source{Name: dir, FS: os.DirFS(dir)})
+	}
+	set, err := policies.Load(cmd.Context(), cfg.Policies.Data, sources...)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(rules.All, set.Rules), nil
+}
+
+// meshOf builds the mesh of objects that are there already.
+func meshOf(s mesh.Settings, objects []*manifest.Object) (*mesh.Mesh, error) {
+	var decoded []mesh.Object
+	var errs []error
+	for _, o := range objects {
+		m, err := mesh.Decode(o.Raw)
+		switch {
+		case errors.Is(err, mesh.ErrUnknownKind):
+		case err != nil:
+			errs = append(errs, at(o, err))
+		default:
+			decoded = append(decoded, m)
+		}
+	}
+	return mesh.New(s, decoded...), errors.Join(errs...)
+}
+
+// at says which object an error is about.
+func at(o *manifest.Object, err error) error {
+	return &manifest.Error{File: o.File, Line: o.Line, Message: err.Error()}
+}
+
+// locate gives the errors of the judge the files and lines of their objects.
+func locate(err error, objects []*manifest.Object) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, e := range joined.Unwrap() {
+			errs = append(errs, locate(e, objects))
+		}
+		return errors.Join(errs...)
+	}
+	if oerr, ok := errors.AsType[*review.ObjectError](err); ok {
+		return at(objects[oerr.Index], err)
+	}
+	if errors.Is(err, context.Canceled) {
+		return errors.New("interrupted")
+	}
+	return err
+}
+
+// report makes the review document.
+func (j *judged) report() (*report.Review, error) {
+	objects := make([]report.Object, len(j.objects))
+	for i, o := range j.objects {
+		objects[i] = report.Object{
+			APIVersion: o.APIVersion,
+			Kind:       o.Kind,
+			Namespace:  o.Namespace,
+			Name:       o.Name,
+			File:       o.File,
+			Line:       o.Line,
+			Findings:   findings(o, j.batch.Outcomes[i]),
+		}
+	}
+	companions, err := render(j.batch.Companions)
+	if err != nil {
+		return nil, err
+	}
+	return report.New(objects, j.batch.Paths, companions), nil
+}
+
+// findings are what is to be said about one object: what the rules found, and
+// what was noticed when it was read.
+func findings(o *manifest.Object, outcome review.Outcome) []report.Finding {
+	var fs []report.Finding
+	for _, f := range outcome.Findings {
+		fs = append(fs, report.Finding{Finding: f, Line: o.LineOf(f.Path)})
+	}
+	for _, n := range o.Notes {
+		fs = append(fs, report.Finding{
+			Finding: rules.Finding{
+				Rule:     report.LegacyForm.Name,
+				Severity: report.LegacyForm.Severity,
+				Path:     n.Path,
+				Message:  n.Message,
+				Fix:      n.Fix,
+			},
+			Line: cmp.Or(n.Line, o.Line),
+		})
+	}
+	if !outcome.Known {
+		fs = append(fs, report.Finding{
+			Finding: rules.Finding{
+				Rule:     report.UnknownKind.Name,
+				Severity: report.UnknownKind.Severity,
+				Message:  fmt.Sprintf("%s %s does not bear on egress: it was not judged", o.APIVersion, o.Kind),
+			},
+			Line: o.Line,
+		})
+	}
+	return fs
+}
+
+// denied reports whether anything is denied.
+func (j *judged) denied() bool {
+	return slices.ContainsFunc(j.batch.Outcomes, review.Outcome.Denied)
+}

@@ -1,0 +1,57 @@
+// Command sallyport judges Istio manifests before they reach a cluster: it
+// says where traffic for every external host would really go, what the
+// admission server would deny, and which objects Sallyport would add. It needs
+// no cluster. Installed as kubectl-sallyport it is a kubectl plugin.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit statuses.
+const (
+	exitOK     = 0
+	exitDenied = 1 // something is denied
+	exitFailed = 2 // the input could not be read or judged
+)
+
+// errDenied ends a command that has already said what is denied.
+var errDenied = errors.New("denied")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run runs the command line and returns the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRootCommand()
+	if strings.HasPrefix(filepath.Base(args[0]), "kubectl-") {
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl sallyport"}
+	}
+	root.SetArgs(args[1:])
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	switch err := root.ExecuteContext(ctx); {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errDenied):
+		return exitDenied
+	default:
+		fmt.Fprintln(stderr, err)
+		return exitFailed
+	}
+}

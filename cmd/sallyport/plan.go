@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sallyport-io/sallyport/internal/report"
+)
+
+func newPlanCommand() *cobra.Command {
+	var in input
+	cmd := &cobra.Command{
+		Use:   "plan [flags] FILE|DIR|- ...",
+		Short: "Print every object as it would stand in the cluster afterwards",
+		Long: `Plan prints, as YAML that kubectl accepts and Istio reads: the given objects as
+admission leaves them and with their paths open, then the companions that
+Sallyport keeps for them, then the NetworkPolicies of namespaces that ask for
+one. Objects of kinds that Sallyport does not know are printed as they are.
+The same input always gives the same output.
+
+A plan is all or nothing: where anything would be denied, nothing is printed,
+and standard error says why.
+
+Exit status: 0 the plan is printed; 1 something is denied; 2 the input could
+not be read or judged (file, line and reason on standard error).`,
+		Example: `  # See what Sallyport adds
+  sallyport plan serviceentry.yaml
+
+  # Use Sallyport's objects in a cluster without its server
+  sallyport plan manifests/ | kubectl apply -f -`,
+		Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			j, err := in.judge(cmd, names)
+			if err != nil {
+				return err
+			}
+			if j.denied() {
+				return j.refuse(cmd)
+			}
+			objects, err := j.plan()
+			if err != nil {
+				return err
+			}
+			return writeYAML(cmd.OutOrStdout(), objects)
+		},
+	}
+	in.addFlags(cmd)
+	return cmd
+}
+
+// refuse says on standard error why there is no plan.
+func (j *judged) refuse(cmd *cobra.Command) error {
+	r, err := j.report()
+	if err != nil {
+		return err
+	}
+	if err := (report.Writer{Format: report.Text}).Write(cmd.ErrOrStderr(), r); err != nil {
+		return err
+	}
+	cmd.PrintErrln("There is no plan, because not everything would be admitted.")
+	return errDenied
+}
+
+// plan is every object as it would stand in the cluster, as JSON.
+func (j *judged) plan() ([]json.RawMessage, error) {
+	var objects []json.RawMessage
+	for _, raw := range j.batch.Objects {
+		objects = append(objects, raw)
+	}
+	companions, err := render(j.batch.Companions)
+	if err != nil {
+		return nil, err
+	}
+	return append(objects, companions...), nil
+}
+
+// writeYAML writes a stream of documents.
+func writeYAML(w io.Writer, objects []json.RawMessage) error {
+	b := bufio.NewWriter(w)
+	for i, raw := range objects {
+		data, err := yaml.JSONToYAML(raw)
+		if err != nil {
+			return fmt.Errorf("writing object %d: %w", i, err)
+		}
+		if i > 0 {
+			b.WriteString("---\n")
+		}
+		b.Write(data)
+	}
+	return b.Flush()
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/sallyport-io/sallyport/internal/report"
+)
+
+func newReviewCommand() *cobra.Command {
+	var in input
+	format := enum[report.Format]{value: report.Text, allowed: report.Formats, name: "FORMAT"}
+	cmd := &cobra.Command{
+		Use:   "review [flags] FILE|DIR|- ...",
+		Short: "Judge manifests as the admission server would",
+		Long: `Review judges every object in the files as a write into the mesh that all the
+files form together, and says where traffic for every external host goes.
+
+A directory stands for every .yaml, .yml and .json file in it and beneath it;
+"-" stands for standard input. Objects without a namespace are in "default".
+Field names in the snake_case of 2018 are read, and reported with their modern
+form. Unknown fields, wrong types and hosts that are no hosts are errors.
+
+Paths are given for every namespace that the input names and, as "*", for every
+other, with the companions in place that Sallyport would keep. The JSON form is
+described by docs/review.schema.json.
+
+Exit status: 0 nothing is denied; 1 something is denied; 2 the input could not
+be read or judged (file, line and reason on standard error).`,
+		Example: `  # Judge a directory
+  sallyport review manifests/
+
+  # Judge a change against what is in the cluster already
+  kubectl get serviceentries,virtualservices,gateways,destinationrules -A -o yaml > state.yaml
+  sallyport review --state state.yaml change.yaml
+
+  # Judge what a chart renders, as it stands without Sallyport's companions
+  helm template chart/ | sallyport review --injection=disabled -
+
+  # Annotate a pull request
+  sallyport review -o github manifests/`,
+		Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			j, err := in.judge(cmd, names)
+			if err != nil {
+				return err
+			}
+			r, err := j.report()
+			if err != nil {
+				return err
+			}
+			w := report.Writer{
+				Format:  format.value,
+				Color:   isTerminal(cmd) && os.Getenv("NO_COLOR") == "",
+				Rules:   append(slices.Clone(j.rules), report.LegacyForm, report.UnknownKind),
+				Version: version().Version,
+			}
+			if err := w.Write(cmd.OutOrStdout(), r); err != nil {
+				return err
+			}
+			if j.denied() {
+				return errDenied
+			}
+			return nil
+		},
+	}
+	in.addFlags(cmd)
+	cmd.Flags().VarP(&format, "output", "o", "form of the output: "+format.list(", "))
+	_ = cmd.RegisterFlagCompletionFunc("output", format.complete) // fails for unknown flags only
+	return cmd
+}
+
+// isTerminal reports whether a person looks at the output.
+func isTerminal(cmd *cobra.Command) bool {
+	f, ok := cmd.OutOrStdout().(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

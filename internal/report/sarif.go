@@ -1,0 +1,153 @@
+package report
+
+import (
+	"cmp"
+	"io"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// The parts of SARIF 2.1.0 that are written
+// (https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html).
+type (
+	sarifLog struct {
+		Schema  string     `json:"$schema"`
+		Version string     `json:"version"`
+		Runs    []sarifRun `json:"runs"`
+	}
+	sarifRun struct {
+		Tool    sarifTool     `json:"tool"`
+		Results []sarifResult `json:"results"`
+	}
+	sarifTool struct {
+		Driver sarifDriver `json:"driver"`
+	}
+	sarifDriver struct {
+		Name    string      `json:"name"`
+		Version string      `json:"version,omitempty"`
+		Rules   []sarifRule `json:"rules"`
+	}
+	sarifRule struct {
+		ID               string       `json:"id"`
+		ShortDescription sarifText    `json:"shortDescription"`
+		FullDescription  *sarifText   `json:"fullDescription,omitempty"`
+		Default          sarifDefault `json:"defaultConfiguration"`
+	}
+	sarifDefault struct {
+		Level string `json:"level"`
+	}
+	sarifText struct {
+		Text string `json:"text"`
+	}
+	sarifResult struct {
+		RuleID    string          `json:"ruleId"`
+		RuleIndex int             `json:"ruleIndex"`
+		Level     string          `json:"level"`
+		Message   sarifText       `json:"message"`
+		Locations []sarifLocation `json:"locations"`
+	}
+	sarifLocation struct {
+		Physical sarifPhysical  `json:"physicalLocation"`
+		Logical  []sarifLogical `json:"logicalLocations"`
+	}
+	sarifPhysical struct {
+		Artifact sarifArtifact `json:"artifactLocation"`
+		Region   sarifRegion   `json:"region"`
+	}
+	sarifArtifact struct {
+		URI string `json:"uri"`
+	}
+	sarifRegion struct {
+		StartLine int `json:"startLine"`
+	}
+	sarifLogical struct {
+		Name string `json:"fullyQualifiedName"`
+		Kind string `json:"kind"`
+	}
+)
+
+func (wr Writer) writeSARIF(w io.Writer, r *Review) error {
+	driver := sarifDriver{Name: "sallyport", Version: wr.Version, Rules: []sarifRule{}}
+	index := map[string]int{}
+	for _, rule := range wr.Rules {
+		index[rule.Name] = len(driver.Rules)
+		driver.Rules = append(driver.Rules, describe(rule))
+	}
+	results := []sarifResult{}
+	for _, o := range r.Objects {
+		for _, f := range o.Findings {
+			i, ok := index[f.Rule]
+			if !ok {
+				i = len(driver.Rules)
+				index[f.Rule] = i
+				driver.Rules = append(driver.Rules, describe(&rules.Rule{Name: f.Rule, Doc: f.Rule, Severity: f.Severity}))
+			}
+			results = append(results, sarifResult{
+				RuleID:    f.Rule,
+				RuleIndex: i,
+				Level:     level(f.Severity),
+				Message:   sarifText{f.text()},
+				Locations: []sarifLocation{{
+					Physical: sarifPhysical{Artifact: sarifArtifact{uri(o.File)}, Region: sarifRegion{cmp.Or(f.Line, o.Line, 1)}},
+					Logical:  []sarifLogical{{Name: join("/", o.Kind, o.Namespace, o.Name) + "#" + f.Path, Kind: "member"}},
+				}},
+			})
+		}
+	}
+	return writeJSON(w, sarifLog{
+		Schema:  "https://json.schemastore.org/sarif-2.1.0.json",
+		Version: "2.1.0",
+		Runs:    []sarifRun{{Tool: sarifTool{driver}, Results: results}},
+	})
+}
+
+func describe(rule *rules.Rule) sarifRule {
+	title, rest, _ := strings.Cut(rule.Doc, "\n\n")
+	s := sarifRule{ID: rule.Name, ShortDescription: sarifText{title}, Default: sarifDefault{level(rule.Severity)}}
+	if rest != "" {
+		s.FullDescription = &sarifText{rest}
+	}
+	return s
+}
+
+func level(s rules.Severity) string {
+	switch s {
+	case rules.Deny:
+		return "error"
+	case rules.Warn:
+		return "warning"
+	default:
+		return "note"
+	}
+}
+
+// text is the message with its fix, for formats without a place for it.
+func (f Finding) text() string {
+	if f.Fix == "" {
+		return f.Message
+	}
+	return f.Message + "\nFix:\n" + strings.TrimRight(f.Fix, "\n")
+}
+
+// uri makes a file name a relative or file URI.
+func uri(name string) string {
+	if name == "-" {
+		return "stdin"
+	}
+	slashed := filepath.ToSlash(name)
+	if filepath.IsAbs(name) {
+		return (&url.URL{Scheme: "file", Path: slashed}).String()
+	}
+	parts := strings.Split(slashed, "/")
+	return strings.Join(slices.Collect(func(yield func(string) bool) {
+		for _, p := range parts {
+			if !yield(url.PathEscape(p)) {
+				return
+			}
+		}
+	}), "/")
+}

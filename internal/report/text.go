@@ -1,0 +1,217 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// maxRows is how many paths text shows before it leaves out those that are in
+// order.
+const maxRows = 60
+
+// palette holds the escape sequences of a terminal, or nothing.
+type palette struct{ red, yellow, green, bold, faint, reset string }
+
+func colors(on bool) palette {
+	if !on {
+		return palette{}
+	}
+	return palette{red: "\x1b[31m", yellow: "\x1b[33m", green: "\x1b[32m", bold: "\x1b[1m", faint: "\x1b[2m", reset: "\x1b[0m"}
+}
+
+func (p palette) of(v Verdict) string {
+	return map[Verdict]string{Deny: p.red, Warn: p.yellow, Allow: p.green}[v]
+}
+
+func (p palette) severity(s rules.Severity) string {
+	return map[rules.Severity]string{rules.Deny: p.red, rules.Warn: p.yellow, rules.Info: p.faint}[s]
+}
+
+func writeText(w io.Writer, r *Review, color bool) error {
+	b := bufio.NewWriter(w)
+	p := colors(color)
+	unjudged := map[string]int{}
+	for _, o := range r.Objects {
+		if o.unjudged() {
+			unjudged[o.Kind]++
+			continue
+		}
+		if len(o.Findings) == 0 {
+			continue
+		}
+		fmt.Fprintf(b, "%s%s: %s%s: %s%s%s\n", p.bold, place(o.File, o.Line), o.title(), p.reset, p.of(o.Verdict), past[o.Verdict], p.reset)
+		for _, f := range o.Findings {
+			fmt.Fprintf(b, "  %s%s%s %s %s(%s)%s\n", p.severity(f.Severity), f.Severity, p.reset,
+				place(cmp.Or(f.Path, o.Kind), 0), p.faint, join(", ", lineNote(f.Line), f.Rule), p.reset)
+			fmt.Fprintf(b, "%s", indent("    ", f.Message))
+			if f.Fix != "" {
+				fmt.Fprintf(b, "    %sFix:%s\n%s", p.bold, p.reset, indent("      ", f.Fix))
+			}
+		}
+		fmt.Fprintln(b)
+	}
+	if err := writePaths(b, r.Paths, p); err != nil {
+		return err
+	}
+	if len(unjudged) > 0 {
+		var kinds []string
+		for _, kind := range slices.Sorted(maps.Keys(unjudged)) {
+			kinds = append(kinds, fmt.Sprintf("%s (%d)", kind, unjudged[kind]))
+		}
+		fmt.Fprintf(b, "Not judged, for they do not bear on egress: %s.\n", strings.Join(kinds, ", "))
+	}
+	if n := len(r.Companions); n > 0 {
+		fmt.Fprintf(b, "Sallyport keeps %s for these hosts; \"sallyport plan\" prints them.\n", count(n, "companion"))
+	}
+	fmt.Fprintf(b, "%s: %d denied, %d warned.\n", count(r.Summary.Objects, "object"), r.Summary.Denied, r.Summary.Warned)
+	return b.Flush()
+}
+
+var past = map[Verdict]string{Allow: "allowed", Warn: "allowed with warnings", Deny: "denied"}
+
+// title is "Kind namespace/name".
+func (o Object) title() string {
+	if o.Namespace == "" {
+		return o.Kind + " " + o.Name
+	}
+	return o.Kind + " " + o.Namespace + "/" + o.Name
+}
+
+func place(file string, line int) string {
+	if line == 0 {
+		return file
+	}
+	return file + ":" + strconv.Itoa(line)
+}
+
+func lineNote(line int) string {
+	if line == 0 {
+		return ""
+	}
+	return "line " + strconv.Itoa(line)
+}
+
+// join joins what is not empty.
+func join(sep string, parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), sep)
+}
+
+func indent(by, s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(strings.TrimRight(s, "\n") + "\n") {
+		if line == "\n" {
+			b.WriteString(line)
+			continue
+		}
+		b.WriteString(by + line)
+	}
+	return b.String()
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// row is one line of the table of paths: clients that share a fate share a
+// line.
+type row struct {
+	mesh.Path
+	clients []string
+}
+
+func writePaths(w io.Writer, paths []mesh.Path, p palette) error {
+	rows := rowsOf(paths)
+	hidden := 0
+	if len(rows) > maxRows {
+		all := len(rows)
+		rows = slices.DeleteFunc(rows, func(r row) bool { return r.Verdict == mesh.Via || r.Verdict == mesh.Blocked })
+		hidden = all - len(rows)
+	}
+	if len(rows) > 0 {
+		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.StripEscape)
+		fmt.Fprintln(tw, "HOST\tPORT\tCLIENT\tPATH\tWHY")
+		for _, r := range rows {
+			fmt.Fprintf(tw, "%s\t%d %s\t%s\t%s%s%s\t%s\n", r.Host, r.Port, r.Protocol, strings.Join(r.clients, ", "),
+				escaped(p.path(r.Verdict)), r.Verdict, escaped(p.reset), r.why())
+		}
+		if err := tw.Flush(); err != nil {
+			return err
+		}
+	}
+	if hidden > 0 {
+		fmt.Fprintf(w, "(%d more via the gateway or blocked; -o json lists them)\n", hidden)
+	}
+	if len(paths) > 0 {
+		fmt.Fprintln(w)
+	}
+	return nil
+}
+
+// escaped keeps the tabwriter from counting what a terminal does not show.
+func escaped(s string) string {
+	if s == "" {
+		return ""
+	}
+	return string(tabwriter.Escape) + s + string(tabwriter.Escape)
+}
+
+func (p palette) path(v mesh.Verdict) string {
+	switch v {
+	case mesh.Via:
+		return p.green
+	case mesh.Direct:
+		return p.red
+	case mesh.Broken, mesh.Undetermined:
+		return p.yellow
+	default:
+		return p.faint
+	}
+}
+
+// why is the decisive reason, or the gateway where all is well.
+func (r row) why() string {
+	if r.Verdict == mesh.Via || len(r.Because) == 0 {
+		return r.Gateway
+	}
+	reason := r.Because[0]
+	where := join(" ", reason.Ref.String(), reason.Path)
+	if reason.Kind == "" {
+		return reason.Message
+	}
+	return where + ": " + reason.Message
+}
+
+// rowsOf gathers the clients of paths that differ in nothing else. Paths are
+// sorted by host and port, so that only the last rows need a look.
+func rowsOf(paths []mesh.Path) []row {
+	var rows []row
+	first := 0 // the first row of this host and port
+	for _, path := range paths {
+		r := row{Path: path, clients: []string{path.Client}}
+		if first < len(rows) && (rows[first].Host != path.Host || rows[first].Port != path.Port) {
+			first = len(rows)
+		}
+		i := slices.IndexFunc(rows[first:], func(o row) bool {
+			return o.Protocol == r.Protocol && o.Verdict == r.Verdict && o.Gateway == r.Gateway && o.why() == r.why()
+		})
+		if i < 0 {
+			rows = append(rows, r)
+			continue
+		}
+		rows[first+i].clients = append(rows[first+i].clients, path.Client)
+	}
+	return rows
+}
