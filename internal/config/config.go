@@ -97,18 +97,22 @@ type Gateway struct {
 	MutualTLS *bool `json:"mutualTLS,omitempty"`
 }
 
-// Policies says where Rego modules are and what they are given.
+// Policies says where Rego modules are and what they are given. The shipped
+// library is always there; its policies sleep until parameters has them.
 type Policies struct {
-	// Directory holds Rego modules, one policy a folder. In the server's pod it
-	// is a mounted ConfigMap. The flag --policies adds to it.
+	// Directories hold Rego modules of your own. In the server's pod each is a
+	// mounted ConfigMap. The flag --policies adds to them.
 	//
 	// Default: none.
-	Directory string `json:"directory,omitempty"`
-	// Data is what the modules read as data.parameters: the allow-lists and
-	// limits of the shipped policies.
+	Directories []string `json:"directories,omitempty"`
+	// Parameters has, by the name of a policy, what the policy reads as
+	// data.sallyport.NAME: allow-lists, limits, and for every policy severity
+	// and exceptions. A policy of the shipped library is in force only where it
+	// has an entry here; {} will do where every parameter has a default.
+	// policies/README.md lists them all.
 	//
 	// Default: empty.
-	Data map[string]any `json:"data,omitempty"`
+	Parameters map[string]any `json:"parameters,omitempty"`
 }
 
 // Switch is enabled or disabled.

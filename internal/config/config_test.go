@@ -52,10 +52,9 @@ clusterDomain: cluster.example
 outboundTrafficPolicy: ALLOW_ANY
 serviceAccount: guard/sallyport
 policies:
-  directory: /etc/policies
-  data:
-    hosts: {shop: [api.example.com]}
-    limit: 3
+  directories: [/etc/policies]
+  parameters:
+    host-limit: {limit: 3}
 `
 	c, err := Parse("sallyport.yaml", []byte(full))
 	if err != nil {
@@ -79,8 +78,8 @@ policies:
 		t.Errorf("User() = %q, want %q", got, want)
 	}
 	wantPolicies := Policies{
-		Directory: "/etc/policies",
-		Data:      map[string]any{"hosts": map[string]any{"shop": []any{"api.example.com"}}, "limit": 3},
+		Directories: []string{"/etc/policies"},
+		Parameters:  map[string]any{"host-limit": map[string]any{"limit": 3}},
 	}
 	if d := cmp.Diff(wantPolicies, c.Policies); d != "" {
 		t.Errorf("policies (-want +got):\n%s", d)
