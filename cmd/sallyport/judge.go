@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -96,10 +97,10 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 
 // rules are the rules in Go and in Rego by which to judge.
 func (in *input) rules(cmd *cobra.Command, cfg *config.Config) ([]*rules.Rule, error) {
-	if dir := cfg.Policies.Directory; dir != "" && len(in.policies) == 0 {
-		cmd.PrintErrf("note: the policies in %s of %s are the server's; give --policies DIR to judge by them\n", dir, in.config)
+	if dirs := cfg.Policies.Directories; len(dirs) > 0 && len(in.policies) == 0 {
+		cmd.PrintErrf("note: the policies in %s of %s are the server's; give --policies DIR to judge by them\n", strings.Join(dirs, ", "), in.config)
 	}
-	if len(in.policies) == 0 && len(cfg.Policies.Data) == 0 {
+	if len(in.policies) == 0 && len(cfg.Policies.Parameters) == 0 {
 		return rules.All, nil
 	}
 	sources := []policies.Source{policies.Library()}
@@ -111,7 +112,7 @@ func (in *input) rules(cmd *cobra.Command, cfg *config.Config) ([]*rules.Rule, e
 		}
 		sources = append(sources, policies.Source{Name: dir, FS: os.DirFS(dir)})
 	}
-	set, err := policies.Load(cmd.Context(), cfg.Policies.Data, sources...)
+	set, err := policies.Load(cmd.Context(), cfg.Policies.Parameters, sources...)
 	if err != nil {
 		return nil, err
 	}
