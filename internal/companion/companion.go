@@ -5,6 +5,10 @@
 package companion
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -30,15 +34,247 @@ type Refusal struct {
 // companions that already exist; they are set aside first, so that the answer
 // depends on what users wrote and on nothing else. A host whose paths are all
 // via without Sallyport needs nothing.
-func For(m *mesh.Mesh, host string) Set { return Set{Host: host} }
+func For(m *mesh.Mesh, host string) Set {
+	m = Without(m, host).Open()
+	claims, refused := claims(m, host)
+	p := plan{mesh: m, builder: builder{host: host, key: Key(host)}, set: Set{Host: host, Refused: refused}, doors: map[string]door{}}
+	for _, side := range sides(claims) {
+		p.side(side)
+	}
+	p.set.Objects = append(p.set.Objects, p.hops...)
+	slices.SortStableFunc(p.set.Refused, func(a, b Refusal) int {
+		return cmp.Or(cmp.Compare(a.Entry.String(), b.Entry.String()), cmp.Compare(a.Path, b.Path))
+	})
+	return p.set
+}
 
-// Without returns the mesh without the companions of the hosts: the mesh as users wrote it.
-func Without(m *mesh.Mesh, hosts ...string) *mesh.Mesh { return m }
+// Without returns the mesh without the companions of the hosts: the mesh as
+// users wrote it.
+func Without(m *mesh.Mesh, hosts ...string) *mesh.Mesh {
+	var refs []mesh.Ref
+	for _, host := range hosts {
+		refs = append(refs, existing(m, host)...)
+	}
+	if len(refs) == 0 {
+		return m
+	}
+	return m.Without(refs...)
+}
 
 // Apply returns the mesh with the companions of the hosts in place of any
-// that exist, and every held entry open, with the sets it applied.
-func Apply(m *mesh.Mesh, hosts ...string) (*mesh.Mesh, []Set) { return m, nil }
+// that exist, and every held entry open, with the sets it applied. To Istio
+// the companions are the newest objects of that mesh: what holds then holds
+// whenever they are written.
+func Apply(m *mesh.Mesh, hosts ...string) (*mesh.Mesh, []Set) {
+	sets := make([]Set, len(hosts))
+	var objects []mesh.Object
+	for i, host := range hosts {
+		sets[i] = For(m, host)
+		objects = append(objects, sets[i].Objects...)
+	}
+	return Without(m, hosts...).With(objects...).Open(), sets
+}
 
-// Is reports whether the Ref is one that Sallyport uses for companions: such
-// objects may be written by nobody else.
-func Is(ref mesh.Ref) bool { return false }
+// existing returns the companions of the host that the mesh holds.
+func existing(m *mesh.Mesh, host string) []mesh.Ref {
+	key := Key(host)
+	var refs []mesh.Ref
+	collect := func(kind, namespace string) {
+		for o := range m.Named(kind, namespace, key) {
+			if ref := o.Metadata().Ref; Is(ref) {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	for _, gateway := range m.Settings().Gateways {
+		for _, kind := range Kinds {
+			collect(kind, gateway.Namespace)
+		}
+	}
+	// A mesh hop is found by what it routes, and where somebody has changed
+	// that, by the namespaces that register the host.
+	for _, vs := range m.RoutesFor(host) {
+		if Is(vs.Ref) && KeyOf(vs.Ref) == key {
+			refs = append(refs, vs.Ref)
+		}
+	}
+	for _, entry := range m.EntriesFor(host) {
+		collect("VirtualService", entry.Namespace)
+	}
+	return refs
+}
+
+// plan collects a host's companions.
+type plan struct {
+	mesh *mesh.Mesh
+	builder
+	set  Set
+	hops  []mesh.Object   // mesh hops, which are written last
+	doors map[string]door // by the gateway's name
+}
+
+// sides groups the claims by the namespace of their gateway, in the order of
+// the namespaces' names. The gateways of one namespace share a registration.
+func sides(claims []*claim) [][]*claim {
+	byNamespace := make(map[string][]*claim)
+	var namespaces []string
+	for _, c := range claims {
+		ns := c.gateway.Namespace
+		if byNamespace[ns] == nil {
+			namespaces = append(namespaces, ns)
+		}
+		byNamespace[ns] = append(byNamespace[ns], c)
+	}
+	slices.Sort(namespaces)
+	out := make([][]*claim, len(namespaces))
+	for i, ns := range namespaces {
+		out[i] = byNamespace[ns]
+	}
+	return out
+}
+
+// side makes the companions for the claims on the gateways of one namespace.
+func (p *plan) side(claims []*claim) {
+	claims, upstreams := p.agree(claims)
+	if len(claims) == 0 {
+		return
+	}
+	namespace := claims[0].gateway.Namespace
+	p.set.Objects = append(p.set.Objects, p.registration(namespace, upstreams))
+	if dr := p.origination(namespace, upstreams); dr != nil {
+		p.set.Objects = append(p.set.Objects, dr)
+	}
+	settings := p.mesh.Settings()
+	for _, gateway := range settings.Gateways {
+		mine := slices.DeleteFunc(slices.Clone(claims), func(c *claim) bool { return c.gateway.Name != gateway.Name })
+		if len(mine) == 0 {
+			continue
+		}
+		prefix := p.groupPrefix(settings, gateway)
+		service := gateway.Host(settings.ClusterDomain)
+		lanes, _ := p.lanes(gateway, prefix, mine)
+		for _, g := range p.gateways(gateway, lanes) {
+			p.set.Objects = append(p.set.Objects, g)
+		}
+		p.set.Objects = append(p.set.Objects,
+			p.clientHop(gateway, prefix, service, lanes),
+			p.gatewayHop(gateway, prefix, service, lanes))
+		p.meshHops(mine, service, lanes)
+	}
+}
+
+// agree returns the claims that do not contradict an earlier one and can be
+// served by their gateway, with the union of their ports, sorted.
+func (p *plan) agree(claims []*claim) (agreed []*claim, union []upstream) {
+	type decided struct {
+		upstream
+		by *claim
+	}
+	ports := make(map[int]decided)
+	for _, c := range claims {
+		refused := len(p.set.Refused)
+		for _, u := range c.ports {
+			if have, ok := ports[u.port]; ok && have.upstream != u {
+				p.refuse(contradiction(c, u, have.by, have.upstream))
+			}
+		}
+		if len(p.set.Refused) == refused {
+			p.refuseUnserved(c, agreed)
+		}
+		if len(p.set.Refused) > refused {
+			continue
+		}
+		agreed = append(agreed, c)
+		for _, u := range c.ports {
+			if _, ok := ports[u.port]; !ok {
+				ports[u.port] = decided{u, c}
+				union = append(union, u)
+			}
+		}
+	}
+	slices.SortFunc(union, func(a, b upstream) int { return cmp.Compare(a.port, b.port) })
+	return agreed, union
+}
+
+// refuseUnserved refuses a claim with which its gateway would be left without
+// a lane for some port: one of the claim's own, or one that was agreed before.
+func (p *plan) refuseUnserved(c *claim, agreed []*claim) {
+	_, unserved := p.lanes(c.gateway, p.key, append(slices.Clone(agreed), c))
+	field, number := "spec.ports", 0
+	for i, port := range c.entry.Ports {
+		if unserved[port.Number] != "" {
+			field, number = fmt.Sprintf("spec.ports[%d]", i), port.Number
+			break
+		}
+	}
+	for port := range unserved {
+		if number == 0 || unserved[number] == "" {
+			number = port
+		}
+	}
+	if number == 0 {
+		return
+	}
+	p.refuse(Refusal{
+		Entry:   c.entry.Ref,
+		Path:    field,
+		Message: fmt.Sprintf("port %d cannot go through the gateway %s: %s", number, c.gateway.Name, unserved[number]),
+		Fix:     "Leave the port out, or ask the platform team for a gateway that sidecars reach by mutual TLS.",
+	})
+}
+
+func (p *plan) refuse(r Refusal) { p.set.Refused = append(p.set.Refused, r) }
+
+// lanes lays the lanes of the claims on one gateway.
+func (p *plan) lanes(gateway mesh.EgressGateway, prefix string, claims []*claim) (lanes []lane, unserved map[int]string) {
+	d, ok := p.doors[gateway.Name]
+	if !ok {
+		d = openDoor(p.mesh, gateway)
+		p.doors[gateway.Name] = d
+	}
+	planner := planner{host: p.host, gateway: gateway, prefix: prefix, door: d, taken: map[string]bool{}}
+	return planner.lay(portsOf(gateway, claims))
+}
+
+// portsOf is the union of the ports of the claims on one gateway, sorted.
+func portsOf(gateway mesh.EgressGateway, claims []*claim) []upstream {
+	var out []upstream
+	for _, c := range claims {
+		if c.gateway.Name == gateway.Name {
+			out = append(out, c.ports...)
+		}
+	}
+	slices.SortFunc(out, func(a, b upstream) int { return cmp.Compare(a.port, b.port) })
+	return slices.CompactFunc(out, func(a, b upstream) bool { return a.port == b.port })
+}
+
+// meshHops makes one VirtualService for each namespace that claims the host,
+// for all ports that its entries register.
+func (p *plan) meshHops(claims []*claim, service string, lanes []lane) {
+	slices.SortStableFunc(claims, func(a, b *claim) int { return cmp.Compare(a.entry.Namespace, b.entry.Namespace) })
+	for len(claims) > 0 {
+		namespace := claims[0].entry.Namespace
+		n := slices.IndexFunc(claims, func(c *claim) bool { return c.entry.Namespace != namespace })
+		if n < 0 {
+			n = len(claims)
+		}
+		ports := make(map[int]bool)
+		var exportTo, owners []string
+		for _, c := range claims[:n] {
+			for _, u := range c.ports {
+				ports[u.port] = true
+			}
+			exportTo = append(exportTo, c.exportTo...)
+			if c.entry.UID != "" {
+				owners = append(owners, c.entry.UID)
+			}
+		}
+		if slices.Contains(exportTo, "*") {
+			exportTo = []string{"*"}
+		}
+		slices.Sort(exportTo)
+		slices.Sort(owners)
+		p.hops = append(p.hops, p.meshHop(namespace, slices.Compact(exportTo), slices.Compact(owners), service, lanes, ports))
+		claims = claims[n:]
+	}
+}

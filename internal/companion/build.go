@@ -1,0 +1,247 @@
+package companion
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// meshGateway is the word by which a VirtualService means the sidecars.
+const meshGateway = "mesh"
+
+// builder makes the objects for one host.
+type builder struct {
+	host string
+	key  string // see [Key]
+}
+
+func (b builder) meta(kind, namespace, name string) mesh.Meta {
+	return mesh.Meta{
+		Ref:         mesh.Ref{Kind: kind, Namespace: namespace, Name: name},
+		Labels:      map[string]string{mesh.ManagedByLabel: mesh.ManagedBy},
+		Annotations: map[string]string{mesh.HostAnnotation: b.host},
+	}
+}
+
+// registration is the gateway's own ServiceEntry: what the gateway dials is
+// never what a tenant wrote. It is for the gateway's namespace alone.
+func (b builder) registration(namespace string, upstreams []upstream) *mesh.ServiceEntry {
+	se := &mesh.ServiceEntry{
+		Meta:       b.meta("ServiceEntry", namespace, b.key),
+		Hosts:      []string{b.host},
+		Location:   "MESH_EXTERNAL",
+		Resolution: "DNS",
+		ExportTo:   []string{"."},
+	}
+	for _, u := range upstreams {
+		se.Ports = append(se.Ports, mesh.ServicePort{
+			Number:     u.port,
+			Protocol:   u.protocol,
+			Name:       strings.ToLower(u.protocol) + "-" + strconv.Itoa(u.port),
+			TargetPort: u.targetPort,
+		})
+	}
+	return se
+}
+
+// origination makes the gateway, and nobody else, speak TLS to the host.
+// Neither sni nor subjectAltNames is set: Istio then takes both from the
+// request's host and verifies it (setAutoSniAndAutoSanValidation in Istio's
+// pilot/pkg/networking/core). It returns nil where no port needs it.
+func (b builder) origination(namespace string, upstreams []upstream) *mesh.DestinationRule {
+	ports := make(map[int]bool)
+	for _, u := range upstreams {
+		if u.originate {
+			ports[u.to] = true
+		}
+	}
+	if len(ports) == 0 {
+		return nil
+	}
+	policy := &mesh.TrafficPolicy{}
+	for _, port := range slices.Sorted(maps.Keys(ports)) {
+		policy.PortLevelSettings = append(policy.PortLevelSettings, mesh.PortPolicy{
+			Port: mesh.PortSelector{Number: port},
+			TLS:  &mesh.ClientTLS{Mode: "SIMPLE"},
+		})
+	}
+	return &mesh.DestinationRule{
+		Meta:          b.meta("DestinationRule", namespace, b.key+originateSuffix),
+		Host:          b.host,
+		TrafficPolicy: policy,
+		ExportTo:      []string{"."},
+	}
+}
+
+// gateways are the Gateways of the lanes, one for each group.
+func (b builder) gateways(gateway mesh.EgressGateway, lanes []lane) []*mesh.Gateway {
+	var out []*mesh.Gateway
+	for _, l := range lanes {
+		i := slices.IndexFunc(out, func(g *mesh.Gateway) bool { return g.Name == l.group })
+		if i < 0 {
+			i = len(out)
+			out = append(out, &mesh.Gateway{
+				Meta:     b.meta("Gateway", gateway.Namespace, l.group),
+				Selector: maps.Clone(gateway.Selector),
+			})
+		}
+		server := mesh.Server{
+			Port:  mesh.ServerPort{Number: l.port, Protocol: l.protocol, Name: l.name},
+			Hosts: []string{gateway.Namespace + "/" + l.sni}, // no other namespace's VirtualService binds
+		}
+		if l.tlsMode != "" {
+			server.TLS = &mesh.ServerTLS{Mode: l.tlsMode}
+		}
+		out[i].Servers = append(out[i].Servers, server)
+	}
+	return out
+}
+
+// clientHop gives the sidecars a subset for each group of lanes. Without
+// exportTo it merges with every other DestinationRule for the gateway's
+// Service that has none, ours and hand-written ones.
+func (b builder) clientHop(gateway mesh.EgressGateway, name, service string, lanes []lane) *mesh.DestinationRule {
+	dr := &mesh.DestinationRule{
+		Meta: b.meta("DestinationRule", gateway.Namespace, name),
+		Host: service,
+	}
+	for _, l := range lanes {
+		i := slices.IndexFunc(dr.Subsets, func(s mesh.Subset) bool { return s.Name == l.group })
+		if i < 0 {
+			i = len(dr.Subsets)
+			dr.Subsets = append(dr.Subsets, mesh.Subset{Name: l.group})
+		}
+		if !gateway.MutualTLS {
+			continue
+		}
+		s := &dr.Subsets[i]
+		if s.TrafficPolicy == nil {
+			s.TrafficPolicy = &mesh.TrafficPolicy{}
+		}
+		s.TrafficPolicy.PortLevelSettings = append(s.TrafficPolicy.PortLevelSettings, mesh.PortPolicy{
+			Port: mesh.PortSelector{Number: l.port},
+			// Without sni the sidecar would send the cluster's name, which
+			// no server of the gateway answers to.
+			TLS: &mesh.ClientTLS{Mode: "ISTIO_MUTUAL", SNI: l.sni},
+		})
+	}
+	return dr
+}
+
+// gatewayHop routes from the gateway to the host. It also holds the mesh hop
+// of the gateway's own namespace, whose sidecars see the gateway's
+// registration.
+func (b builder) gatewayHop(gateway mesh.EgressGateway, name, service string, lanes []lane) *mesh.VirtualService {
+	vs := &mesh.VirtualService{
+		Meta:     b.meta("VirtualService", gateway.Namespace, name),
+		Hosts:    []string{b.host},
+		ExportTo: []string{"."},
+	}
+	for _, l := range lanes {
+		ref := gateway.Namespace + "/" + l.group
+		if !slices.Contains(vs.Gateways, ref) {
+			vs.Gateways = append(vs.Gateways, ref)
+		}
+		if l.sni != b.host {
+			vs.Hosts = append(vs.Hosts, l.sni) // a Gateway's server must find its name here
+		}
+		for _, u := range l.carries {
+			route := []mesh.RouteDestination{{Destination: mesh.Destination{Host: b.host, Port: &mesh.PortSelector{Number: u.to}}}}
+			switch {
+			case u.class() == mesh.HTTPLike:
+				number := strconv.Itoa(u.port)
+				vs.HTTP = append(vs.HTTP, mesh.HTTPRoute{
+					Match: []mesh.HTTPMatch{{
+						Gateways: []string{ref},
+						Port:     l.port,
+						Headers:  map[string]mesh.StringMatch{portHeader: {Exact: &number}},
+					}},
+					Headers: &mesh.Headers{Request: &mesh.HeaderOperations{Remove: []string{portHeader}}},
+					Route:   route,
+				})
+			case l.tlsMode == "PASSTHROUGH":
+				vs.TLS = append(vs.TLS, mesh.TLSRoute{
+					Match: []mesh.TLSMatch{{Gateways: []string{ref}, Port: l.port, SNIHosts: []string{b.host}}},
+					Route: route,
+				})
+			default: // the gateway has taken the mutual TLS off
+				vs.TCP = append(vs.TCP, mesh.TCPRoute{
+					Match: []mesh.TCPMatch{{Gateways: []string{ref}, Port: l.port}},
+					Route: route,
+				})
+			}
+		}
+	}
+	vs.Gateways = append(vs.Gateways, meshGateway)
+	b.meshRules(vs, service, lanes, nil)
+	return vs
+}
+
+// meshHop routes from the sidecars of the clients to the gateway, for the
+// ports given.
+func (b builder) meshHop(namespace string, exportTo []string, owners []string, service string, lanes []lane, ports map[int]bool) *mesh.VirtualService {
+	vs := &mesh.VirtualService{
+		Meta:     b.meta("VirtualService", namespace, b.key+meshSuffix),
+		Hosts:    []string{b.host},
+		Gateways: []string{meshGateway},
+		ExportTo: exportTo,
+	}
+	vs.Owners = owners
+	b.meshRules(vs, service, lanes, ports)
+	return vs
+}
+
+// meshRules adds the sidecars' rules for the ports given, or for all. Istio
+// merges no two VirtualServices of a sidecar for one HTTP host: the rules are
+// complete or they leave a port open.
+func (b builder) meshRules(vs *mesh.VirtualService, service string, lanes []lane, ports map[int]bool) {
+	for _, l := range lanes {
+		route := []mesh.RouteDestination{{
+			Destination: mesh.Destination{Host: service, Subset: l.group, Port: &mesh.PortSelector{Number: l.port}},
+		}}
+		for _, u := range l.carries {
+			if ports != nil && !ports[u.port] {
+				continue
+			}
+			switch u.class() {
+			case mesh.HTTPLike:
+				vs.HTTP = append(vs.HTTP, mesh.HTTPRoute{
+					Match: []mesh.HTTPMatch{{Gateways: []string{meshGateway}, Port: u.port}},
+					Headers: &mesh.Headers{Request: &mesh.HeaderOperations{
+						Set: map[string]string{portHeader: strconv.Itoa(u.port)},
+					}},
+					Route: route,
+				})
+			case mesh.TLSLike:
+				vs.TLS = append(vs.TLS, mesh.TLSRoute{
+					Match: []mesh.TLSMatch{{Gateways: []string{meshGateway}, Port: u.port, SNIHosts: []string{b.host}}},
+					Route: route,
+				})
+			default:
+				vs.TCP = append(vs.TCP, mesh.TCPRoute{
+					Match: []mesh.TCPMatch{{Gateways: []string{meshGateway}, Port: u.port}},
+					Route: route,
+				})
+			}
+		}
+	}
+}
+
+// groupPrefix is what the names of a gateway's objects begin with: the host's
+// key, and a mark of the gateway where another one of its namespace comes
+// first.
+func (b builder) groupPrefix(s mesh.Settings, gateway mesh.EgressGateway) string {
+	for _, g := range s.Gateways {
+		if g.Name == gateway.Name {
+			return b.key
+		}
+		if g.Namespace == gateway.Namespace {
+			return fmt.Sprintf("%s-g%s", b.key, digest(gateway.Name, 8))
+		}
+	}
+	return b.key
+}

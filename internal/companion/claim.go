@@ -1,0 +1,237 @@
+package companion
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// claim is one ServiceEntry's wish that a host be reached through a gateway.
+type claim struct {
+	entry    *mesh.ServiceEntry
+	field    string // JSON path of the host in the entry
+	platform bool   // the entry's namespace is one of the platform's
+	gateway  mesh.EgressGateway
+	exportTo []string // of the entry, once open
+	ports    []upstream
+}
+
+// claims returns the wishes for a host that Sallyport has to look after, in
+// the order in which they take precedence where they contradict each other:
+// the platform's first, then the oldest. m is the mesh as users wrote it,
+// with held entries open.
+func claims(m *mesh.Mesh, host string) (accepted []*claim, refused []Refusal) {
+	for _, entry := range m.EntriesFor(host) {
+		field := hostField(entry, host)
+		if len(m.Points(entry)) == 0 || !Injects(m, entry.Namespace) || !needed(m, entry, host) {
+			continue
+		}
+		if message, fix := unservable(m, host); message != "" {
+			refused = append(refused, Refusal{Entry: entry.Ref, Path: field, Message: message, Fix: fix})
+			continue
+		}
+		gateway, problem := gatewayFor(m, entry.Namespace)
+		if problem != "" {
+			refused = append(refused, Refusal{
+				Entry: entry.Ref, Path: field, Message: problem,
+				Fix: "Ask the platform team for a configured gateway.",
+			})
+			continue
+		}
+		ports, refusals := upstreams(entry)
+		if len(refusals) > 0 {
+			refused = append(refused, refusals...)
+			continue
+		}
+		accepted = append(accepted, &claim{
+			entry:    entry,
+			field:    field,
+			platform: m.Settings().Platform(entry.Namespace),
+			gateway:  gateway,
+			exportTo: openExport(entry),
+			ports:    ports,
+		})
+	}
+	slices.SortStableFunc(accepted, func(a, b *claim) int {
+		switch {
+		case a.platform != b.platform:
+			if a.platform {
+				return -1
+			}
+			return 1
+		case a.entry.Created.IsZero() != b.entry.Created.IsZero():
+			if b.entry.Created.IsZero() {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(
+			a.entry.Created.Compare(b.entry.Created),
+			cmp.Compare(a.entry.Namespace, b.entry.Namespace),
+			cmp.Compare(a.entry.Name, b.entry.Name),
+		)
+	})
+	return accepted, refused
+}
+
+func hostField(entry *mesh.ServiceEntry, host string) string {
+	i := slices.IndexFunc(entry.Hosts, func(h string) bool { return mesh.CanonicalHost(h) == host })
+	return fmt.Sprintf("spec.hosts[%d]", max(i, 0))
+}
+
+// Injects reports whether Sallyport keeps companions for the entries of a
+// namespace. A namespace of the platform has to ask for it.
+func Injects(m *mesh.Mesh, namespace string) bool {
+	settings := m.Settings()
+	label := ""
+	if ns := m.Namespace(namespace); ns != nil {
+		label = ns.Labels[mesh.InjectionLabel]
+	}
+	switch {
+	case settings.Platform(namespace):
+		return label == "enabled"
+	case settings.InjectionOverride != nil:
+		return *settings.InjectionOverride
+	case label == "enabled":
+		return true
+	case label == "disabled":
+		return false
+	default:
+		return settings.Injection
+	}
+}
+
+// gatewayFor returns the egress gateway that serves a namespace, or says why
+// there is none.
+func gatewayFor(m *mesh.Mesh, namespace string) (gateway mesh.EgressGateway, problem string) {
+	gateways := m.Settings().Gateways
+	if len(gateways) == 0 {
+		return gateway, "no egress gateway is configured"
+	}
+	ns := m.Namespace(namespace)
+	if ns == nil || ns.Labels[mesh.GatewayLabel] == "" {
+		return gateways[0], ""
+	}
+	name := ns.Labels[mesh.GatewayLabel]
+	for _, g := range gateways {
+		if g.Name == name {
+			return g, ""
+		}
+	}
+	return gateway, fmt.Sprintf("namespace %s chooses the gateway %q by its label %s, and no gateway of that name is configured",
+		namespace, name, mesh.GatewayLabel)
+}
+
+// unservable says why no companions can route the host through a gateway, and
+// what to do instead; both are empty where they can.
+func unservable(m *mesh.Mesh, host string) (message, fix string) {
+	domain := m.Settings().ClusterDomain
+	switch {
+	case mesh.IsWildcard(host):
+		return fmt.Sprintf("%s is a wildcard, and Istio's egress gateway has no way to dial the name that a client asked for", host),
+			"Register every name on its own (hosts: [api" + strings.TrimPrefix(host, "*") + "]), or ask the platform team for a route to the one server behind the wildcard."
+	case isAddress(host):
+		return fmt.Sprintf("%s is an address: a sidecar and a gateway agree on a host by its name", host),
+			"Register a DNS name, and put the address under spec.addresses."
+	case host == domain, strings.HasSuffix(host, "."+domain), strings.HasSuffix(host, ".svc"):
+		return fmt.Sprintf("%s is a name of the cluster itself (.%s)", host, domain),
+			"Register the host by its external DNS name."
+	case !strings.Contains(host, "."):
+		return fmt.Sprintf("%s has no dot: the same name is another Service in every namespace", host),
+			"Register the host by its fully qualified DNS name."
+	case !dnsName(host):
+		return fmt.Sprintf("%q is not a DNS name", host), "Register a host of letters, digits, dots and hyphens."
+	}
+	return "", ""
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// dnsName reports whether Istio accepts the canonical host as a name
+// (ValidateFQDN in Istio's pkg/config/validation/agent).
+func dnsName(host string) bool {
+	if len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// openExport is the exportTo of an entry once it is open: nil, which Istio
+// reads as public, becomes ["*"], and the entry's own namespace ["."].
+func openExport(entry *mesh.ServiceEntry) []string {
+	if open := entry.Annotations[mesh.ExportAnnotation]; open == "." || open == "*" {
+		return []string{open}
+	}
+	if len(entry.ExportTo) == 0 || slices.Contains(entry.ExportTo, "*") {
+		return []string{"*"}
+	}
+	if slices.Contains(entry.ExportTo, "~") {
+		return nil
+	}
+	export := slices.Clone(entry.ExportTo)
+	for i, to := range export {
+		if to == entry.Namespace {
+			export[i] = "."
+		}
+	}
+	slices.Sort(export)
+	return slices.Compact(export)
+}
+
+// needed reports whether some client that the entry is meant for does not
+// reach some port of the host through a gateway. For the entry's own
+// namespace anything but via counts, so that a path that is blocked today is
+// not opened straight to the host tomorrow.
+func needed(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) bool {
+	for _, client := range clients(m, entry, host) {
+		for _, port := range entry.Ports {
+			if mesh.ClassOf(port.Protocol) == mesh.UDPLike {
+				continue
+			}
+			path := m.Paths(client, host, port.Number)
+			switch {
+			case path.Verdict == mesh.Via:
+			case client == entry.Namespace:
+				return true
+			case path.Entry == entry.Ref && path.Verdict != mesh.Blocked:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// clients are the namespaces that an entry is meant for.
+func clients(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
+	var out []string
+	for _, to := range openExport(entry) {
+		switch to {
+		case "*":
+			out = append(out, entry.Namespace, mesh.AnyClient)
+			out = append(out, m.Clients(host)...)
+		case ".":
+			out = append(out, entry.Namespace)
+		default:
+			out = append(out, to)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

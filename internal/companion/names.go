@@ -1,0 +1,56 @@
+package companion
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// Names of companions are a function of the host and of the administrator's
+// configuration. A host reaches a name only through its hash: no string of a
+// tenant becomes a name, a namespace or a kind.
+const (
+	namePrefix = "sallyport-"
+	// hashLength is that of the hash in a name, in hexadecimal digits. 80
+	// bits keep anybody from finding a host that shares another's companions.
+	hashLength = 20
+
+	meshSuffix      = "-mesh"   // the mesh hop
+	originateSuffix = "-origin" // the DestinationRule by which the gateway originates TLS
+)
+
+// reserved is the form of every name that Sallyport gives: the host's hash,
+// the gateway where a namespace has several, and the companion's part.
+var reserved = regexp.MustCompile(`^sallyport-[0-9a-f]{20}(-g[0-9a-f]{8})?(-mesh|-origin|-p[0-9]{1,5})?$`)
+
+// Kinds are the kinds of the companions.
+var Kinds = []string{"ServiceEntry", "Gateway", "DestinationRule", "VirtualService"}
+
+// Is reports whether the Ref is one that Sallyport uses for companions: such
+// objects may be written by nobody else.
+func Is(ref mesh.Ref) bool {
+	return slices.Contains(Kinds, ref.Kind) && reserved.MatchString(ref.Name)
+}
+
+// Key is what the names of a canonical host's companions begin with.
+func Key(host string) string { return namePrefix + digest(host, hashLength) }
+
+// KeyOf is the [Key] that a companion's name begins with. The Ref must be one
+// for which [Is] holds.
+func KeyOf(ref mesh.Ref) string { return ref.Name[:len(namePrefix)+hashLength] }
+
+// syntheticSNI is the server name of a lane that the host's own name cannot
+// tell apart: a second TLS server on one port of the gateway. It is never
+// resolved; it exists between sidecar and gateway only.
+func syntheticSNI(host string, port int) string {
+	return "p" + strconv.Itoa(port) + "." + digest(host, hashLength) + ".sallyport.internal"
+}
+
+func digest(s string, length int) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])[:length]
+}

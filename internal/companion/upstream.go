@@ -1,0 +1,136 @@
+package companion
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// tlsPort is the port on which servers expect TLS.
+const tlsPort = 443
+
+// upstream is what the gateway does with the traffic for one port of a host.
+// Two claims on the port agree exactly when their upstreams are equal.
+type upstream struct {
+	port       int
+	protocol   string // of the gateway's registration
+	targetPort int    // where it differs from port, else 0
+	to         int    // the port of the registration that the gateway routes to
+	originate  bool   // the gateway speaks TLS to the host
+}
+
+func (u upstream) class() mesh.Class { return mesh.ClassOf(u.protocol) }
+
+// String describes the upstream for a message.
+func (u upstream) String() string {
+	s := fmt.Sprintf("%s to port %d", u.protocol, max(u.to, u.targetPort))
+	if u.originate {
+		s += " with TLS originated at the gateway"
+	}
+	return s
+}
+
+// upstreams reads an entry's ports. Three forms ask the gateway to originate
+// TLS for an HTTP port: targetPort 443, the number 443 itself, and the
+// annotation.
+func upstreams(entry *mesh.ServiceEntry) ([]upstream, []Refusal) {
+	if r, ok := steered(entry); ok {
+		return nil, []Refusal{r}
+	}
+	originate := entry.Annotations[mesh.OriginateTLSAnnotation] == "true"
+	// An HTTP port numbered 443 is Istio's own way to write "HTTP inside,
+	// TLS outside"; its plain sibling 80 is then sent there as well.
+	paired := false
+	for _, p := range entry.Ports {
+		paired = paired || p.Number == tlsPort && mesh.ClassOf(p.Protocol) == mesh.HTTPLike
+	}
+	var out []upstream
+	var refused []Refusal
+	for i, p := range entry.Ports {
+		u := upstream{port: p.Number, to: p.Number}
+		if p.TargetPort != p.Number {
+			u.targetPort = p.TargetPort
+		}
+		switch mesh.ClassOf(p.Protocol) {
+		case mesh.HTTPLike:
+			u.protocol = strings.ToUpper(p.Protocol)
+			switch {
+			case p.Number == 80 && p.TargetPort == 0 && paired:
+				u.to, u.originate = tlsPort, true
+			case p.Number == tlsPort, p.TargetPort == tlsPort:
+				u.originate = true
+			case originate:
+				u.originate = true
+				if p.Number == 80 && p.TargetPort == 0 {
+					u.targetPort = tlsPort
+				}
+			}
+		case mesh.TLSLike:
+			u.protocol = "TLS"
+		case mesh.TCPLike:
+			u.protocol = "TCP"
+		case mesh.UDPLike:
+			continue // Istio routes no UDP
+		case mesh.Sniffed:
+			refused = append(refused, Refusal{
+				Entry:   entry.Ref,
+				Path:    fmt.Sprintf("spec.ports[%d].protocol", i),
+				Message: fmt.Sprintf("port %d has no protocol that Istio knows: a sidecar would guess it from the first bytes and send whatever is not HTTP straight out", p.Number),
+				Fix:     fmt.Sprintf("protocol: %s", likelyProtocol(p.Number)),
+			})
+			continue
+		}
+		out = append(out, u)
+	}
+	return out, refused
+}
+
+func likelyProtocol(port int) string {
+	switch port {
+	case 80, 8080:
+		return "HTTP"
+	case tlsPort, 8443:
+		return "TLS"
+	default:
+		return "TCP"
+	}
+}
+
+// steered refuses a tenant's endpoints: the gateway is shared, and what it
+// dials for a host must not be one tenant's choice.
+func steered(entry *mesh.ServiceEntry) (Refusal, bool) {
+	field, what := "", ""
+	switch {
+	case len(entry.Endpoints) > 0:
+		field, what = "spec.endpoints", "endpoints"
+	case entry.WorkloadLabels != nil:
+		field, what = "spec.workloadSelector", "a workloadSelector"
+	default:
+		return Refusal{}, false
+	}
+	return Refusal{
+		Entry:   entry.Ref,
+		Path:    field,
+		Message: fmt.Sprintf("the entry brings %s: the egress gateway serves everybody and resolves the host by DNS, so that no entry can steer it", what),
+		Fix:     "Remove " + field + " and set resolution: DNS, or ask the platform team to register the host with its endpoints beside the gateway.",
+	}, true
+}
+
+// contradiction returns the refusal of claim's port where an earlier claim
+// wants something else of it.
+func contradiction(c *claim, u upstream, other *claim, have upstream) Refusal {
+	field := "spec.ports"
+	for i, p := range c.entry.Ports {
+		if p.Number == u.port {
+			field = fmt.Sprintf("spec.ports[%d]", i)
+		}
+	}
+	return Refusal{
+		Entry: c.entry.Ref,
+		Path:  field,
+		Message: fmt.Sprintf("port %d is %s here and %s in %s, which came first: the gateway can do only one of them",
+			u.port, u, have, other.entry.Ref),
+		Fix: "Declare the port as " + other.entry.Ref.String() + " does, or use another port.",
+	}
+}
