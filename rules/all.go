@@ -1,4 +1,7 @@
 package rules
 
 // All is every rule, sorted by name.
-var All = []*Rule{}
+var All = []*Rule{
+	directPath,
+	routeStraightToHost,
+}

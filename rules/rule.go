@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -53,6 +54,12 @@ type Rule struct {
 // Judges reports whether the rule has a say about objects of that kind.
 func (r *Rule) Judges(kind string) bool {
 	return len(r.Kinds) == 0 || slices.Contains(r.Kinds, kind)
+}
+
+// Title is the first paragraph of the rule's Doc.
+func (r *Rule) Title() string {
+	title, _, _ := strings.Cut(r.Doc, "\n\n")
+	return title
 }
 
 // Finding is a rule's statement about one object.

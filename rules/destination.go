@@ -1,0 +1,153 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// destination is one place to which a VirtualService sends traffic.
+type destination struct {
+	mesh.Destination
+	path    string // JSON path of its host
+	section string // http, tls, tcp
+	rule    int    // index of the rule in its section
+	mesh    bool   // sidecars follow the rule
+	// gateways are those, other than mesh, to which the rule applies.
+	gateways []string
+	mirror   bool
+	dropped  bool // weight 0 beside others: Istio leaves it out
+}
+
+// destinationsOf returns every destination of a VirtualService, mirrors and
+// weights of zero included, in the order of the rules.
+func destinationsOf(vs *mesh.VirtualService) []destination {
+	var all []destination
+	for i, r := range vs.HTTP {
+		scope := scopeOf(vs, matchGateways(r.Match, func(m mesh.HTTPMatch) []string { return m.Gateways }))
+		base := fmt.Sprintf("spec.http[%d]", i)
+		all = append(all, routed(r.Route, "http", i, base, scope)...)
+		mirror := func(d *mesh.Destination, path string) {
+			if d != nil {
+				m := scope
+				m.Destination, m.section, m.rule, m.path, m.mirror = *d, "http", i, path+".host", true
+				all = append(all, m)
+			}
+		}
+		mirror(r.Mirror, base+".mirror")
+		for j, m := range r.Mirrors {
+			mirror(m.Destination, fmt.Sprintf("%s.mirrors[%d].destination", base, j))
+		}
+	}
+	for i, r := range vs.TLS {
+		scope := scopeOf(vs, matchGateways(r.Match, func(m mesh.TLSMatch) []string { return m.Gateways }))
+		all = append(all, routed(r.Route, "tls", i, fmt.Sprintf("spec.tls[%d]", i), scope)...)
+	}
+	for i, r := range vs.TCP {
+		scope := scopeOf(vs, matchGateways(r.Match, func(m mesh.TCPMatch) []string { return m.Gateways }))
+		all = append(all, routed(r.Route, "tcp", i, fmt.Sprintf("spec.tcp[%d]", i), scope)...)
+	}
+	return all
+}
+
+func routed(route []mesh.RouteDestination, section string, rule int, base string, scope destination) []destination {
+	var all []destination
+	for j, r := range route {
+		d := scope
+		d.Destination, d.section, d.rule = r.Destination, section, rule
+		d.path = fmt.Sprintf("%s.route[%d].destination.host", base, j)
+		d.dropped = len(route) > 1 && r.Weight == 0
+		all = append(all, d)
+	}
+	return all
+}
+
+// matchGateways collects what the match blocks of a rule say about gateways;
+// nil stands for a block that says nothing, or for no block at all.
+func matchGateways[M any](blocks []M, gateways func(M) []string) [][]string {
+	if len(blocks) == 0 {
+		return [][]string{nil}
+	}
+	var all [][]string
+	for _, b := range blocks {
+		all = append(all, gateways(b))
+	}
+	return all
+}
+
+// scopeOf says to which gateways a rule applies: those that its match blocks
+// name, and for a block that names none those of the VirtualService.
+func scopeOf(vs *mesh.VirtualService, blocks [][]string) destination {
+	var d destination
+	top := vs.Gateways
+	if len(top) == 0 {
+		top = []string{"mesh"}
+	}
+	for _, names := range blocks {
+		if len(names) == 0 {
+			names = top
+		}
+		for _, n := range names {
+			switch {
+			case n == "mesh":
+				d.mesh = true
+			case !slices.Contains(d.gateways, n):
+				d.gateways = append(d.gateways, n)
+			}
+		}
+	}
+	return d
+}
+
+// externalHost returns the canonical name of a destination, and whether it
+// lies outside the mesh: an entry says so or, where no entry knows it, the
+// name is not one of the cluster's. An ExternalName Service is what it stands
+// for.
+func externalHost(m *mesh.Mesh, host, namespace string) (string, bool) {
+	domain := m.Settings().ClusterDomain
+	name := mesh.ResolveHost(host, namespace, domain)
+	for range 8 { // ExternalName Services may point at each other
+		svc := serviceNamed(m, name)
+		if svc == nil || svc.Type != "ExternalName" {
+			break
+		}
+		name = mesh.CanonicalHost(svc.ExternalName)
+	}
+	if entries := m.EntriesFor(name); len(entries) > 0 {
+		return name, slices.ContainsFunc(entries, func(se *mesh.ServiceEntry) bool { return len(m.Points(se)) > 0 })
+	}
+	return name, !clusterName(name, domain)
+}
+
+// clusterName reports whether only a Service can have that name.
+func clusterName(name, domain string) bool {
+	return !strings.Contains(name, ".") || strings.HasSuffix(name, "."+domain) || strings.HasSuffix(name, ".svc") || name == domain
+}
+
+// serviceNamed returns the Kubernetes Service of that canonical name, or nil.
+func serviceNamed(m *mesh.Mesh, name string) *mesh.Service {
+	rest, ok := strings.CutSuffix(name, ".svc."+m.Settings().ClusterDomain)
+	if !ok {
+		return nil
+	}
+	service, namespace, ok := strings.Cut(rest, ".")
+	if !ok || strings.Contains(namespace, ".") {
+		return nil
+	}
+	svc, _ := m.Get(mesh.Ref{Kind: "Service", Namespace: namespace, Name: service}).(*mesh.Service)
+	return svc
+}
+
+// egressGateway returns the approved gateway whose Service has that canonical
+// name, or nil.
+func egressGateway(m *mesh.Mesh, name string) *mesh.EgressGateway {
+	s := m.Settings()
+	for i := range s.Gateways {
+		if s.Gateways[i].Host(s.ClusterDomain) == name {
+			return &s.Gateways[i]
+		}
+	}
+	return nil
+}

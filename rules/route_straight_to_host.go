@@ -1,0 +1,126 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var routeStraightToHost = &Rule{
+	Name: "route-straight-to-host",
+	Doc: `a mesh route names the gateway, never the external host
+
+A rule of a VirtualService that sidecars follow (it applies to the gateway
+"mesh") and whose destination or mirror is an external host sends traffic
+straight out. It is denied also where the host has no ServiceEntry yet: the
+entry would complete the leak. Where other routes win and the rule leads
+nowhere today, it is warned about.
+
+An ExternalName Service is the external host that it stands for.`,
+	Severity: Deny,
+	Rows:     []string{"V-1", "V-8", "V-9", "V-10", "V-16"},
+	Kinds:    []string{"VirtualService"},
+	Check: On(func(p *Pass, vs *mesh.VirtualService) {
+		if p.Deleting() {
+			return
+		}
+		for _, d := range destinationsOf(vs) {
+			if !d.mesh || d.dropped {
+				continue
+			}
+			host, external := externalHost(p.After, d.Host, vs.Namespace)
+			if !external {
+				continue
+			}
+			what := "routes mesh traffic straight to"
+			if d.mirror {
+				what = "mirrors mesh traffic straight to"
+			}
+			f := Finding{
+				Path:    d.path,
+				Message: fmt.Sprintf("%s %s, past the egress gateway", what, hostPort(host, d.Port)),
+			}
+			if idle(p, vs) {
+				f.Severity = Warn
+				f.Message += "; no traffic takes that route today, because other routes win"
+			}
+			if d.mirror {
+				f.Fix = fmt.Sprintf("Remove the mirror, or mirror to the egress gateway:\n%s", gatewayDestination(p, host, vs.Namespace))
+			} else {
+				f.Fix = straightFix(p, vs, d, host)
+			}
+			p.Report(f)
+		}
+	}),
+}
+
+// idle reports whether the model has followed every host of the
+// VirtualService, with its entries open, and found that it opens no path.
+func idle(p *Pass, vs *mesh.VirtualService) bool {
+	if len(vs.Hosts) == 0 {
+		// A delegate: the paths of its roots tell, and without root there
+		// are none.
+		return !opens(p, vs.Ref)
+	}
+	for _, h := range vs.Hosts {
+		if len(p.After.EntriesFor(mesh.ResolveHost(h, vs.Namespace, p.After.Settings().ClusterDomain))) == 0 {
+			return false
+		}
+	}
+	return !opens(p, vs.Ref)
+}
+
+// opens reports whether the object is a reason for a direct path.
+func opens(p *Pass, ref mesh.Ref) bool {
+	return slices.ContainsFunc(p.Paths, func(path mesh.Path) bool {
+		return path.Verdict == mesh.Direct &&
+			slices.ContainsFunc(path.Because, func(r mesh.Reason) bool { return r.Ref == ref })
+	})
+}
+
+// straightFix is the VirtualService that takes the destination through the
+// gateway.
+func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) string {
+	port := 0
+	if d.Port != nil {
+		port = d.Port.Number
+	}
+	protocol := map[string]string{"http": "HTTP", "tls": "TLS", "tcp": "TCP"}[d.section]
+	for _, se := range p.After.EntriesFor(host) {
+		for _, sp := range se.Ports {
+			if port == 0 || port == sp.Number {
+				port, protocol = sp.Number, sp.Protocol
+				break
+			}
+		}
+	}
+	if port == 0 {
+		port = map[string]int{"http": 80, "tls": 443, "tcp": 443}[d.section]
+	}
+	if mesh.ClassOf(protocol) == mesh.Sniffed {
+		protocol = strings.ToUpper(d.section)
+	}
+	fix := twoHops(p, host, port, protocol, vs.Namespace)
+	// The fix is for this object: only what it needs beside it has names of
+	// its own.
+	return strings.Replace(fix, fmt.Sprintf("kind: VirtualService\nmetadata:\n  name: %s\n", slug(host)), fmt.Sprintf("kind: VirtualService\nmetadata:\n  name: %s\n", vs.Name), 1)
+}
+
+// gatewayDestination is the YAML of a destination that is the gateway.
+func gatewayDestination(p *Pass, host, namespace string) string {
+	s := p.After.Settings()
+	if len(s.Gateways) == 0 {
+		return ""
+	}
+	d := findDoor(p.After, s.Gateways[0], host, mesh.HTTPLike, namespace)
+	return fmt.Sprintf("host: %s\nsubset: %s\nport: {number: %d}\n", d.service, d.subset, d.port)
+}
+
+func hostPort(host string, port *mesh.PortSelector) string {
+	if port == nil || port.Number == 0 {
+		return host
+	}
+	return fmt.Sprintf("%s:%d", host, port.Number)
+}

@@ -1,0 +1,108 @@
+package rules_test
+
+import (
+	"context"
+	"flag"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/rules"
+	"github.com/sallyport-io/sallyport/rules/rulestest"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden sections")
+
+func TestCases(t *testing.T) { rulestest.Run(t, rules.All, "testdata", *update) }
+
+func TestAll(t *testing.T) {
+	name := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	seen := map[string]bool{}
+	for _, r := range rules.All {
+		if !name.MatchString(r.Name) || seen[r.Name] {
+			t.Errorf("rule name %q is not kebab-case or not unique", r.Name)
+		}
+		seen[r.Name] = true
+		title := r.Title()
+		if title == "" || len(title) > 60 || strings.HasSuffix(title, ".") || strings.ToLower(title[:1]) != title[:1] {
+			t.Errorf("rule %s: title %q: at most 60 letters, no capital at the start, no full stop", r.Name, title)
+		}
+		if !strings.Contains(r.Doc, "\n\n") {
+			t.Errorf("rule %s: the doc has nothing after its title", r.Name)
+		}
+		if r.Severity != rules.Deny && r.Severity != rules.Warn && r.Severity != rules.Info {
+			t.Errorf("rule %s: severity %q", r.Name, r.Severity)
+		}
+		for _, k := range r.Kinds {
+			if !slices.Contains(mesh.Kinds(), k) {
+				t.Errorf("rule %s judges %s, which the model does not hold", r.Name, k)
+			}
+		}
+		if r.Check == nil {
+			t.Errorf("rule %s has no check", r.Name)
+		}
+	}
+	names := make([]string, len(rules.All))
+	for i, r := range rules.All {
+		names[i] = r.Name
+	}
+	if !slices.IsSorted(names) {
+		t.Errorf("All is not sorted: %v", names)
+	}
+}
+
+func TestRun(t *testing.T) {
+	subject := &mesh.ServiceEntry{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "x"}}}
+	rule := func(name string, kinds []string, check func(*rules.Pass)) *rules.Rule {
+		return &rules.Rule{Name: name, Severity: rules.Warn, Kinds: kinds, Check: func(_ context.Context, p *rules.Pass) error {
+			check(p)
+			return nil
+		}}
+	}
+	t.Run("sorted by gravity, rule and path, without repetition", func(t *testing.T) {
+		got, err := rules.Run(t.Context(), []*rules.Rule{
+			rule("b", nil, func(p *rules.Pass) { p.Reportf("spec.b", "second"); p.Reportf("spec.a", "first") }),
+			rule("a", []string{"ServiceEntry"}, func(p *rules.Pass) {
+				p.Reportf("spec", "warned")
+				p.Reportf("spec", "warned")
+				p.Report(rules.Finding{Path: "spec", Severity: rules.Deny, Message: "denied"})
+			}),
+			rule("c", []string{"Gateway"}, func(p *rules.Pass) { p.Reportf("", "not for this kind") }),
+		}, rules.Pass{Subject: subject})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []rules.Finding{
+			{Rule: "a", Severity: rules.Deny, Path: "spec", Message: "denied"},
+			{Rule: "a", Severity: rules.Warn, Path: "spec", Message: "warned"},
+			{Rule: "b", Severity: rules.Warn, Path: "spec.a", Message: "first"},
+			{Rule: "b", Severity: rules.Warn, Path: "spec.b", Message: "second"},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+	t.Run("a panic is an error that names rule and object", func(t *testing.T) {
+		got, err := rules.Run(t.Context(), []*rules.Rule{
+			rule("first", nil, func(p *rules.Pass) { p.Reportf("spec", "found") }),
+			rule("boom", nil, func(*rules.Pass) { panic("lost") }),
+		}, rules.Pass{Subject: subject})
+		if err == nil || !strings.Contains(err.Error(), "rule boom on ServiceEntry/shop/x: panic: lost") {
+			t.Errorf("error %v", err)
+		}
+		if got != nil {
+			t.Errorf("half a judgement: %v", got)
+		}
+	})
+	t.Run("a context that ended is an error", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := rules.Run(ctx, []*rules.Rule{rule("r", nil, func(*rules.Pass) {})}, rules.Pass{Subject: subject}); err == nil {
+			t.Error("no error")
+		}
+	})
+}
