@@ -88,7 +88,7 @@ func Build(ctx context.Context, progress io.Writer) (Binaries, error) {
 
 // buildAll makes sure that the cache has the programs and returns its folder.
 func buildAll(ctx context.Context, wanted []program, progress io.Writer) (string, error) {
-	root, err := moduleRoot()
+	root, err := Root()
 	if err != nil {
 		return "", err
 	}
@@ -199,9 +199,10 @@ func moduleVersions(ctx context.Context, module string) (map[string]string, erro
 	return versions, nil
 }
 
-// moduleRoot finds the repository from any folder in it: a test runs in its
-// package's folder, and the modules under test/ have roots of their own.
-func moduleRoot() (string, error) {
+// Root is the repository's folder. It is found from any folder below: a test
+// runs in its package's folder, and the modules under test/ have roots of
+// their own.
+func Root() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return "", err

@@ -163,7 +163,9 @@ func (cp *ControlPlane) ServiceAccount(ctx context.Context, namespace, name stri
 	if err != nil {
 		return nil, err
 	}
-	token, err := clients.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	seconds := int64(lifetime.Seconds())
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
+	token, err := clients.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, request, metav1.CreateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("token for service account %s/%s: %w", namespace, name, err)
 	}
@@ -305,7 +307,7 @@ func (cp *ControlPlane) startControllerManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cp.controller, err = cp.run(ctx, Command{
+	cp.controller, err = cp.Run(ctx, Command{
 		Path: cp.Binaries.ControllerManager,
 		Args: []string{
 			"--kubeconfig=" + kubeconfig,
@@ -335,7 +337,7 @@ func (cp *ControlPlane) listen(ctx context.Context, port int, command func(port 
 				return nil, 0, err
 			}
 		}
-		p, err := cp.run(ctx, command(chosen))
+		p, err := cp.Run(ctx, command(chosen))
 		exit, ok := errors.AsType[*ExitError](err)
 		if !ok || i == attempts || !strings.Contains(exit.Log, "address already in use") {
 			return p, chosen, err
@@ -343,7 +345,9 @@ func (cp *ControlPlane) listen(ctx context.Context, port int, command func(port 
 	}
 }
 
-func (cp *ControlPlane) run(ctx context.Context, c Command) (*Process, error) {
+// Run starts a program beside the control plane: its log is in Dir, and it is
+// detached if the control plane is. The caller must stop it.
+func (cp *ControlPlane) Run(ctx context.Context, c Command) (*Process, error) {
 	name := filepath.Base(c.Path)
 	c.Log = filepath.Join(cp.Dir, name+".log")
 	if cp.detached {

@@ -76,7 +76,7 @@ func (cp *ControlPlane) InstallCRDs(ctx context.Context, sets ...CRDs) error {
 }
 
 func (set CRDs) read(ctx context.Context) ([]*apiextensionsv1.CustomResourceDefinition, error) {
-	root, err := moduleRoot()
+	root, err := Root()
 	if err != nil {
 		return nil, err
 	}

@@ -27,8 +27,11 @@ type KeyPair struct {
 	Cert, Key []byte
 }
 
-// NewCA makes an authority that lives for as long as the data: a week, so that
-// a demo left running over a weekend still works.
+// lifetime of certificates and tokens: a demo left running over a weekend
+// still works after it.
+const lifetime = 7 * 24 * time.Hour
+
+// NewCA makes an authority.
 func NewCA() (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -93,7 +96,7 @@ func template(subject pkix.Name) *x509.Certificate {
 		SerialNumber: serial,
 		Subject:      subject,
 		NotBefore:    time.Now().Add(-time.Minute),
-		NotAfter:     time.Now().Add(7 * 24 * time.Hour),
+		NotAfter:     time.Now().Add(lifetime),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 	}
 }
