@@ -95,11 +95,16 @@ func (w *World) Verdict(c ClientProxy, p Point) (Verdict, string) {
 }
 
 // entrances returns the leaves of the client's proxy that traffic for the
-// point can take.
+// point can take, and every leaf that ends at the point's own service: a chain
+// for a wider name that dials this host is a way to it too. Chains without
+// SNI take what no more specific chain wants.
 func (c ClientProxy) entrances(p Point) []Leaf {
 	probe := strings.Replace(p.Host, "*", "probe", 1)
-	var out, http, named []Leaf
+	var own, http, named, rest []Leaf
 	for _, l := range c.Leaves {
+		if cl := c.Clusters[l.Cluster]; cl != nil && strings.EqualFold(cl.Host, p.Host) && cl.Port == int(p.Port) {
+			own = append(own, l)
+		}
 		switch {
 		case l.Port != p.Port || l.Address != "0.0.0.0" && !slices.Contains(p.Addresses, l.Address):
 		case l.Cluster == passthrough || l.Cluster == blackHole:
@@ -108,11 +113,15 @@ func (c ClientProxy) entrances(p Point) []Leaf {
 		case len(l.SNI) > 0:
 			named = append(named, l)
 		default:
-			out = append(out, l)
+			rest = append(rest, l)
 		}
 	}
-	out = append(out, mostSpecific(http, probe, func(l Leaf) []string { return l.Domains })...)
-	return append(out, mostSpecific(named, probe, func(l Leaf) []string { return l.SNI })...)
+	out := mostSpecific(http, probe, domains)
+	out = append(out, mostSpecific(named, probe, func(l Leaf) []string { return l.SNI })...)
+	if len(out) == 0 {
+		out = rest
+	}
+	return append(out, own...)
 }
 
 // mostSpecific returns the leaves that Envoy chooses for a name: those of the

@@ -171,39 +171,6 @@ func parse(manifests string) (input, error) {
 	return in, nil
 }
 
-// Namespaces returns, sorted, every namespace that the manifests put an object
-// in or refer to by a field called namespace.
-func Namespaces(manifests string) ([]string, error) {
-	found := map[string]bool{}
-	for _, doc := range documents(manifests) {
-		var object map[string]any
-		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
-			return nil, fmt.Errorf("read manifest: %w", err)
-		}
-		if meta, ok := object["metadata"].(map[string]any); ok && meta["namespace"] == nil {
-			found["default"] = true
-		}
-		collectNamespaces(object, found)
-	}
-	return slices.Sorted(maps.Keys(found)), nil
-}
-
-func collectNamespaces(value any, into map[string]bool) {
-	switch v := value.(type) {
-	case map[string]any:
-		if ns, ok := v["namespace"].(string); ok {
-			into[ns] = true
-		}
-		for _, child := range v {
-			collectNamespaces(child, into)
-		}
-	case []any:
-		for _, child := range v {
-			collectNamespaces(child, into)
-		}
-	}
-}
-
 func documents(manifests string) []string {
 	return slices.DeleteFunc(strings.Split("\n"+manifests, "\n---"), func(doc string) bool {
 		return strings.TrimSpace(doc) == ""
