@@ -71,6 +71,9 @@ func newObject(file string, v *value) (*Object, error) {
 	}
 	c.metadata(meta)
 	o.Name = c.required(meta, "name", "metadata")
+	if err := c.err(); err != nil {
+		return nil, err
+	}
 	o.Namespace = meta.get("namespace").str()
 	if !clusterScoped(o.APIVersion, o.Kind) && o.Namespace == "" {
 		o.Namespace = "default"

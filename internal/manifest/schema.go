@@ -259,6 +259,9 @@ func join(path, key string) string {
 
 // suggest names the known field that was probably meant.
 func suggest(key string, known iter.Seq[string]) string {
+	if len(key) > 64 {
+		return "" // comparing costs the product of the lengths
+	}
 	best, distance := "", max(2, len(key)/3)+1
 	for k := range known {
 		if d := editDistance(strings.ToLower(key), strings.ToLower(k)); d < distance {

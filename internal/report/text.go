@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/rules"
@@ -60,9 +60,7 @@ func writeText(w io.Writer, r *Review, color bool) error {
 		}
 		fmt.Fprintln(b)
 	}
-	if err := writePaths(b, r.Paths, p); err != nil {
-		return err
-	}
+	writePaths(b, r.Paths, p)
 	if len(unjudged) > 0 {
 		var kinds []string
 		for _, kind := range slices.Sorted(maps.Keys(unjudged)) {
@@ -132,7 +130,7 @@ type row struct {
 	clients []string
 }
 
-func writePaths(w io.Writer, paths []mesh.Path, p palette) error {
+func writePaths(w io.Writer, paths []mesh.Path, p palette) {
 	rows := rowsOf(paths)
 	hidden := 0
 	if len(rows) > maxRows {
@@ -140,32 +138,42 @@ func writePaths(w io.Writer, paths []mesh.Path, p palette) error {
 		rows = slices.DeleteFunc(rows, func(r row) bool { return r.Verdict == mesh.Via || r.Verdict == mesh.Blocked })
 		hidden = all - len(rows)
 	}
-	if len(rows) > 0 {
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.StripEscape)
-		fmt.Fprintln(tw, "HOST\tPORT\tCLIENT\tPATH\tWHY")
-		for _, r := range rows {
-			fmt.Fprintf(tw, "%s\t%d %s\t%s\t%s%s%s\t%s\n", r.Host, r.Port, r.Protocol, strings.Join(r.clients, ", "),
-				escaped(p.path(r.Verdict)), r.Verdict, escaped(p.reset), r.why())
-		}
-		if err := tw.Flush(); err != nil {
-			return err
-		}
-	}
+	writeTable(w, rows, p)
 	if hidden > 0 {
 		fmt.Fprintf(w, "(%d more via the gateway or blocked; -o json lists them)\n", hidden)
 	}
 	if len(paths) > 0 {
 		fmt.Fprintln(w)
 	}
-	return nil
 }
 
-// escaped keeps the tabwriter from counting what a terminal does not show.
-func escaped(s string) string {
-	if s == "" {
-		return ""
+// writeTable aligns the rows. Colours take no place on the screen, so they go
+// around what is padded already.
+func writeTable(w io.Writer, rows []row, p palette) {
+	if len(rows) == 0 {
+		return
 	}
-	return string(tabwriter.Escape) + s + string(tabwriter.Escape)
+	lines := [][]string{{"HOST", "PORT", "CLIENT", "PATH", "WHY"}}
+	for _, r := range rows {
+		lines = append(lines, []string{r.Host, fmt.Sprintf("%d %s", r.Port, r.Protocol), strings.Join(r.clients, ", "), string(r.Verdict), r.why()})
+	}
+	width := make([]int, len(lines[0]))
+	for _, cells := range lines {
+		for i, c := range cells {
+			width[i] = max(width[i], utf8.RuneCountInString(c))
+		}
+	}
+	for n, cells := range lines {
+		var b strings.Builder
+		for i, c := range cells {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c)+2)
+			if n > 0 && i == 3 {
+				c = p.path(rows[n-1].Verdict) + c + p.reset
+			}
+			b.WriteString(c + pad)
+		}
+		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+	}
 }
 
 func (p palette) path(v mesh.Verdict) string {
