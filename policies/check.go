@@ -21,6 +21,10 @@ func check(ctx context.Context, p *Policy, query rego.PreparedEvalQuery, pass *r
 	if !slices.Contains(p.Operations, pass.Request.Operation) {
 		return nil
 	}
+	if pass.Request.Time == "" {
+		// Expiry dates and freezes would silently not apply.
+		return fmt.Errorf("policy %s: the request has no time", p.Name)
+	}
 	in, err := input(pass)
 	if err != nil {
 		return fmt.Errorf("policy %s: input: %w", p.Name, err)

@@ -59,8 +59,13 @@ func configure(ctx context.Context, policies []*Policy, data map[string]map[stri
 
 // validate checks the names and the values of the parameters in force.
 func (p *Policy) validate(ctx context.Context, check *schemaCheck) []error {
-	known := []string{exceptionsParameter}
+	known := []string{exceptionsParameter, severityParameter}
 	var errs []error
+	if severity, ok := p.values[severityParameter]; ok {
+		if err := p.setSeverity(severity); err != nil {
+			errs = append(errs, fmt.Errorf("policies.parameters.%s.%s: %w", p.Name, severityParameter, err))
+		}
+	}
 	for _, parameter := range p.Parameters {
 		known = append(known, parameter.Name)
 		value, ok := p.values[parameter.Name]

@@ -62,7 +62,7 @@ func (r *files) policies() ([]*Policy, error) {
 func policy(file string, module *ast.Module) (*Policy, error) {
 	identifier, _ := module.Package.Path[len(policiesRef)].Value.(ast.String)
 	p := &Policy{
-		Name:       ruleName(string(identifier)),
+		Name:       RuleName(string(identifier)),
 		Severity:   rules.Deny,
 		Kinds:      []string{"ServiceEntry"},
 		Operations: []string{"CREATE", "UPDATE"},

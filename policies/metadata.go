@@ -12,8 +12,14 @@ import (
 	"github.com/sallyport-io/sallyport/rules"
 )
 
-// exceptionsParameter is a parameter of every policy; see [exception].
-const exceptionsParameter = "exceptions"
+// The parameters that every policy has, beside its own.
+const (
+	exceptionsParameter = "exceptions" // see [exception]
+	severityParameter   = "severity"   // replaces the severity of the metadata, for a staged rollout
+)
+
+// severities are what METADATA and the parameter severity may say.
+var severities = []rules.Severity{rules.Deny, rules.Warn, rules.Info}
 
 // readMetadata reads the package's METADATA block.
 func (p *Policy) readMetadata(module *ast.Module) error {
@@ -53,7 +59,7 @@ func (p *Policy) readMetadata(module *ast.Module) error {
 func (p *Policy) setSeverity(value any) error {
 	text, _ := value.(string)
 	s := rules.Severity(text)
-	if !slices.Contains([]rules.Severity{rules.Deny, rules.Warn, rules.Info}, s) {
+	if !slices.Contains(severities, s) {
 		return fmt.Errorf("%v is not one of deny, warn, info", value)
 	}
 	p.Severity = s
@@ -90,7 +96,7 @@ func readParameters(value any) ([]Parameter, error) {
 		if !ok || schema["type"] == nil {
 			return nil, fmt.Errorf("%s must be a JSON Schema with type and description", name)
 		}
-		if name == exceptionsParameter {
+		if name == exceptionsParameter || name == severityParameter {
 			return nil, fmt.Errorf("%s is a parameter of every policy and cannot be declared", name)
 		}
 		description, _ := schema["description"].(string)

@@ -80,4 +80,5 @@ type Parameter struct {
 	Schema   map[string]any // JSON Schema of the value
 }
 
-func ruleName(identifier string) string { return strings.ReplaceAll(identifier, "_", "-") }
+// RuleName is the name of the policy in the package with that last element.
+func RuleName(identifier string) string { return strings.ReplaceAll(identifier, "_", "-") }

@@ -39,7 +39,10 @@ func schemas(policies []*Policy) (*ast.SchemaSet, error) {
 			}
 			set.Put(ref, schema)
 		}
-		properties := map[string]any{exceptionsParameter: exceptionsSchema}
+		properties := map[string]any{
+			exceptionsParameter: exceptionsSchema,
+			severityParameter:   map[string]any{"type": "string"},
+		}
 		for _, parameter := range p.Parameters {
 			properties[parameter.Name] = parameter.Schema
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -87,7 +88,7 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	for i, o := range objects {
 		raw[i] = o.Raw
 	}
-	judge := review.Judge{Rules: all}
+	judge := review.Judge{Rules: all, Time: time.Now().UTC().Format(time.RFC3339)}
 	batch, err := judge.ReviewAll(cmd.Context(), before, raw)
 	if err != nil {
 		return nil, locate(err, objects)

@@ -113,6 +113,7 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 	}
 	p := w.pass(o)
 	p.Raw, p.Batch = raw, judged
+	p.Request.Time = j.Time
 	out.Paths, out.Companions = p.Paths, p.Companions
 	findings, err := rules.Run(ctx, j.Rules, p)
 	if err != nil {

@@ -51,6 +51,10 @@ func (o Outcome) Denied() bool {
 // use.
 type Judge struct {
 	Rules []*rules.Rule
+	// Time is the time, RFC 3339, that rules see of the writes of a batch;
+	// that of a single write is its request's. Policies that look at the time
+	// refuse to judge without one.
+	Time string
 }
 
 // Review judges one write into the mesh. An error means "could not judge": a
