@@ -109,3 +109,26 @@ func (p *Pass) Held(entry mesh.Ref) bool {
 func Held(se *mesh.ServiceEntry) bool {
 	return len(se.ExportTo) == 1 && se.ExportTo[0] == "~" && se.Annotations[mesh.ExportAnnotation] != ""
 }
+
+// ByTenant reports whether the write brings or keeps an object in a namespace
+// that is not the platform's. The platform owns the gateways, and may do with
+// them as it likes.
+func (p *Pass) ByTenant() bool { return !p.Deleting() && !p.Platform() }
+
+// Without returns the mesh as it would be if the subject did not exist, and
+// all else did.
+func (p *Pass) Without() *mesh.Mesh {
+	if p.Deleting() {
+		return p.After
+	}
+	return p.After.Without(p.Subject.Metadata().Ref)
+}
+
+// WarnInPlatform is Warn for a write of the platform, and else the rule's own
+// severity: who owns the installation is told, not stopped.
+func (p *Pass) WarnInPlatform() Severity {
+	if p.Platform() {
+		return Warn
+	}
+	return p.rule.Severity
+}

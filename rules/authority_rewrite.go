@@ -1,0 +1,100 @@
+package rules
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var authorityRewrite = &Rule{
+	Name: "authority-rewrite",
+	Doc: `the Host header that reaches the gateway is the client's
+
+An HTTP server of the egress gateway chooses the external host by the Host
+header. A mesh rule that rewrites it on the way to the gateway uses whatever
+host others have had approved there, and no NetworkPolicy can tell. To a tenant
+it is denied unless the new name is a host that the tenant's namespace has
+registered.`,
+	Severity: Deny,
+	Rows:     []string{"V-12"},
+	Kinds:    []string{"VirtualService"},
+	Check: On(func(p *Pass, vs *mesh.VirtualService) {
+		if !p.ByTenant() {
+			return
+		}
+		for _, a := range authorities(vs) {
+			if !a.rule.mesh || egressGateway(p.After, mesh.ResolveHost(a.rule.Host, vs.Namespace, p.After.Settings().ClusterDomain)) == nil {
+				continue
+			}
+			host := mesh.CanonicalHost(hostOfAuthority(a.value))
+			if slices.ContainsFunc(p.After.EntriesFor(host), func(se *mesh.ServiceEntry) bool { return se.Namespace == vs.Namespace }) {
+				continue
+			}
+			p.Report(Finding{
+				Path:    a.path,
+				Message: fmt.Sprintf("presents traffic to the egress gateway as host %q, which namespace %s has not registered", a.value, vs.Namespace),
+				Fix:     "Remove the rewrite, or register the host with a ServiceEntry in this namespace.\n",
+			})
+		}
+	}),
+}
+
+// authority is a place where an http rule sets the Host header.
+type authority struct {
+	path, value string
+	rule        destination
+}
+
+// authorities returns every place where the VirtualService sets a Host header,
+// once for each destination that the requests then go to.
+func authorities(vs *mesh.VirtualService) []authority {
+	var all []authority
+	for _, d := range destinationsOf(vs) {
+		if d.section != "http" || d.mirror || d.dropped {
+			continue
+		}
+		r := vs.HTTP[d.rule]
+		base := fmt.Sprintf("spec.http[%d]", d.rule)
+		if r.Rewrite != nil && r.Rewrite.Authority != "" {
+			all = append(all, authority{base + ".rewrite.authority", r.Rewrite.Authority, d})
+		}
+		all = append(all, hostHeaders(r.Headers, base+".headers", d)...)
+		for j, w := range r.Route {
+			if base := fmt.Sprintf("%s.route[%d]", base, j); strings.HasPrefix(d.path, base+".") {
+				all = append(all, hostHeaders(w.Headers, base+".headers", d)...)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b authority) int { return strings.Compare(a.path, b.path) })
+	return slices.CompactFunc(all, func(a, b authority) bool { return a.path == b.path && a.rule.Host == b.rule.Host })
+}
+
+func hostHeaders(h *mesh.Headers, base string, d destination) []authority {
+	if h == nil || h.Request == nil {
+		return nil
+	}
+	var all []authority
+	for name, value := range h.Request.Set {
+		if authorityHeader(name) {
+			all = append(all, authority{fmt.Sprintf("%s.request.set[%q]", base, name), value, d})
+		}
+	}
+	return all
+}
+
+// authorityHeader reports whether the header is the one that chooses a virtual
+// host (isAuthorityHeader in Istio's pilot/pkg/networking/core/route).
+func authorityHeader(name string) bool {
+	return strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority")
+}
+
+// hostOfAuthority is an authority without its port.
+func hostOfAuthority(authority string) string {
+	if host, _, err := net.SplitHostPort(authority); err == nil {
+		return host
+	}
+	return authority
+}

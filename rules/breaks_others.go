@@ -1,0 +1,56 @@
+package rules
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var breaksOthers = &Rule{
+	Name: "breaks-others",
+	Doc: `no tenant takes away another namespace's way out
+
+Many objects of Istio act on the whole mesh, whichever namespace they are in: an
+older Gateway drops the server of a younger one that names the same host, a
+VirtualService or ServiceEntry exported to others is preferred to theirs. A
+write by a tenant is denied where other namespaces reach a host through the
+gateway without the object, and no longer do with it.`,
+	Severity: Deny,
+	Rows:     []string{"S-16", "V-3", "V-20", "B-G1", "B-G3"},
+	Check: func(_ context.Context, p *Pass) error {
+		if !p.ByTenant() {
+			return nil
+		}
+		var without *mesh.Mesh
+		ref := p.Subject.Metadata().Ref
+		var broken []string
+		var first mesh.Path
+		for _, path := range p.Paths {
+			if path.Verdict == mesh.Via || path.Client == ref.Namespace {
+				continue
+			}
+			if without == nil {
+				without = p.Without()
+			}
+			if without.Paths(path.Client, path.Host, path.Port).Verdict != mesh.Via {
+				continue
+			}
+			if len(broken) == 0 {
+				first = path
+			}
+			if first.Host == path.Host && first.Port == path.Port && !slices.Contains(broken, path.Client) {
+				broken = append(broken, path.Client)
+			}
+		}
+		if len(broken) > 0 {
+			p.Report(Finding{
+				Path:    subjectPath(p, first),
+				Message: fmt.Sprintf("traffic for %s from %s goes through the egress gateway without this object, and with it is %s", point(first), clientNames(broken), first.Verdict),
+				Fix:     "Confine the object to its own namespace (exportTo: [\".\"]), or leave the host to the namespace that routes it.\n",
+			})
+		}
+		return nil
+	},
+}

@@ -1,0 +1,26 @@
+package rules
+
+import "github.com/sallyport-io/sallyport/internal/mesh"
+
+var dynamicDNS = &Rule{
+	Name: "dynamic-dns",
+	Doc: `DYNAMIC_DNS leaves from the sidecar, without the gateway
+
+With resolution DYNAMIC_DNS a sidecar resolves whatever name matches the
+wildcard, from an SNI or Host header that the client may forge, and dials it
+itself. Only a waypoint in ambient mode can carry such hosts, and only over
+HTTP. Where Sallyport sees the path leave directly, direct-path denies it.`,
+	Severity: Warn,
+	Rows:     []string{"S-12"},
+	Kinds:    []string{"ServiceEntry"},
+	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
+		if p.Deleting() || se.Resolution != "DYNAMIC_DNS" {
+			return
+		}
+		p.Report(Finding{
+			Path:    "spec.resolution",
+			Message: "resolution DYNAMIC_DNS lets sidecars resolve and dial every name that matches, without the egress gateway",
+			Fix:     "Name the hosts, with resolution DNS; or, in ambient mode, bind the entry to an approved waypoint.\n",
+		})
+	}),
+}

@@ -1,0 +1,43 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var egressGatewayBinding = &Rule{
+	Name: "egress-gateway-binding",
+	Doc: `the egress gateway's servers are the platform's
+
+A Gateway programs every gateway pod that its selector matches, in any
+namespace. Without a selector it programs all gateways of the mesh, which is
+denied to tenants. A tenant's Gateway that selects an egress gateway is warned
+about, more so where its hosts let any VirtualService bind to it; where it takes
+the server of another namespace away, breaks-others denies it.`,
+	Severity: Warn,
+	Rows:     []string{"B-G1", "B-G2", "B-G3", "V-19"},
+	Kinds:    []string{"Gateway"},
+	Check: On(func(p *Pass, gw *mesh.Gateway) {
+		if !p.ByTenant() {
+			return
+		}
+		if len(gw.Selector) == 0 {
+			p.Report(Finding{Path: "spec.selector", Severity: Deny, Message: "without a selector the Gateway programs every gateway of the mesh", Fix: "spec:\n  selector: {istio: ingressgateway} # the labels of your own gateway's pods\n"})
+			return
+		}
+		g := selectsEgress(p.After, gw.Selector)
+		if g == nil {
+			return
+		}
+		p.Reportf("spec.selector", "selects the egress gateway %s, which all namespaces share, from a tenant's namespace", g.Name)
+		for i, s := range gw.Servers {
+			for j, h := range s.Hosts {
+				if ns, host, ok := strings.Cut(h, "/"); h == "*" || ok && ns == "*" && host == "*" {
+					p.Reportf(fmt.Sprintf("spec.servers[%d].hosts[%d]", i, j), "host %q lets any VirtualService of any namespace bind to the egress gateway", h)
+				}
+			}
+		}
+	}),
+}

@@ -1,0 +1,141 @@
+package rules
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var endpointAddress = &Rule{
+	Name: "endpoint-address",
+	Doc: `endpoints are not the platform's own addresses
+
+A ServiceEntry makes the client, or the egress gateway, dial the addresses it
+names: the cloud's metadata service, the node's loopback interface, a kubelet, a
+unix socket. Istio accepts them all. Link-local, loopback, unspecified and
+multicast addresses, unix sockets, and the ports of the kubelet and the API
+server on private addresses are denied to tenants, and so is a range in
+addresses that is wider than /24 (IPv6: /64), for the entry captures all of it.
+Other private addresses are warned about.`,
+	Severity: Deny,
+	Rows:     []string{"S-5", "S-6", "S-8"},
+	Kinds:    []string{"ServiceEntry", "WorkloadEntry"},
+	Check: Each(
+		On(func(p *Pass, se *mesh.ServiceEntry) {
+			if p.Deleting() {
+				return
+			}
+			for i, h := range se.Hosts {
+				reportAddress(p, fmt.Sprintf("spec.hosts[%d]", i), h, targetPorts(se, nil))
+			}
+			for i, a := range se.Addresses {
+				reportRange(p, fmt.Sprintf("spec.addresses[%d]", i), a)
+			}
+			for i, e := range se.Endpoints {
+				reportAddress(p, fmt.Sprintf("spec.endpoints[%d].address", i), e.Address, targetPorts(se, e.Ports))
+			}
+		}),
+		On(func(p *Pass, we *mesh.WorkloadEntry) {
+			if p.Deleting() {
+				return
+			}
+			var ports []int
+			for _, n := range we.Ports {
+				ports = append(ports, n)
+			}
+			reportAddress(p, "spec.address", we.Address, ports)
+		}),
+	),
+}
+
+// nodePorts are those of the kubelet and the API server.
+var nodePorts = map[int]string{10250: "kubelet", 10255: "kubelet", 6443: "API server", 2379: "etcd"}
+
+// targetPorts are the ports that are dialled at an endpoint.
+func targetPorts(se *mesh.ServiceEntry, endpoint map[string]int) []int {
+	var ports []int
+	for _, sp := range se.Ports {
+		switch {
+		case endpoint[sp.Name] != 0:
+			ports = append(ports, endpoint[sp.Name])
+		case sp.TargetPort != 0:
+			ports = append(ports, sp.TargetPort)
+		default:
+			ports = append(ports, sp.Number)
+		}
+	}
+	return ports
+}
+
+func reportAddress(p *Pass, path, address string, ports []int) {
+	if strings.HasPrefix(address, "unix://") {
+		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %q is a socket inside the proxy's own pod", address)})
+		return
+	}
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return
+	}
+	ip = ip.Unmap()
+	if what := forbidden(ip); what != "" {
+		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %s is %s", address, what)})
+		return
+	}
+	if !ip.IsPrivate() {
+		return
+	}
+	for _, port := range ports {
+		if who := nodePorts[port]; who != "" {
+			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %s port %d is where a %s listens", address, port, who)})
+			return
+		}
+	}
+	p.Report(Finding{Path: path, Severity: Warn, Message: fmt.Sprintf("address %s is private: the entry reaches into the network of the cluster or the company", address)})
+}
+
+func reportRange(p *Pass, path, address string) {
+	prefix, err := netip.ParsePrefix(address)
+	if err != nil {
+		if ip, err := netip.ParseAddr(address); err == nil {
+			if what := forbidden(ip.Unmap()); what != "" {
+				p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %s is %s", address, what)})
+			}
+		}
+		return
+	}
+	narrow := 24
+	if prefix.Addr().Is6() {
+		narrow = 64
+	}
+	switch what := forbidden(prefix.Addr().Unmap()); {
+	case prefix.Bits() < narrow:
+		p.Report(Finding{
+			Path: path, Severity: p.WarnInPlatform(),
+			Message: fmt.Sprintf("range %s is wider than /%d: the entry captures traffic for all of it", address, narrow),
+			Fix:     "List the addresses of the host, each by itself.\n",
+		})
+	case what != "":
+		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("range %s is %s", address, what)})
+	}
+}
+
+// forbidden says what is wrong with an address that no external host can
+// have, and "" where nothing is.
+func forbidden(ip netip.Addr) string {
+	switch {
+	case ip == netip.MustParseAddr("169.254.169.254") || ip == netip.MustParseAddr("fd00:ec2::254"):
+		return "the cloud's metadata service"
+	case ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast():
+		return "link-local: the node's own network"
+	case ip.IsLoopback():
+		return "the loopback of whoever dials it"
+	case ip.IsUnspecified():
+		return "unspecified: it stands for every address"
+	case ip.IsMulticast() || ip.IsInterfaceLocalMulticast():
+		return "multicast"
+	default:
+		return ""
+	}
+}

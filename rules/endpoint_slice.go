@@ -1,0 +1,47 @@
+package rules
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var endpointSlice = &Rule{
+	Name: "endpoint-slice",
+	Doc: `a Service's endpoints are in the cluster
+
+A Service without selector has whatever endpoints somebody writes for it. With an
+address outside, the Service looks like one of the mesh: no ServiceEntry, no
+egress point, and mutual TLS that falls back to plain text. A tenant's
+EndpointSlice, or Endpoints, with a public, link-local or loopback address is
+denied.`,
+	Severity: Deny,
+	Rows:     []string{"K-10", "S-6"},
+	Kinds:    []string{"EndpointSlice", "Endpoints"},
+	Check: On(func(p *Pass, s *mesh.EndpointSlice) {
+		if !p.ByTenant() {
+			return
+		}
+		if strings.HasPrefix(p.Request.User, "system:serviceaccount:kube-system:") {
+			return // Kubernetes' own controllers write the pods' addresses
+		}
+		svc, _ := p.After.Get(mesh.Ref{Kind: "Service", Namespace: s.Namespace, Name: s.Service}).(*mesh.Service)
+		if svc != nil && len(svc.Selector) > 0 {
+			return // Kubernetes keeps it, from the pods that are selected
+		}
+		for _, a := range s.Addresses {
+			ip, err := netip.ParseAddr(a)
+			if err != nil || ip.Unmap().IsPrivate() && forbidden(ip.Unmap()) == "" {
+				continue
+			}
+			p.Report(Finding{
+				Path:    "endpoints",
+				Message: fmt.Sprintf("address %s behind Service %q lies outside the cluster", a, s.Service),
+				Fix:     "Register the external host with a ServiceEntry.\n",
+			})
+			return
+		}
+	}),
+}

@@ -1,0 +1,30 @@
+package rules
+
+import (
+	"fmt"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var externalIPs = &Rule{
+	Name: "external-ips",
+	Doc: `no tenant's Service claims addresses of the outside
+
+spec.externalIPs takes the whole cluster's traffic for those addresses to the
+Service's pods (CVE-2020-8554). Tenants are denied it.`,
+	Severity: Deny,
+	Rows:     []string{"K-11"},
+	Kinds:    []string{"Service"},
+	Check: On(func(p *Pass, svc *mesh.Service) {
+		if !p.ByTenant() {
+			return
+		}
+		for i, ip := range svc.ExternalIPs {
+			p.Report(Finding{
+				Path:    fmt.Sprintf("spec.externalIPs[%d]", i),
+				Message: fmt.Sprintf("takes every client's traffic for %s to this Service", ip),
+				Fix:     "Use type LoadBalancer.\n",
+			})
+		}
+	}),
+}

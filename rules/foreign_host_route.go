@@ -1,0 +1,81 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var foreignHostRoute = &Rule{
+	Name: "foreign-host-route",
+	Doc: `no tenant routes the hosts of others for others
+
+A VirtualService that sidecars follow and that other namespaces see changes
+where their traffic goes, for any host, in the mesh or outside (Istio calls this
+expected: ISTIO-SECURITY-2026-002). A tenant's is denied where it routes a
+Service of another namespace, or sends an external host that another namespace
+registered to something inside the mesh that is not an egress gateway. Where it
+sends such a host through the gateway it is warned about; where it opens a direct
+path, direct-path denies it.`,
+	Severity: Deny,
+	Rows:     []string{"V-2", "V-3", "V-4", "V-5", "V-17", "V-21"},
+	Kinds:    []string{"VirtualService"},
+	Check: On(func(p *Pass, vs *mesh.VirtualService) {
+		if !p.ByTenant() || !exportsBeyond(vs.ExportTo, vs.Namespace) || !slices.Contains(vs.Gateways, "mesh") {
+			return
+		}
+		domain := p.After.Settings().ClusterDomain
+		relay := relayDestination(p.After, vs)
+		for i, h := range vs.Hosts {
+			host := mesh.ResolveHost(h, vs.Namespace, domain)
+			path := fmt.Sprintf("spec.hosts[%d]", i)
+			if strings.HasSuffix(host, ".svc."+domain) {
+				if !strings.HasSuffix(host, "."+vs.Namespace+".svc."+domain) {
+					p.Report(Finding{Path: path, Message: fmt.Sprintf("host %q is a Service of another namespace, whose traffic every namespace that sees this object would send where it says", h), Fix: ownNamespaceOnly})
+				}
+				continue
+			}
+			owner, ok := foreignOwner(p, host, vs.Namespace)
+			switch {
+			case !ok:
+			case relay != nil:
+				p.Report(Finding{Path: relay.path, Message: fmt.Sprintf("sends host %q, which %s registered, to %s inside the mesh, for other namespaces too", h, owner, relay.Host), Fix: ownNamespaceOnly})
+			default:
+				p.Report(Finding{Path: path, Severity: Warn, Message: fmt.Sprintf("host %q is registered by %s; this object routes it for other namespaces too", h, owner), Fix: ownNamespaceOnly})
+			}
+		}
+	}),
+}
+
+const ownNamespaceOnly = "spec:\n  exportTo: [\".\"]\n"
+
+// foreignOwner returns an entry of another namespace that registers a host
+// which the pattern overlaps.
+func foreignOwner(p *Pass, pattern, namespace string) (mesh.Ref, bool) {
+	for _, path := range p.Paths {
+		if !mesh.HostsOverlap(pattern, path.Host) {
+			continue
+		}
+		if foreign := foreignEntries(p.After, path.Host, namespace); len(foreign) > 0 {
+			return foreign[0].Ref, true
+		}
+	}
+	return mesh.Ref{}, false
+}
+
+// relayDestination returns a mesh destination of the VirtualService that is
+// neither outside nor an egress gateway, or nil.
+func relayDestination(m *mesh.Mesh, vs *mesh.VirtualService) *destination {
+	domain := m.Settings().ClusterDomain
+	for _, d := range destinationsOf(vs) {
+		if !d.mesh || d.dropped || egressGateway(m, mesh.ResolveHost(d.Host, vs.Namespace, domain)) != nil {
+			continue
+		}
+		if _, external := externalHost(m, d.Host, vs.Namespace); !external {
+			return &d
+		}
+	}
+	return nil
+}

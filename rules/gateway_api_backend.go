@@ -1,0 +1,75 @@
+package rules
+
+import (
+	"fmt"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var gatewayAPIBackend = &Rule{
+	Name: "gateway-api-backend",
+	Doc: `a route of the Gateway API names the gateway, never the host
+
+A route whose parent is a ServiceEntry or a Service is followed by sidecars, and
+one in the client's own namespace is preferred to the platform's. A backend of
+kind Hostname, or one that is a ServiceEntry, then sends traffic straight out.
+Mirrors count as well.`,
+	Severity: Deny,
+	Rows:     []string{"V-24", "V-10"},
+	Kinds:    []string{"GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute"},
+	Check: On(func(p *Pass, r *mesh.Route) {
+		if p.Deleting() || !followedBySidecars(r) {
+			return
+		}
+		for i, rule := range r.Rules {
+			for j, b := range rule.BackendRefs {
+				if b.Weight != nil && *b.Weight == 0 {
+					continue
+				}
+				reportBackend(p, r, fmt.Sprintf("spec.rules[%d].backendRefs[%d]", i, j), "routes", b)
+			}
+			for _, b := range rule.Mirrors {
+				reportBackend(p, r, fmt.Sprintf("spec.rules[%d].filters", i), "mirrors", b)
+			}
+		}
+	}),
+}
+
+func reportBackend(p *Pass, r *mesh.Route, path, verb string, b mesh.BackendRef) {
+	namespace := b.Namespace
+	if namespace == "" {
+		namespace = r.Namespace
+	}
+	name := b.Name
+	switch {
+	case b.Group == "networking.istio.io" && b.Kind == "Hostname":
+	case b.Group == "networking.istio.io" && b.Kind == "ServiceEntry":
+		se, ok := p.After.Get(mesh.Ref{Kind: "ServiceEntry", Namespace: namespace, Name: b.Name}).(*mesh.ServiceEntry)
+		if !ok || len(se.Hosts) == 0 {
+			return
+		}
+		name = se.Hosts[0]
+	case b.Group == "" && (b.Kind == "" || b.Kind == "Service"):
+		name = b.Name + "." + namespace + ".svc." + p.After.Settings().ClusterDomain
+	default:
+		return
+	}
+	if host, external := externalHost(p.After, name, namespace); external {
+		p.Report(Finding{
+			Path:    path,
+			Message: fmt.Sprintf("%s mesh traffic straight to %s, past the egress gateway", verb, host),
+			Fix:     "Name the egress gateway's Service as the backend here, and route from the gateway to the host by a second route whose parent is the gateway.\n",
+		})
+	}
+}
+
+// followedBySidecars reports whether a parent of the route is a Service or a
+// ServiceEntry, rather than a gateway.
+func followedBySidecars(r *mesh.Route) bool {
+	for _, parent := range r.ParentRefs {
+		if parent.Kind == "ServiceEntry" || parent.Kind == "Service" || parent.Kind == "Hostname" {
+			return true
+		}
+	}
+	return false
+}

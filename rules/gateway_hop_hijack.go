@@ -1,0 +1,80 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var gatewayHopHijack = &Rule{
+	Name: "gateway-hop-hijack",
+	Doc: `at the gateway a host goes to itself, not to a tenant's pick
+
+VirtualServices that are bound to the egress gateway share it. HTTP routes of one
+host are appended to each other, and of two rules for one SNI the older wins,
+whatever namespaces they are from. A tenant's rule at an egress gateway that
+sends a host which another namespace registered to any other host is denied.
+
+Servers that name the namespace they are for ("namespace/host") keep others
+from binding to them.`,
+	Severity: Deny,
+	Rows:     []string{"V-19", "V-20", "B-G1"},
+	Kinds:    []string{"VirtualService"},
+	Check: On(func(p *Pass, vs *mesh.VirtualService) {
+		if !p.ByTenant() {
+			return
+		}
+		for _, d := range destinationsOf(vs) {
+			if d.dropped || !slices.ContainsFunc(d.gateways, func(g string) bool { return atEgress(p.After, g, vs.Namespace) }) {
+				continue
+			}
+			target := mesh.ResolveHost(d.Host, vs.Namespace, p.After.Settings().ClusterDomain)
+			if egressGateway(p.After, target) != nil {
+				continue // a loop, not a theft
+			}
+			for _, host := range matchedHosts(vs, d) {
+				if mesh.HostCovers(host, target) {
+					continue
+				}
+				if foreign := foreignEntries(p.After, host, vs.Namespace); len(foreign) > 0 {
+					p.Report(Finding{
+						Path:    d.path,
+						Message: fmt.Sprintf("at the egress gateway, sends host %q, which %s registered, to %q", host, foreign[0].Ref, target),
+						Fix:     fmt.Sprintf("Leave host %q to namespace %s.\n", host, foreign[0].Namespace),
+					})
+					break
+				}
+			}
+		}
+	}),
+}
+
+// atEgress reports whether a VirtualService of the namespace that names the
+// gateway is bound to an approved egress gateway. A Gateway that is not there
+// yet counts where it would be in a gateway's namespace.
+func atEgress(m *mesh.Mesh, name, namespace string) bool {
+	gw := boundGateway(m, name, namespace)
+	if gw == nil {
+		ns, _ := splitGateway(name, namespace)
+		return gatewayNamespace(m, ns)
+	}
+	return selectsEgress(m, gw.Selector) != nil
+}
+
+// matchedHosts are the hosts whose traffic a destination gets at a gateway: by
+// SNI where the rule matches it, else those of the VirtualService.
+func matchedHosts(vs *mesh.VirtualService, d destination) []string {
+	hosts := vs.Hosts
+	if d.section == "tls" {
+		hosts = nil
+		for _, m := range vs.TLS[d.rule].Match {
+			hosts = append(hosts, m.SNIHosts...)
+		}
+	}
+	var canonical []string
+	for _, h := range hosts {
+		canonical = append(canonical, mesh.CanonicalHost(h))
+	}
+	return canonical
+}

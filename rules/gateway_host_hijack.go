@@ -1,0 +1,42 @@
+package rules
+
+import (
+	"fmt"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var gatewayHostHijack = &Rule{
+	Name: "gateway-host-hijack",
+	Doc: `no ServiceEntry bears the name of a cluster Service
+
+A ServiceEntry in the client's namespace is preferred to the Kubernetes Service
+of the same name. One that bears the egress gateway's name makes "through the
+gateway" mean the endpoints of whoever wrote it; one that bears the name of any
+other Service takes over that Service's clients. Names under the cluster domain,
+names that end in .svc and names of a single label are the cluster's.`,
+	Severity: Deny,
+	Rows:     []string{"S-13"},
+	Kinds:    []string{"ServiceEntry"},
+	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
+		if p.Deleting() {
+			return
+		}
+		domain := p.After.Settings().ClusterDomain
+		for i, h := range se.Hosts {
+			name := mesh.CanonicalHost(h)
+			path := fmt.Sprintf("spec.hosts[%d]", i)
+			switch g := egressGateway(p.After, mesh.ResolveHost(h, se.Namespace, domain)); {
+			case g != nil && !p.Platform():
+				p.Reportf(path, "host %q is the egress gateway %s: mesh traffic for the gateway would go to this entry's endpoints", h, g.Name)
+			case clusterName(name, domain):
+				p.Report(Finding{
+					Path:     path,
+					Severity: p.WarnInPlatform(),
+					Message:  fmt.Sprintf("host %q is a name of the cluster's own, which a Service may have", h),
+					Fix:      "Register the external host by its public name; for a Service in the cluster no ServiceEntry is needed.\n",
+				})
+			}
+		}
+	}),
+}

@@ -1,0 +1,27 @@
+package rules
+
+import (
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var gatewayLabels = &Rule{
+	Name: "gateway-labels",
+	Doc: `the egress gateway's labels are on its pods alone
+
+Gateways select pods by label in every namespace, and so do NetworkPolicies that
+forget to name one. A tenant's pod with the egress gateway's labels passes for
+it.`,
+	Severity: Deny,
+	Rows:     []string{"K-13"},
+	Kinds:    workloadKinds,
+	Check: On(func(p *Pass, w *mesh.Workload) {
+		if !p.ByTenant() {
+			return
+		}
+		for _, g := range p.After.Settings().Gateways {
+			if g.Namespace != w.Namespace && len(g.Selector) > 0 && selects(g.Selector, w.PodLabels) {
+				p.Reportf(podPath(w.Kind)+"metadata.labels", "the labels are those of the egress gateway %s, for which the pod would pass", g.Name)
+			}
+		}
+	}),
+}

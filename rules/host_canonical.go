@@ -1,0 +1,44 @@
+package rules
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var hostCanonical = &Rule{
+	Name: "host-canonical",
+	Doc: `a host is written as Istio compares it
+
+Istio accepts "API.Partner.COM" and "api.partner.com." and then looks for them
+letter by letter: routes and clusters no longer find each other, and allow-lists
+written in lower case do not see them. An address in place of a name has no SNI
+and no certificate to check. Sallyport compares hosts in canonical form: lower
+case, no trailing dot, IDNA as ASCII.`,
+	Severity: Warn,
+	Rows:     []string{"S-17"},
+	Kinds:    []string{"ServiceEntry", "VirtualService"},
+	Check: Each(
+		On(func(p *Pass, se *mesh.ServiceEntry) { checkCanonical(p, se.Hosts) }),
+		On(func(p *Pass, vs *mesh.VirtualService) { checkCanonical(p, vs.Hosts) }),
+	),
+}
+
+func checkCanonical(p *Pass, hosts []string) {
+	if p.Deleting() {
+		return
+	}
+	for i, h := range hosts {
+		path := fmt.Sprintf("spec.hosts[%d]", i)
+		if canonical := mesh.CanonicalHost(h); canonical != h {
+			p.Report(Finding{
+				Path:    path,
+				Message: fmt.Sprintf("host %q is not in the form in which Istio compares hosts", h),
+				Fix:     fmt.Sprintf("write %q\n", canonical),
+			})
+		} else if _, err := netip.ParseAddr(h); err == nil {
+			p.Reportf(path, "host %q is an address: name the host, and put the address in addresses or endpoints", h)
+		}
+	}
+}

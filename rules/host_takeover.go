@@ -1,0 +1,100 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var hostTakeover = &Rule{
+	Name: "host-takeover",
+	Doc: `no tenant answers for a host that others registered
+
+Where several ServiceEntries register one host, a client takes the one of its
+own namespace, then one exported to its namespace by name, then the oldest. An
+entry of a tenant that so comes to stand for a host in another namespace, or at
+the egress gateway, with endpoints other than those it replaces, sends the
+traffic of others where the tenant likes. That is denied; the same host with
+the same endpoints is not.`,
+	Severity: Deny,
+	Rows:     []string{"S-14", "S-15", "S-16"},
+	Kinds:    []string{"ServiceEntry"},
+	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
+		if !p.ByTenant() || !exportsBeyond(se.ExportTo, se.Namespace) {
+			return
+		}
+		var without *mesh.Mesh
+		for i, h := range se.Hosts {
+			host := mesh.CanonicalHost(h)
+			foreign := foreignEntries(p.After, host, se.Namespace)
+			if len(foreign) == 0 {
+				continue
+			}
+			if without == nil {
+				without = p.Without()
+			}
+			clients, replaced := takenOver(p, without, se, host)
+			if len(clients) == 0 {
+				continue
+			}
+			p.Report(Finding{
+				Path:    fmt.Sprintf("spec.hosts[%d]", i),
+				Message: fmt.Sprintf("answers for host %q in %s in place of %s, with other endpoints", host, strings.Join(clients, ", "), replaced),
+				Fix:     "spec:\n  exportTo: [\".\"]\n",
+			})
+		}
+	}),
+}
+
+// takenOver returns the namespaces in which the entry stands for the host in
+// place of another namespace's entry with other endpoints, and that entry.
+func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) ([]string, mesh.Ref) {
+	candidates := append(p.After.Clients(host), mesh.AnyClient)
+	for _, g := range p.After.Settings().Gateways {
+		candidates = append(candidates, g.Namespace)
+	}
+	slices.Sort(candidates)
+	var clients []string
+	var replaced mesh.Ref
+	for _, client := range slices.Compact(candidates) {
+		if client == se.Namespace {
+			continue
+		}
+		for _, port := range se.Ports {
+			if p.After.Paths(client, host, port.Number).Entry != se.Ref {
+				continue
+			}
+			before := without.Paths(client, host, port.Number).Entry
+			other, ok := without.Get(before).(*mesh.ServiceEntry)
+			if !ok || other.Namespace == se.Namespace || sameEndpoints(se, other) {
+				continue
+			}
+			name := "namespace " + client
+			switch {
+			case client == mesh.AnyClient:
+				name = "every namespace that has none of its own"
+			case gatewayNamespace(p.After, client):
+				name = "the egress gateway's namespace " + client
+			}
+			clients, replaced = append(clients, name), before
+			break
+		}
+	}
+	return clients, replaced
+}
+
+// sameEndpoints reports whether two entries for a host lead to the same place.
+func sameEndpoints(a, b *mesh.ServiceEntry) bool {
+	return a.Resolution == b.Resolution && slices.Equal(addresses(a), addresses(b))
+}
+
+func addresses(se *mesh.ServiceEntry) []string {
+	var all []string
+	for _, e := range se.Endpoints {
+		all = append(all, mesh.CanonicalHost(e.Address))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -1,0 +1,93 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// foreignEntries returns the entries by which other namespaces register the
+// canonical host, without what Sallyport keeps for its gateways.
+func foreignEntries(m *mesh.Mesh, host, namespace string) []*mesh.ServiceEntry {
+	return slices.DeleteFunc(slices.Clone(m.EntriesFor(host)), func(se *mesh.ServiceEntry) bool {
+		return se.Namespace == namespace || companionEntry(m, se.Ref)
+	})
+}
+
+// companionEntry reports whether the entry is the registration that Sallyport
+// keeps for a gateway: its names are reserved, and the namespace is not one
+// that tenants write to.
+func companionEntry(m *mesh.Mesh, ref mesh.Ref) bool {
+	return gatewayNamespace(m, ref.Namespace) && strings.HasPrefix(ref.Name, "sallyport-")
+}
+
+// gatewayNamespace reports whether an egress gateway runs in the namespace.
+func gatewayNamespace(m *mesh.Mesh, namespace string) bool {
+	return slices.ContainsFunc(m.Settings().Gateways, func(g mesh.EgressGateway) bool { return g.Namespace == namespace })
+}
+
+// exportsBeyond reports whether an exportTo lets other namespaces see the
+// object; an absent one lets all of them.
+func exportsBeyond(exportTo []string, namespace string) bool {
+	return len(exportTo) == 0 || slices.ContainsFunc(exportTo, func(e string) bool {
+		return e != "." && e != "~" && e != namespace
+	})
+}
+
+// selectsEgress returns the approved gateway whose pods a Gateway's selector
+// matches, or nil.
+func selectsEgress(m *mesh.Mesh, selector map[string]string) *mesh.EgressGateway {
+	s := m.Settings()
+	for i := range s.Gateways {
+		if selects(selector, s.Gateways[i].Selector) {
+			return &s.Gateways[i]
+		}
+	}
+	return nil
+}
+
+// boundGateway returns the Gateway that a VirtualService of the namespace
+// means by a name in its gateways, or nil where there is none.
+func boundGateway(m *mesh.Mesh, name, namespace string) *mesh.Gateway {
+	ns, base := splitGateway(name, namespace)
+	gw, _ := m.Get(mesh.Ref{Kind: "Gateway", Namespace: ns, Name: base}).(*mesh.Gateway)
+	return gw
+}
+
+// splitGateway splits a gateway name, "name" or "namespace/name".
+func splitGateway(name, namespace string) (ns, base string) {
+	ns, base, ok := strings.Cut(name, "/")
+	switch {
+	case !ok:
+		return namespace, name
+	case ns == ".":
+		return namespace, base
+	default:
+		return ns, base
+	}
+}
+
+// meshNamespace reports whether the namespace's pods are part of the mesh or
+// are confined by Sallyport: only then is leaving the mesh a finding.
+func meshNamespace(m *mesh.Mesh, name string) bool {
+	ns := m.Namespace(name)
+	if ns == nil {
+		return false
+	}
+	return ns.Labels["istio-injection"] == "enabled" || ns.Labels["istio.io/rev"] != "" ||
+		ns.Labels["istio.io/dataplane-mode"] == "ambient" || walled(m, name)
+}
+
+// walled reports whether Sallyport keeps a NetworkPolicy for the namespace.
+func walled(m *mesh.Mesh, name string) bool {
+	if ns := m.Namespace(name); ns != nil {
+		switch ns.Labels[mesh.NetworkPolicyLabel] {
+		case "enabled":
+			return true
+		case "disabled":
+			return false
+		}
+	}
+	return m.Settings().NetworkPolicy && !m.Settings().Platform(name)
+}

@@ -1,0 +1,24 @@
+package rules
+
+import (
+	"context"
+	"fmt"
+)
+
+var proxyExtension = &Rule{
+	Name: "proxy-extension",
+	Doc: `no foreign code in the proxies of a tenant's namespace
+
+A WasmPlugin or TrafficExtension runs code in the proxy, and the proxy's agent,
+whose own traffic is not captured, fetches it from any registry. Tenants are
+denied both.`,
+	Severity: Deny,
+	Rows:     []string{"B-E2"},
+	Kinds:    []string{"TrafficExtension", "WasmPlugin"},
+	Check: func(_ context.Context, p *Pass) error {
+		if !p.Deleting() {
+			p.Report(Finding{Path: "spec", Severity: p.WarnInPlatform(), Message: fmt.Sprintf("a %s runs code in the proxy, fetched past it", p.Subject.Metadata().Kind)})
+		}
+		return nil
+	},
+}

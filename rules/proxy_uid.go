@@ -1,0 +1,24 @@
+package rules
+
+import "github.com/sallyport-io/sallyport/internal/mesh"
+
+var proxyUID = &Rule{
+	Name: "proxy-uid",
+	Doc: `no container runs as the proxy's user
+
+Istio does not capture the traffic of user and group 1337, which is how it tells
+the proxy from the application. A container that runs as either leaves the pod as
+if there were no sidecar.`,
+	Severity: Deny,
+	Rows:     []string{"K-3"},
+	Kinds:    workloadKinds,
+	Check: On(onWorkload(func(p *Pass, w *mesh.Workload, base string) {
+		if w.ProxyUID {
+			p.Report(Finding{
+				Path:    base + "spec.securityContext",
+				Message: "a container runs as user or group 1337, whose traffic Istio does not capture",
+				Fix:     "Choose another runAsUser, runAsGroup, fsGroup and supplementalGroups.\n",
+			})
+		}
+	})),
+}

@@ -1,0 +1,31 @@
+package rules
+
+import "context"
+
+var reservedCompanion = &Rule{
+	Name: "reserved-companion",
+	Doc: `what Sallyport keeps, nobody else writes
+
+Sallyport's companions have names of their own: "sallyport-" and the hash of a
+host. Somebody else's object of such a name would be taken for a companion, and a
+change to one would hold until the next reconciliation. Only Sallyport's own
+service account writes them. Where the object is read from a file, and nobody
+knows who will write it, that is a warning.`,
+	Severity: Deny,
+	Kinds:    []string{"DestinationRule", "Gateway", "ServiceEntry", "VirtualService"},
+	Check: func(_ context.Context, p *Pass) error {
+		if !p.Reserved {
+			return nil
+		}
+		f := Finding{
+			Path:    "metadata.name",
+			Message: "the name is reserved for what Sallyport itself keeps beside ServiceEntries",
+			Fix:     "Choose another name; to change what Sallyport keeps, change the ServiceEntry.\n",
+		}
+		if p.Request.User == "" {
+			f.Severity = Warn
+		}
+		p.Report(f)
+		return nil
+	},
+}

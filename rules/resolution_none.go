@@ -1,0 +1,26 @@
+package rules
+
+import "github.com/sallyport-io/sallyport/internal/mesh"
+
+var resolutionNone = &Rule{
+	Name: "resolution-none",
+	Doc: `an external host is resolved by the proxy, not by the client
+
+With resolution NONE, which is also the default, the proxy dials the address
+that the client chose and trusts the Host or SNI that it sent: one allowed host
+is any address on that port. At the gateway it makes a loop, for the address is
+the gateway's own.`,
+	Severity: Warn,
+	Rows:     []string{"S-10"},
+	Kinds:    []string{"ServiceEntry"},
+	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
+		if p.Deleting() || se.Resolution != "NONE" || se.WorkloadLabels != nil || len(p.After.Points(se)) == 0 {
+			return
+		}
+		p.Report(Finding{
+			Path:    "spec.resolution",
+			Message: "resolution NONE dials whatever address the client chooses",
+			Fix:     "spec:\n  resolution: DNS\n",
+		})
+	}),
+}

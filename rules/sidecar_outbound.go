@@ -1,0 +1,52 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var sidecarOutbound = &Rule{
+	Name: "sidecar-outbound",
+	Doc: `no Sidecar opens what the mesh keeps closed
+
+outboundTrafficPolicy ALLOW_ANY in a Sidecar lets its pods reach every host that
+nobody registered, and egressProxy sends all of that to one host; both override
+the mesh's REGISTRY_ONLY. A listener of protocol HTTP_PROXY is an explicit proxy.
+A Sidecar in the root namespace does so for the whole mesh. All are denied, but
+for an egressProxy that is an approved egress gateway. Capture mode NONE is
+warned about: the listener is used only by who asks for it.`,
+	Severity: Deny,
+	Rows:     []string{"B-S1", "B-S2", "B-S4", "B-S5"},
+	Kinds:    []string{"Sidecar"},
+	Check: On(func(p *Pass, s *mesh.Sidecar) {
+		if p.Deleting() {
+			return
+		}
+		whose := "namespace " + s.Namespace
+		if s.Namespace == p.After.Settings().RootNamespace {
+			whose = "every namespace"
+		}
+		if o := s.OutboundTrafficPolicy; o != nil {
+			domain := p.After.Settings().ClusterDomain
+			switch {
+			case o.EgressProxy != nil && egressGateway(p.After, mesh.ResolveHost(o.EgressProxy.Host, s.Namespace, domain)) != nil:
+			case o.EgressProxy != nil:
+				p.Report(Finding{Path: "spec.outboundTrafficPolicy.egressProxy", Message: fmt.Sprintf("sends all traffic of %s for unknown hosts to %q", whose, o.EgressProxy.Host), Fix: registryOnly})
+			case o.Mode != "REGISTRY_ONLY":
+				p.Report(Finding{Path: "spec.outboundTrafficPolicy.mode", Message: fmt.Sprintf("mode %s lets %s reach every host that nobody registered, directly", o.Mode, whose), Fix: registryOnly})
+			}
+		}
+		for i, l := range s.Egress {
+			if l.Port != nil && strings.EqualFold(l.Port.Protocol, "HTTP_PROXY") {
+				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].port.protocol", i), Severity: p.WarnInPlatform(), Message: fmt.Sprintf("protocol HTTP_PROXY opens an explicit proxy in the pods of %s", whose)})
+			}
+			if l.CaptureMode == "NONE" {
+				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].captureMode", i), Severity: Warn, Message: "capture mode NONE leaves it to the application whether its traffic takes this listener"})
+			}
+		}
+	}),
+}
+
+const registryOnly = "spec:\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"

@@ -1,0 +1,46 @@
+package rules
+
+import (
+	"fmt"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var waypointLabel = &Rule{
+	Name: "waypoint-label",
+	Doc: `an entry does not opt out of its waypoint
+
+In ambient mode the waypoint is the egress gateway. The label
+istio.io/use-waypoint on a ServiceEntry takes precedence over the namespace's:
+"none", and a waypoint that does not exist, leave the entry without any. ztunnel
+then passes the traffic through. That is denied to tenants in ambient
+namespaces.`,
+	Severity: Deny,
+	Rows:     []string{"S-21"},
+	Kinds:    []string{"ServiceEntry"},
+	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
+		if !p.ByTenant() || len(p.After.Points(se)) == 0 {
+			return
+		}
+		ns := p.After.Namespace(se.Namespace)
+		if ns == nil || ns.Labels["istio.io/dataplane-mode"] != "ambient" {
+			return
+		}
+		name, labelled := se.Labels["istio.io/use-waypoint"]
+		if !labelled {
+			return
+		}
+		const path = `metadata.labels["istio.io/use-waypoint"]`
+		if name == "none" {
+			p.Report(Finding{Path: path, Message: "label istio.io/use-waypoint: none takes the host past the waypoint", Fix: "Remove the label.\n"})
+			return
+		}
+		in := se.Labels["istio.io/use-waypoint-namespace"]
+		if in == "" {
+			in = se.Namespace
+		}
+		if p.After.Get(mesh.Ref{Kind: "K8sGateway", Namespace: in, Name: name}) == nil {
+			p.Report(Finding{Path: path, Severity: Warn, Message: fmt.Sprintf("waypoint %s/%s does not exist: until it does, traffic passes without any", in, name)})
+		}
+	}),
+}

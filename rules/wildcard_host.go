@@ -1,0 +1,44 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var wildcardHost = &Rule{
+	Name: "wildcard-host",
+	Doc: `egress hosts are named one by one
+
+A wildcard registers names that nobody has looked at, and the names that
+somebody else will register tomorrow. One that leaves fewer than two labels
+fixed, such as "*.com", is most of the Internet and is denied to tenants. The
+shipped policy no-wildcards forbids the others too.`,
+	Severity: Warn,
+	Rows:     []string{"S-11"},
+	Kinds:    []string{"ServiceEntry"},
+	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
+		if p.Deleting() || len(p.After.Points(se)) == 0 {
+			return
+		}
+		for i, h := range se.Hosts {
+			host := mesh.CanonicalHost(h)
+			if !mesh.IsWildcard(host) {
+				continue
+			}
+			f := Finding{
+				Path:    fmt.Sprintf("spec.hosts[%d]", i),
+				Message: fmt.Sprintf("host %q opens every name of a domain", h),
+				Fix:     "Name the hosts that are called, each in hosts.\n",
+			}
+			if suffix, dotted := strings.CutPrefix(host, "*."); !dotted || !strings.Contains(suffix, ".") {
+				f.Message = fmt.Sprintf("host %q opens every name of a top-level domain", h)
+				if !p.Platform() {
+					f.Severity = Deny
+				}
+			}
+			p.Report(f)
+		}
+	}),
+}

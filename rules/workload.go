@@ -1,0 +1,32 @@
+package rules
+
+import "github.com/sallyport-io/sallyport/internal/mesh"
+
+// workloadKinds are the kinds that are pods or have a template of one.
+var workloadKinds = []string{
+	"CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "ReplicationController", "StatefulSet",
+}
+
+// onWorkload adapts a check of pods and templates. It passes over platform
+// namespaces, and over namespaces that are neither in the mesh nor confined:
+// there is nothing for their pods to leave.
+func onWorkload(check func(p *Pass, w *mesh.Workload, base string)) func(p *Pass, w *mesh.Workload) {
+	return func(p *Pass, w *mesh.Workload) {
+		if p.ByTenant() && meshNamespace(p.After, w.Namespace) {
+			check(p, w, podPath(w.Kind))
+		}
+	}
+}
+
+// podPath is the JSON path of the pod in an object of that kind, with a dot at
+// the end where it is not the object itself.
+func podPath(kind string) string {
+	switch kind {
+	case "Pod":
+		return ""
+	case "CronJob":
+		return "spec.jobTemplate.spec.template."
+	default:
+		return "spec.template."
+	}
+}

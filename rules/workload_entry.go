@@ -1,0 +1,77 @@
+package rules
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var workloadEntry = &Rule{
+	Name: "workload-entry",
+	Doc: `a Service of the mesh has no endpoint outside it
+
+A plain Kubernetes Service takes WorkloadEntries for endpoints where its selector
+matches their labels; no ServiceEntry is needed, and any address will do. A
+tenant's Service and WorkloadEntry that meet in an address outside the mesh are
+denied, whichever comes last. Behind a ServiceEntry the address makes an egress
+point, which direct-path judges; a WorkloadEntry that nothing selects is warned
+about.`,
+	Severity: Deny,
+	Rows:     []string{"W-1", "S-9"},
+	Kinds:    []string{"Service", "WorkloadEntry"},
+	Check: Each(
+		On(func(p *Pass, we *mesh.WorkloadEntry) {
+			if !p.ByTenant() || !outside(we.Address) {
+				return
+			}
+			labels := workloadLabels(we)
+			for o := range p.After.In("Service", we.Namespace) {
+				if svc := o.(*mesh.Service); len(svc.Selector) > 0 && selects(svc.Selector, labels) {
+					p.Reportf("spec.address", "address %s outside the mesh becomes an endpoint of %s", we.Address, svc.Ref)
+					return
+				}
+			}
+			for o := range p.After.In("ServiceEntry", we.Namespace) {
+				if se := o.(*mesh.ServiceEntry); se.WorkloadLabels != nil && selects(se.WorkloadLabels.Labels, labels) {
+					return
+				}
+			}
+			p.Report(Finding{Path: "spec.address", Severity: Warn, Message: fmt.Sprintf("address %s lies outside the mesh", we.Address)})
+		}),
+		On(func(p *Pass, svc *mesh.Service) {
+			if !p.ByTenant() || len(svc.Selector) == 0 {
+				return
+			}
+			for o := range p.After.In("WorkloadEntry", svc.Namespace) {
+				if we := o.(*mesh.WorkloadEntry); outside(we.Address) && selects(svc.Selector, workloadLabels(we)) {
+					p.Reportf("spec.selector", "selects %s, whose address %s lies outside the mesh", we.Ref, we.Address)
+					return
+				}
+			}
+		}),
+	),
+}
+
+// outside reports whether an address is a public one, or a name: neither is a
+// machine of the mesh.
+func outside(address string) bool {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return address != ""
+	}
+	ip = ip.Unmap()
+	return !ip.IsPrivate() && !ip.IsLoopback()
+}
+
+// workloadLabels are those by which a WorkloadEntry is selected: of its spec,
+// and of its metadata.
+func workloadLabels(we *mesh.WorkloadEntry) map[string]string {
+	labels := map[string]string{}
+	for _, set := range []map[string]string{we.Meta.Labels, we.Endpoint.Labels} {
+		for k, v := range set {
+			labels[k] = v
+		}
+	}
+	return labels
+}
