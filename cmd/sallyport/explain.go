@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,17 +61,15 @@ read or judged (file, line and reason on standard error).`,
 
 // splitHostPort takes HOST[:PORT] apart; port is zero where there is none.
 func splitHostPort(s string) (host string, port int, err error) {
-	host, digits := s, ""
-	if strings.Contains(s, ":") {
-		if host, digits, err = net.SplitHostPort(s); err != nil {
+	host = s
+	if h, digits, err := net.SplitHostPort(s); err == nil {
+		host = h
+		if port, err = strconv.Atoi(digits); err != nil || port < 1 || port > 65535 {
 			return "", 0, fmt.Errorf("%q is not HOST or HOST:PORT", s)
 		}
-		if port, err = strconv.Atoi(digits); err != nil || port < 1 || port > 65535 {
-			return "", 0, fmt.Errorf("%q is not a port", digits)
-		}
 	}
-	if host == "" || strings.ContainsAny(host, "/ ") {
-		return "", 0, fmt.Errorf("%q is not a host", host)
+	if _, err := netip.ParseAddr(host); host == "" || err != nil && strings.ContainsAny(host, "/: ") {
+		return "", 0, fmt.Errorf("%q is not HOST or HOST:PORT", s)
 	}
 	return mesh.CanonicalHost(host), port, nil
 }

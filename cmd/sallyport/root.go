@@ -24,7 +24,6 @@ be read or judged (file, line and reason on standard error).`,
 
   # Which way does traffic take, and why?
   sallyport explain api.example.com:443 --client shop manifests/`,
-		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-io/sallyport/internal/report"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/cli.md and the golden files of testdata/script")
+
+const cliPage = "../../docs/cli.md"
+
+// TestDocs holds docs/cli.md and the commands together.
+func TestDocs(t *testing.T) {
+	want := page(newRootCommand())
+	if *update {
+		if err := os.WriteFile(cliPage, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(cliPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("docs/cli.md is stale; run go test ./cmd/sallyport -update (-want +got):\n%s", diff)
+	}
+}
+
+// TestHelp: every command says what it is for, and shows it.
+func TestHelp(t *testing.T) {
+	for cmd := range commands(newRootCommand()) {
+		if cmd.Short == "" || cmd.Example == "" {
+			t.Errorf("%s: a command needs a short description and an example", cmd.CommandPath())
+		}
+		if strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: the short description ends with a full stop", cmd.CommandPath())
+		}
+	}
+}
+
+// commands yields a command and all beneath it.
+func commands(cmd *cobra.Command) func(func(*cobra.Command) bool) {
+	return func(yield func(*cobra.Command) bool) { visit(cmd, yield) }
+}
+
+func visit(cmd *cobra.Command, yield func(*cobra.Command) bool) bool {
+	if cmd.Hidden {
+		return true
+	}
+	if !yield(cmd) {
+		return false
+	}
+	for _, sub := range cmd.Commands() {
+		if !visit(sub, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// page is the reference page of the command line.
+func page(root *cobra.Command) string {
+	var b strings.Builder
+	b.WriteString(`<!-- Generated from cmd/sallyport by "go test ./cmd/sallyport -update". Do not edit. -->
+# The command line
+
+Install it with ` + "`go install github.com/sallyport-io/sallyport/cmd/sallyport@latest`" + `. Copied or linked
+under the name ` + "`kubectl-sallyport`" + ` into a directory of the PATH it is also a kubectl plugin:
+` + "`kubectl sallyport review manifests/`" + `. ` + "`sallyport completion --help`" + ` says how to teach it to a shell.
+
+What is read from a file is read strictly: malformed YAML or JSON, fields that Istio's API does not have, values of
+the wrong type, hosts that are no hosts, keys and objects that are given twice end the command with status 2, with
+file, line and field. The same input always gives the same output, byte for byte.
+
+`)
+	for cmd := range commands(root) {
+		fmt.Fprintf(&b, "## %s\n\n", cmd.CommandPath())
+		text := cmd.Long
+		if text == "" {
+			text = cmd.Short + "."
+		}
+		fmt.Fprintf(&b, "%s\n\n", text)
+		if cmd.Runnable() && cmd != root {
+			fmt.Fprintf(&b, "```text\n%s\n```\n\n", cmd.UseLine())
+		}
+		if cmd.Example != "" {
+			fmt.Fprintf(&b, "```sh\n%s\n```\n\n", unindent(cmd.Example))
+		}
+		if flags := cmd.NonInheritedFlags(); flags.HasAvailableFlags() {
+			fmt.Fprintf(&b, "Flags:\n\n```text\n%s```\n\n", flags.FlagUsages())
+		}
+	}
+	b.WriteString(`## Findings that come from reading
+
+Rules are described in [rules/README.md](../rules/README.md), policies in
+[policies/README.md](../policies/README.md). Two findings come from reading the files and not from judging objects:
+
+`)
+	for _, r := range []*rules.Rule{report.LegacyForm, report.UnknownKind} {
+		title, text, _ := strings.Cut(r.Doc, "\n\n")
+		fmt.Fprintf(&b, "### %s\n\n%s (severity %s)\n\n%s\n\n", r.Name, title, r.Severity, text)
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+// unindent removes the two blanks by which cobra's examples are set off.
+func unindent(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		b.WriteString(strings.TrimPrefix(line, "  "))
+	}
+	return b.String()
+}
