@@ -3,6 +3,8 @@ package mesh
 import (
 	"encoding/binary"
 	"math"
+	"slices"
+	"strings"
 )
 
 // sep ends each part of an index key. It sorts before every byte that a
@@ -15,34 +17,43 @@ type index struct {
 	settings *Settings
 	// objects by kind, namespace and name.
 	objects tree[Object]
-	// By host, read from its end, and within a host oldest first, as Istio
-	// sorts them (model.sortConfigByCreationTime): time, name, namespace.
-	entries  tree[*ServiceEntry]
-	routes   tree[*VirtualService]
-	policies tree[*DestinationRule]
-	aliases  tree[*Service] // ExternalName Services by the name they stand for
+	// entries by host, then by age and namespace (model.SortServicesByCreationTime:
+	// the name of a ServiceEntry's service is its host).
+	entries hostIndex[*ServiceEntry]
+	// routes by host, then by age.
+	routes hostIndex[*VirtualService]
+	// snis are the VirtualServices by the sniHosts of their tls rules.
+	snis hostIndex[*VirtualService]
+	// bound are the VirtualServices by gateway ("namespace/name") and age.
+	bound tree[*VirtualService]
+	// targets are the VirtualServices by destination host, subset and age.
+	targets tree[*VirtualService]
+	// delegates are the VirtualServices that delegate, by "namespace/name" of the delegate.
+	delegates tree[*VirtualService]
+	// policies by host, namespace, group and age; see policy.go.
+	policies hostIndex[*DestinationRule]
+	// subsets by host, namespace, group, name of the subset and age. The
+	// name "" stands for a top-level traffic policy.
+	subsets tree[*DestinationRule]
+	// servers are the servers on approved gateways, by host, gateway, port
+	// and age; see server.go.
+	servers hostIndex[hostedServer]
+	// listeners are the same by gateway, port, whether they are plain text,
+	// and age.
+	listeners tree[hostedServer]
+	// aliases are the ExternalName Services by the name they stand for.
+	aliases tree[*Service]
+	// scopes are the Sidecars by a hash of what they say; see clients.go.
+	scopes tree[*Sidecar]
+	// attached are the Gateway API routes by the ServiceEntry they attach to.
+	attached tree[*Route]
 }
 
 func objectKey(r Ref) string { return r.Kind + sep + r.Namespace + sep + r.Name }
 
 func (x *index) add(e *edit, o Object) {
 	x.objects.set(e, objectKey(o.Metadata().Ref), o)
-	switch o := o.(type) {
-	case *ServiceEntry:
-		for _, k := range x.entryKeys(o) {
-			x.entries.set(e, k, o)
-		}
-	case *VirtualService:
-		for _, k := range x.routeKeys(o) {
-			x.routes.set(e, k, o)
-		}
-	case *DestinationRule:
-		x.policies.set(e, x.policyKey(o), o)
-	case *Service:
-		if o.Type == "ExternalName" {
-			x.aliases.set(e, hostKey(CanonicalHost(o.ExternalName), &o.Meta), o)
-		}
-	}
+	x.visit(o, indexer{e: e, add: true})
 }
 
 func (x *index) remove(e *edit, r Ref) {
@@ -51,54 +62,158 @@ func (x *index) remove(e *edit, r Ref) {
 		return
 	}
 	x.objects.delete(e, objectKey(r))
+	x.visit(o, indexer{e: e})
+}
+
+// indexer adds entries to indexes or removes them.
+type indexer struct {
+	e   *edit
+	add bool
+}
+
+func put[V any](i indexer, t *tree[V], key string, v V) {
+	if i.add {
+		t.set(i.e, key, v)
+	} else {
+		t.delete(i.e, key)
+	}
+}
+
+func putHost[V any](i indexer, x *hostIndex[V], host, key string, v V) {
+	if i.add {
+		x.add(i.e, host, key, v)
+	} else {
+		x.remove(i.e, host, key)
+	}
+}
+
+// visit puts every index entry of an object.
+func (x *index) visit(o Object, i indexer) {
 	switch o := o.(type) {
 	case *ServiceEntry:
-		for _, k := range x.entryKeys(o) {
-			x.entries.delete(e, k)
+		for _, h := range o.Hosts {
+			putHost(i, &x.entries, CanonicalHost(h), entryKey(&o.Meta), o)
 		}
 	case *VirtualService:
-		for _, k := range x.routeKeys(o) {
-			x.routes.delete(e, k)
-		}
+		x.visitVirtual(o, i)
 	case *DestinationRule:
-		x.policies.delete(e, x.policyKey(o))
+		x.visitPolicy(o, i)
+	case *Gateway:
+		x.visitGateway(o, i)
+	case *Sidecar:
+		put(i, &x.scopes, scopeKey(o), o)
 	case *Service:
 		if o.Type == "ExternalName" {
-			x.aliases.delete(e, hostKey(CanonicalHost(o.ExternalName), &o.Meta))
+			put(i, &x.aliases, reversed(CanonicalHost(o.ExternalName))+sep+ageKey(&o.Meta), o)
+		}
+	case *Route:
+		for _, p := range o.ParentRefs {
+			if p.Kind == "ServiceEntry" {
+				put(i, &x.attached, orDefault(p.Namespace, o.Namespace)+sep+p.Name+sep+ageKey(&o.Meta), o)
+			}
 		}
 	}
 }
 
-func (x *index) entryKeys(se *ServiceEntry) []string {
-	keys := make([]string, len(se.Hosts))
-	for i, h := range se.Hosts {
-		keys[i] = hostKey(CanonicalHost(h), &se.Meta)
+func (x *index) visitVirtual(vs *VirtualService, i indexer) {
+	age := ageKey(&vs.Meta)
+	for _, h := range vs.Hosts {
+		putHost(i, &x.routes, ResolveHost(h, vs.Namespace, x.settings.ClusterDomain), age, vs)
 	}
-	return keys
-}
-
-func (x *index) routeKeys(vs *VirtualService) []string {
-	keys := make([]string, len(vs.Hosts))
-	for i, h := range vs.Hosts {
-		keys[i] = hostKey(ResolveHost(h, vs.Namespace, x.settings.ClusterDomain), &vs.Meta)
+	for _, g := range vs.Gateways {
+		if g != meshGateway {
+			put(i, &x.bound, gatewayRef(g, vs.Namespace)+sep+age, vs)
+		}
 	}
-	return keys
+	for r := range vs.tlsMatches() {
+		for _, h := range r.SNIHosts {
+			putHost(i, &x.snis, CanonicalHost(h), age, vs)
+		}
+	}
+	for d := range vs.destinations() {
+		host := ResolveHost(d.Host, vs.Namespace, x.settings.ClusterDomain)
+		put(i, &x.targets, reversed(host)+sep+d.Subset+sep+age, vs)
+	}
+	for j := range vs.HTTP {
+		if d := vs.HTTP[j].Delegate; d != nil {
+			put(i, &x.delegates, orDefault(d.Namespace, vs.Namespace)+"/"+d.Name+sep+age, vs)
+		}
+	}
 }
 
-func (x *index) policyKey(dr *DestinationRule) string {
-	return hostKey(ResolveHost(dr.Host, dr.Namespace, x.settings.ClusterDomain), &dr.Meta)
+// meshGateway is the name by which a VirtualService binds to the sidecars.
+const meshGateway = "mesh"
+
+// gatewayRef resolves the name of a gateway in a VirtualService to
+// "namespace/name" (resolveGatewayName in Istio's pilot/pkg/model).
+func gatewayRef(name, namespace string) string {
+	if name == meshGateway || strings.Contains(name, "/") {
+		if rest, ok := strings.CutPrefix(name, "./"); ok {
+			return namespace + "/" + rest
+		}
+		return name
+	}
+	if !strings.Contains(name, ".") {
+		return namespace + "/" + name
+	}
+	// The old form: name.namespace.svc.domain.
+	parts := strings.SplitN(name, ".", 3)
+	return parts[1] + "/" + parts[0]
 }
 
-func hostKey(host string, m *Meta) string { return reversed(host) + sep + ageKey(m) }
+func orDefault(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
 
-// ageKey sorts objects as Istio does: oldest first, then by name, then by
-// namespace. Objects that do not exist yet come last.
-func ageKey(m *Meta) string {
+// created is the time at which Istio believes an object was made, so that its
+// bytes sort oldest first. Objects that do not exist yet come last.
+func created(m *Meta) string {
 	var b [8]byte
 	seconds := uint64(math.MaxUint64)
 	if !m.Created.IsZero() {
 		seconds = uint64(m.Created.Unix()) ^ 1<<63 // so that the order of bytes is that of the signed number
 	}
 	binary.BigEndian.PutUint64(b[:], seconds)
-	return string(b[:]) + m.Name + sep + m.Namespace
+	return string(b[:])
+}
+
+// ageKey sorts objects as Istio does (model.sortConfigByCreationTime): oldest
+// first, then by name, then by namespace.
+func ageKey(m *Meta) string { return created(m) + m.Name + sep + m.Namespace }
+
+// entryKey sorts the ServiceEntries of one host as Istio does.
+func entryKey(m *Meta) string { return created(m) + m.Namespace + sep + m.Name }
+
+// compareAge orders objects as ageKey does, without building keys.
+func compareAge(a, b *Meta) int {
+	az, bz := a.Created.IsZero(), b.Created.IsZero()
+	switch {
+	case az != bz && az:
+		return 1
+	case az != bz:
+		return -1
+	case !az:
+		if c := a.Created.Unix() - b.Created.Unix(); c != 0 {
+			return int(max(min(c, 1), -1))
+		}
+	}
+	if c := strings.Compare(a.Name, b.Name); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Namespace, b.Namespace)
+}
+
+// distinct sorts objects by age and drops repetitions.
+func distinct[T any, P interface {
+	*T
+	Object
+}](objects []P) []P {
+	if len(objects) < 2 {
+		return objects
+	}
+	slices.SortFunc(objects, func(a, b P) int { return compareAge(a.Metadata(), b.Metadata()) })
+	return slices.CompactFunc(objects, func(a, b P) bool { return a == b })
 }

@@ -1,19 +1,221 @@
 package mesh
 
-// Affected returns the egress points whose paths a write of the object can
-// change: the hosts it registers, routes, or gives a DestinationRule or a
-// gateway server. It looks at both the mesh and the object, which need not be
-// in the mesh, and touches only what the indexes name.
-func (m *Mesh) Affected(o Object) []Point { return m.Points(o) }
-
-// Clients returns the namespaces whose path for the host can differ from that
-// of [AnyClient]: those that some object which bears on the host singles out.
-func (m *Mesh) Clients(host string) []string { return nil }
+import "fmt"
 
 // Paths returns the verdict for one client namespace ([AnyClient] for a
 // namespace that nothing singles out), one host (canonical, may be a
 // registered wildcard) and one port. Where workload labels matter, the worst
 // verdict of all label sets is given. The result is deterministic.
-func (m *Mesh) Paths(client, host string, port int) Path {
-	return Path{Host: host, Port: port, Client: client}
+func (m *Mesh) Paths(namespace, host string, port int) Path {
+	path := Path{Host: host, Port: port, Client: namespace}
+	if namespace == AnyClient {
+		namespace = ""
+	}
+	var outcomes []outcome
+	for _, sidecar := range m.sidecarsFor(namespace) {
+		c := &client{m: m, namespace: namespace, sidecar: sidecar}
+		o, protocol, entry := c.path(host, port)
+		outcomes = append(outcomes, o)
+		if path.Entry == (Ref{}) {
+			path.Protocol, path.Entry = protocol, entry
+		}
+	}
+	o, _ := worst(outcomes)
+	o = m.filtered(namespace, o)
+	path.Verdict, path.Because, path.Hops = o.verdict, o.because, o.hops
+	if o.verdict == Via || o.verdict == Broken {
+		path.Gateway = o.gateway
+	}
+	if path.Protocol == "" {
+		path.Protocol = m.protocolOf(host, port)
+	}
+	return path
+}
+
+// protocolOf is the protocol of a port as its oldest entry registers it, for
+// clients that do not see it.
+func (m *Mesh) protocolOf(host string, port int) string {
+	for se := range m.entries.exactly(host) {
+		for _, p := range se.Ports {
+			if p.Number == port {
+				return protocolName(p.Protocol)
+			}
+		}
+	}
+	return ""
+}
+
+// path is the outcome for one proxy.
+func (c *client) path(host string, port int) (o outcome, protocol string, entry Ref) {
+	serving, proxies := c.listeners(port)
+	var outcomes []outcome
+	for _, l := range serving {
+		var found []outcome
+		found, protocol, entry = c.listen(l, host, port)
+		outcomes = append(outcomes, found...)
+	}
+	if len(serving) == 0 {
+		outcomes = append(outcomes, c.unknown(Reason{Ref: c.sidecar.Ref, Path: "spec.egress", Message: fmt.Sprintf("the Sidecar has no egress listener for port %d", port)}))
+	}
+	for _, l := range proxies {
+		if s := c.service(l, host); s != nil && s.hasPort(c.m, port) {
+			outcomes = append(outcomes, c.http(l, host, port, 0, true)...)
+		}
+	}
+	o, ok := worst(outcomes)
+	if !ok {
+		o = outcome{verdict: Blocked}
+	}
+	return o, protocol, entry
+}
+
+// listen follows the traffic that one egress listener takes, by the class of
+// the protocol of every entry that registers the port.
+func (c *client) listen(l *listener, host string, port int) (outcomes []outcome, protocol string, entry Ref) {
+	s := c.service(l, host)
+	if s == nil || len(s.entries) == 0 && s.k8s == nil {
+		return c.unregistered(l, host, port), "", Ref{}
+	}
+	done := map[Class]bool{}
+	for p := range c.m.portProtocols(s, port) {
+		if protocol == "" {
+			protocol, entry = protocolName(p), s.ref()
+		}
+		class := ClassOf(p)
+		if done[class] {
+			continue
+		}
+		done[class] = true
+		switch class {
+		case HTTPLike:
+			outcomes = append(outcomes, c.http(l, host, port, port, true)...)
+		case TLSLike:
+			outcomes = append(outcomes, c.tls(l, host, port)...)
+		case TCPLike:
+			outcomes = append(outcomes, c.tcp(l, host, port)...)
+		case Sniffed:
+			outcomes = append(outcomes, c.http(l, host, port, port, true)...)
+			outcomes = append(outcomes, c.tcp(l, host, port)...)
+		case UDPLike:
+		}
+	}
+	if protocol == "" {
+		return c.unregistered(l, host, port), "", Ref{}
+	}
+	return outcomes, protocol, entry
+}
+
+// portProtocols yields the protocol under which each entry of a service
+// registers a port.
+func (m *Mesh) portProtocols(s *service, port int) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		if s.k8s != nil {
+			for _, p := range s.k8s.Ports {
+				if p.Port == port && !yield(k8sProtocol(p)) {
+					return
+				}
+			}
+		}
+		for _, se := range s.entries {
+			for _, p := range se.Ports {
+				if p.Number == port && !yield(p.Protocol) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// unregistered is what becomes of traffic for a host or port that the client
+// does not see. On port 80, Istio gives a virtual host to every VirtualService
+// all the same.
+func (c *client) unregistered(l *listener, host string, port int) []outcome {
+	reason := Reason{Message: fmt.Sprintf("%s does not see port %d of this host", c, port)}
+	for se := range c.m.entries.exactly(host) {
+		reason.Ref, reason.Path = se.Ref, "spec.exportTo"
+		break
+	}
+	o := c.unknown(reason)
+	if port == 80 {
+		if routed := c.http(l, host, port, port, false); len(routed) > 0 {
+			return append(routed, o)
+		}
+	}
+	return []outcome{o}
+}
+
+// sidecarsFor returns the Sidecars of which one applies to each workload of
+// the namespace; nil stands for none.
+func (m *Mesh) sidecarsFor(namespace string) []*Sidecar {
+	var out []*Sidecar
+	var whole *Sidecar
+	if namespace != "" {
+		whole, out = m.sidecarsIn(namespace)
+	}
+	if whole == nil {
+		whole, _ = m.sidecarsIn(m.settings.RootNamespace)
+	}
+	return append(out, whole)
+}
+
+// sidecarsIn returns the Sidecar for every workload of a namespace, the oldest
+// of several, and those for some workloads.
+func (m *Mesh) sidecarsIn(namespace string) (whole *Sidecar, some []*Sidecar) {
+	for o := range m.In("Sidecar", namespace) {
+		s := o.(*Sidecar)
+		switch {
+		case s.WorkloadSelector != nil:
+			some = append(some, s)
+		case whole == nil || compareAge(&s.Meta, &whole.Meta) < 0:
+			whole = s
+		}
+	}
+	return whole, some
+}
+
+// filtered takes EnvoyFilters into account: what they do to a proxy is beyond
+// this model, unless the traffic is lost already.
+func (m *Mesh) filtered(namespace string, o outcome) outcome {
+	if o.verdict == Direct {
+		return o
+	}
+	filter := m.envoyFilter(namespace, nil)
+	if filter == nil && o.gateway != "" {
+		for i := range m.settings.Gateways {
+			if g := &m.settings.Gateways[i]; g.Name == o.gateway {
+				filter = m.envoyFilter(g.Namespace, g)
+			}
+		}
+	}
+	if filter == nil {
+		return o
+	}
+	o.verdict = Undetermined
+	o.because = append([]Reason{{Ref: filter.Ref, Path: "spec", Message: "an EnvoyFilter changes the proxy on the way; what it does is not modelled"}}, o.because...)
+	return o
+}
+
+// envoyFilter returns an EnvoyFilter for proxies in the namespace, or, with a
+// gateway, for its pods.
+func (m *Mesh) envoyFilter(namespace string, g *EgressGateway) *EnvoyFilter {
+	for _, from := range []string{namespace, m.settings.RootNamespace} {
+		for o := range m.In("EnvoyFilter", from) {
+			f := o.(*EnvoyFilter)
+			var selector map[string]string
+			if f.WorkloadSelector != nil {
+				selector = f.WorkloadSelector.Labels
+			}
+			if g != nil && selects(selector, g) || g == nil && (from == namespace || !forGateways(selector)) {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// forGateways reports whether a selector picks Istio's gateways: only their
+// pods carry the label "istio".
+func forGateways(selector map[string]string) bool {
+	_, ok := selector["istio"]
+	return ok
 }

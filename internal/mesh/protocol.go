@@ -39,3 +39,29 @@ func protocolName(protocol string) string {
 	}
 	return strings.ToUpper(protocol)
 }
+
+// k8sProtocol is the protocol of a Kubernetes Service's port: its appProtocol,
+// or what the name of the port starts with (ConvertProtocol in Istio's
+// pkg/config/kube).
+func k8sProtocol(p K8sServicePort) string {
+	if p.Protocol == "UDP" {
+		return "UDP"
+	}
+	if p.AppProtocol != "" {
+		switch a := strings.ToLower(p.AppProtocol); a {
+		case "kubernetes.io/h2c":
+			return "HTTP2"
+		case "kubernetes.io/ws":
+			return "HTTP"
+		case "kubernetes.io/wss":
+			return "HTTPS"
+		default:
+			return p.AppProtocol
+		}
+	}
+	name := strings.ToLower(p.Name)
+	if ClassOf(name) == Sniffed {
+		name, _, _ = strings.Cut(name, "-")
+	}
+	return name
+}

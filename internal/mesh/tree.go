@@ -207,3 +207,11 @@ func (t tree[V]) first(prefix string) (V, bool) {
 	var zero V
 	return zero, false
 }
+
+// next returns the entry of the least key that is at least start.
+func (t tree[V]) next(start string) (key string, val V, ok bool) {
+	for k, v := range t.from(start) {
+		return k, v, true
+	}
+	return "", val, false
+}

@@ -1,0 +1,193 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// traffic is what a proxy forwards.
+type traffic struct {
+	class     Class
+	host      string // what the client asked for
+	authority string // the Host of its requests, after rewriting
+	port      int    // of the destination
+}
+
+// follow returns what becomes of traffic that a proxy sends to a destination:
+// the cluster must exist, and then it is a matter of what is behind it. The
+// reason names the field that sends the traffic there.
+func (c *client) follow(l *listener, t traffic, host, subset string, reason Reason) outcome {
+	s := c.destination(l, host)
+	if s != nil && s.k8s != nil && s.k8s.Type == "ExternalName" {
+		// An alias: Istio puts the name it stands for in its place.
+		alias := s.k8s
+		host = CanonicalHost(alias.ExternalName)
+		reason.Message = strings.TrimPrefix(reason.Message+"; ", "; ") + alias.Ref.String() + " is an alias of " + host
+		s = c.destination(l, host)
+	}
+	hop := Hop{From: c.String(), Decided: reason, To: clusterName(host, t.port, subset)}
+	if s == nil {
+		return c.broken(reason, hop, "%s is not registered for %s", host, c)
+	}
+	if !s.hasPort(c.m, t.port) {
+		return c.broken(reason, hop, "%s has no port %d", s.ref(), t.port)
+	}
+	p := c.policy(host, s.namespace)
+	if subset != "" {
+		if dr, _ := p.subset(subset); dr == nil {
+			return c.missingSubset(reason, hop, p, host, subset)
+		}
+	}
+	if g := c.m.gatewayBehind(s, t.port); g.to != nil {
+		if c.gateway != nil {
+			return c.broken(reason, hop, "the gateway sends the traffic to itself")
+		}
+		arrival := arrival{traffic: t, gateway: g.to, port: g.port, cluster: clusterName(host, t.port, subset)}
+		arrival.tls, arrival.tlsReason = p.tls(subset, t.port)
+		return c.m.arrive(arrival, reason, hop)
+	}
+	if !c.m.outsideService(s) {
+		return outcome{verdict: Undetermined, hops: []Hop{hop},
+			because: []Reason{reason.with("the traffic goes to %s in the mesh; where that sends it is not known", s.ref())}}
+	}
+	if c.gateway != nil {
+		return outcome{verdict: Via, gateway: c.gateway.Name, because: []Reason{reason}, hops: []Hop{hop}}
+	}
+	return outcome{verdict: Direct, hops: []Hop{hop},
+		because: []Reason{reason.with("traffic goes straight to %s:%d, which is outside the mesh", host, t.port)}}
+}
+
+// String names the proxy for people.
+func (c *client) String() string {
+	switch {
+	case c.gateway != nil:
+		return "gateway " + c.gateway.Name
+	case c.namespace == "":
+		return "a sidecar in any other namespace"
+	default:
+		return "a sidecar in namespace " + c.namespace
+	}
+}
+
+func clusterName(host string, port int, subset string) string {
+	name := fmt.Sprintf("%s:%d", host, port)
+	if subset != "" {
+		name += " subset " + subset
+	}
+	return name
+}
+
+// with adds a sentence to the reason.
+func (r Reason) with(format string, args ...any) Reason {
+	message := fmt.Sprintf(format, args...)
+	if r.Message != "" {
+		message = r.Message + ": " + message
+	}
+	r.Message = message
+	return r
+}
+
+func (c *client) broken(r Reason, hop Hop, format string, args ...any) outcome {
+	return outcome{verdict: Broken, hops: []Hop{hop}, because: []Reason{r.with(format, args...)}}
+}
+
+// missingSubset: the route names a cluster that does not exist. Where a rule
+// of the client shadows the one that has the subset, that is the reason.
+func (c *client) missingSubset(r Reason, hop Hop, p *policy, host, subset string) outcome {
+	o := c.broken(r, hop, "no DestinationRule that %s uses for %s has the subset %s", c, host, subset)
+	if c.gateway == nil {
+		o.because[0].Path += ".subset"
+	}
+	if p == nil {
+		return o
+	}
+	shadow := p.first
+	if shadow == nil {
+		shadow = p.maybe[0]
+	}
+	o.because = append(o.because, Reason{Ref: shadow.Ref, Path: "spec.host",
+		Message: "this is the DestinationRule in force for the client; it hides those of other namespaces"})
+	return o
+}
+
+// unknown is what becomes of traffic that no listener and no route takes.
+func (c *client) unknown(r Reason) outcome {
+	if any, reasons := c.passthrough(); any {
+		return outcome{verdict: Direct, because: append([]Reason{r.with("the proxy passes unknown traffic through")}, reasons...)}
+	}
+	return outcome{verdict: Blocked, because: []Reason{r}}
+}
+
+// passthrough reports whether the client's proxy lets traffic for unknown
+// hosts out, or sends it somewhere, and why.
+func (c *client) passthrough() (bool, []Reason) {
+	if c.sidecar == nil || c.sidecar.OutboundTrafficPolicy == nil {
+		if c.m.settings.AllowAny {
+			return true, []Reason{{Message: "meshConfig.outboundTrafficPolicy.mode is ALLOW_ANY"}}
+		}
+		return false, nil
+	}
+	p := c.sidecar.OutboundTrafficPolicy
+	if p.EgressProxy != nil && p.EgressProxy.Host != "" {
+		host := ResolveHost(p.EgressProxy.Host, c.sidecar.Namespace, c.m.settings.ClusterDomain)
+		return true, []Reason{{Ref: c.sidecar.Ref, Path: "spec.outboundTrafficPolicy.egressProxy", Message: "all traffic for unknown hosts goes to " + host}}
+	}
+	if p.Mode == "REGISTRY_ONLY" {
+		return false, nil
+	}
+	return true, []Reason{{Ref: c.sidecar.Ref, Path: "spec.outboundTrafficPolicy.mode", Message: "traffic for unknown hosts goes straight out"}}
+}
+
+// behind is an approved gateway, and the port of its Service that is dialled.
+type behind struct {
+	to   *EgressGateway
+	port int
+}
+
+// gatewayBehind returns the approved egress gateway that a service is: its own
+// Kubernetes Service, or an entry all of whose endpoints are the gateway's
+// name.
+func (m *Mesh) gatewayBehind(s *service, port int) behind {
+	if len(s.entries) == 0 {
+		return behind{m.gatewayOf(s.host), port}
+	}
+	se, i := s.portEntry(port)
+	if se == nil || len(se.Endpoints) == 0 || se.WorkloadLabels != nil || !strings.HasPrefix(se.Resolution, "DNS") {
+		return behind{}
+	}
+	var found behind
+	for j := range se.Endpoints {
+		e := &se.Endpoints[j]
+		g := m.gatewayOf(CanonicalHost(e.Address))
+		if g == nil || found.to != nil && g != found.to {
+			return behind{}
+		}
+		found = behind{g, dialledPort(e, &se.Ports[i])}
+	}
+	return found
+}
+
+// dialledPort is the port of an endpoint that a service port stands for.
+func dialledPort(e *Endpoint, p *ServicePort) int {
+	if n, ok := e.Ports[p.Name]; ok {
+		return n
+	}
+	if p.TargetPort != 0 {
+		return p.TargetPort
+	}
+	return p.Number
+}
+
+// outsideService reports whether traffic to a service leaves the mesh.
+func (m *Mesh) outsideService(s *service) bool {
+	if s.k8s != nil {
+		return m.slicesOutside(s.k8s)
+	}
+	if s.assumed != nil {
+		return false
+	}
+	// An entry for an external host that has no endpoints yet counts as
+	// outside: that is where it is meant to lead.
+	return slices.ContainsFunc(s.entries, m.leavesMesh) || m.outsideName(s.host)
+}

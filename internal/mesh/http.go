@@ -1,0 +1,280 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// applies is whether a rule's build-time predicates hold for a proxy. Labels
+// of workloads are unknown, so there is a third answer.
+type applies int
+
+const (
+	never applies = iota
+	perhaps
+	always
+)
+
+// http follows the HTTP requests for a host on a port: the first
+// VirtualService that has a route for the port takes the virtual host, all of
+// it; nobody else adds to it (BuildSidecarOutboundVirtualHosts in Istio's
+// pilot/pkg/networking/core). matchPort is the port that rules are matched
+// with: 0 behind an HTTP proxy listener.
+func (c *client) http(l *listener, host string, port, matchPort int, registered bool) []outcome {
+	var outcomes []outcome
+	for _, vs := range c.hostVirtuals(l, host, registered) {
+		found, sure := c.httpRoutes(l, vs, host, port, matchPort)
+		outcomes = append(outcomes, found...)
+		if sure {
+			return append(outcomes, c.narrower(l, host, port, matchPort)...)
+		}
+	}
+	if !registered {
+		return outcomes
+	}
+	outcomes = append(outcomes, c.narrower(l, host, port, matchPort)...)
+	return append(outcomes, c.unrouted(l, host, port, HTTPLike))
+}
+
+// hostVirtuals returns the VirtualServices that may give a host its virtual
+// host, in order. Those that name it exactly come alone; otherwise it is the
+// first of those with the most specific wildcard over it
+// (separateVSHostsAndServices and computeWildcardHostVirtualServiceIndex).
+func (c *client) hostVirtuals(l *listener, host string, registered bool) []*VirtualService {
+	candidates := c.virtuals(l, host)
+	var exact []*VirtualService
+	var broad *VirtualService
+	pattern := ""
+	for _, vs := range candidates {
+		for h := range c.m.hosts(vs) {
+			switch {
+			case h == host && !(IsWildcard(h) && vs.gatewaySemantics()):
+				exact = append(exact, vs)
+			case IsWildcard(h) && h != host && HostCovers(h, host) && !vs.gatewaySemantics() && len(h) > len(pattern):
+				broad, pattern = vs, h
+			}
+		}
+	}
+	exact = slices.DeleteFunc(slices.Compact(exact), func(vs *VirtualService) bool { return !c.mayRoute(l, vs, host) })
+	if IsWildcard(host) && len(exact) > 1 {
+		exact = exact[:1]
+	}
+	if len(exact) > 0 || broad == nil {
+		return exact
+	}
+	return []*VirtualService{broad}
+}
+
+// mayRoute: VirtualServices with gateway semantics only count where they come
+// from the namespace of the client or of the service.
+func (c *client) mayRoute(l *listener, vs *VirtualService, host string) bool {
+	if !vs.gatewaySemantics() || vs.Namespace == c.namespace {
+		return true
+	}
+	s := c.service(l, host)
+	return s != nil && s.namespace == vs.Namespace
+}
+
+// narrower returns what VirtualServices do with names below a wildcard host.
+// They add virtual hosts beside its own; only what leaves directly matters.
+func (c *client) narrower(l *listener, host string, port, matchPort int) []outcome {
+	if !IsWildcard(host) {
+		return nil
+	}
+	var outcomes []outcome
+	for _, vs := range c.virtuals(l, host) {
+		below := false
+		for h := range c.m.hosts(vs) {
+			below = below || h != host && HostCovers(host, h)
+		}
+		if !below {
+			continue
+		}
+		found, _ := c.httpRoutes(l, vs, host, port, matchPort)
+		for _, o := range found {
+			if o.verdict == Direct {
+				outcomes = append(outcomes, o)
+			}
+		}
+	}
+	return outcomes
+}
+
+// httpRoutes follows the routes of one VirtualService. sure reports whether
+// every workload of the client has at least one of them.
+func (c *client) httpRoutes(l *listener, vs *VirtualService, host string, port, matchPort int) (outcomes []outcome, sure bool) {
+	for _, rule := range c.m.httpRules(vs) {
+		matched, catchAll := never, false
+		for i := range rule.Match {
+			a := c.matchesHTTP(&rule.Match[i], rule.owner, meshGateway, matchPort)
+			matched = max(matched, a)
+			if a == always && rule.Match[i].catchAll() {
+				catchAll = true
+				break
+			}
+		}
+		if len(rule.Match) == 0 {
+			matched, catchAll = always, true
+		}
+		if matched == never {
+			continue
+		}
+		outcomes = append(outcomes, c.httpRule(l, &rule, host, port)...)
+		sure = sure || matched == always
+		if catchAll {
+			break // later rules are never reached
+		}
+	}
+	return outcomes, sure
+}
+
+// matchesHTTP evaluates the build-time predicates of a match. Where gateways
+// are named, sourceLabels and sourceNamespace are not looked at
+// (sourceMatchHTTP in Istio's pilot/pkg/networking/core/route).
+func (c *client) matchesHTTP(m *HTTPMatch, owner *VirtualService, gateway string, port int) applies {
+	if m.Port != 0 && m.Port != port {
+		return never
+	}
+	if len(m.Gateways) > 0 {
+		if namesGateway(m.Gateways, owner, gateway) {
+			return always
+		}
+		return never
+	}
+	return c.matchesSource(m.SourceLabels, m.SourceNamespace)
+}
+
+// matchesSource evaluates what a match says of the workload. Of a gateway's
+// labels those in the configuration are known.
+func (c *client) matchesSource(labels map[string]string, namespace string) applies {
+	if namespace != "" && namespace != c.namespace {
+		return never
+	}
+	switch {
+	case len(labels) == 0, c.gateway != nil && subset(labels, c.gateway.Selector):
+		return always
+	default:
+		return perhaps
+	}
+}
+
+func namesGateway(names []string, owner *VirtualService, gateway string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return gatewayRef(n, owner.Namespace) == gateway })
+}
+
+// catchAll reports whether the match takes every request (IsCatchAllRoute).
+func (m *HTTPMatch) catchAll() bool {
+	if len(m.Headers) > 0 || len(m.WithoutHeaders) > 0 || len(m.QueryParams) > 0 ||
+		m.Scheme != nil || m.Method != nil || m.Authority != nil {
+		return false
+	}
+	if m.URI == nil {
+		return true
+	}
+	exact, prefix, regex := m.URI.parts()
+	return exact == "" && (prefix == "/" || regex == ".*")
+}
+
+// httpRule follows one rule: every destination with a share of the traffic,
+// and every mirror.
+func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []outcome {
+	if rule.Redirect != nil {
+		return []outcome{{verdict: Blocked, because: []Reason{rule.reason(".redirect", "the proxy itself answers, with a redirect")}}}
+	}
+	if rule.DirectResponse != nil {
+		return []outcome{{verdict: Blocked, because: []Reason{rule.reason(".directResponse", "the proxy itself answers")}}}
+	}
+	authority := rule.authority(host)
+	var outcomes []outcome
+	follow := func(d *Destination, field, what string) {
+		t := traffic{class: HTTPLike, host: host, port: port, authority: authority}
+		if d.Port != nil && d.Port.Number != 0 {
+			t.port = d.Port.Number
+		}
+		outcomes = append(outcomes, c.follow(l, t, c.m.host(rule.owner, d.Host), d.Subset, rule.reason(field, what)))
+	}
+	shares := 0
+	for i := range rule.Route {
+		r := &rule.Route[i]
+		if len(rule.Route) > 1 && r.Weight <= 0 {
+			continue // dropped: see applyHTTPRouteDestination
+		}
+		shares++
+		follow(&r.Destination, indexed(".route", i)+".destination", "")
+	}
+	if shares == 0 {
+		return []outcome{{verdict: Broken, because: []Reason{rule.reason(".route", "the rule has no destination with a share of the traffic")}}}
+	}
+	if rule.Mirror != nil && rule.mirrored() {
+		follow(rule.Mirror, ".mirror", "a copy of every request goes there")
+	}
+	for i := range rule.Mirrors {
+		if m := &rule.Mirrors[i]; m.Destination != nil && (m.Percentage == nil || m.Percentage.Value > 0) {
+			follow(m.Destination, indexed(".mirrors", i)+".destination", "a copy of every request goes there")
+		}
+	}
+	return outcomes
+}
+
+// mirrored reports whether the rule's mirror gets any traffic; all of it where
+// no percentage is given (MirrorPercent).
+func (r *HTTPRoute) mirrored() bool {
+	switch {
+	case r.MirrorPercents != nil:
+		return r.MirrorPercents.Value > 0
+	case r.MirrorPercent != nil:
+		return *r.MirrorPercent > 0
+	default:
+		return true
+	}
+}
+
+// authority is the Host that requests have when they leave the proxy.
+func (r *HTTPRoute) authority(host string) string {
+	if r.Rewrite != nil && r.Rewrite.Authority != "" {
+		return CanonicalHost(r.Rewrite.Authority)
+	}
+	if r.Headers != nil && r.Headers.Request != nil {
+		for name, v := range r.Headers.Request.Set {
+			if n := strings.ToLower(name); n == "host" || n == ":authority" {
+				return CanonicalHost(v)
+			}
+		}
+	}
+	return host
+}
+
+// unrouted is what becomes of traffic for a registered host that no rule
+// covers: it goes to the host itself.
+func (c *client) unrouted(l *listener, host string, port int, class Class) outcome {
+	s := c.service(l, host)
+	if s == nil {
+		return outcome{verdict: Broken}
+	}
+	if class == HTTPLike && s.miscased(host) {
+		return outcome{verdict: Broken, because: []Reason{{Ref: s.ref(), Path: "spec.hosts",
+			Message: "Istio's routes name the host in lower case, but its cluster as written, so requests find none"}}}
+	}
+	message := fmt.Sprintf("no rule covers port %d for this client, so its proxy connects to the host itself", port)
+	path := "spec.ports"
+	if len(s.entries) > 0 {
+		if i := slices.IndexFunc(s.entries[0].Ports, func(p ServicePort) bool { return p.Number == port }); i >= 0 {
+			path = indexed(path, i)
+		}
+	}
+	return c.follow(l, traffic{class: class, host: host, port: port, authority: host}, host, "", Reason{Ref: s.ref(), Path: path, Message: message})
+}
+
+// miscased reports whether every entry of the service writes the host with
+// capitals.
+func (s *service) miscased(host string) bool {
+	for _, se := range s.entries {
+		for _, h := range se.Hosts {
+			if CanonicalHost(h) == host && strings.ToLower(h) == h {
+				return false
+			}
+		}
+	}
+	return len(s.entries) > 0
+}

@@ -1,0 +1,142 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// tls follows TLS connections by their SNI. Every distinct match of every
+// VirtualService that shares a name with the host adds a filter chain; the
+// chain to the host itself exists only where there is none
+// (buildSidecarOutboundTLSFilterChainOpts in Istio's pilot/pkg/networking/core).
+func (c *client) tls(l *listener, host string, port int) []outcome {
+	var outcomes []outcome
+	routed, covered := never, false
+	seen := map[string]bool{}
+	for _, vs := range c.virtuals(l, host) {
+		for i := range vs.TLS {
+			rule := &vs.TLS[i]
+			if len(rule.Route) == 0 {
+				continue
+			}
+			for j := range rule.Match {
+				match := &rule.Match[j]
+				a := c.matchesL4(match.Gateways, match.SourceLabels, match.SourceNamespace, match.Port, vs, meshGateway, port)
+				if a == never {
+					continue
+				}
+				// A repetition of the same run-time predicates is never reached.
+				chain := strings.Join(match.SNIHosts, ",") + "|" + strings.Join(match.DestinationSubnets, ",")
+				if seen[chain] {
+					continue
+				}
+				seen[chain] = a == always
+				routed = max(routed, a)
+				mine := coversSNI(match.SNIHosts, host)
+				covered = covered || mine
+				for _, o := range c.l4Route(l, rule.Route, vs, indexed("spec.tls", i), TLSLike, host, port) {
+					// A chain for other names counts only where it leads
+					// traffic out that came to this host's address.
+					if mine || o.verdict == Direct {
+						outcomes = append(outcomes, o)
+					}
+				}
+			}
+		}
+	}
+	if routed != always {
+		return append(outcomes, c.unrouted(l, host, port, TLSLike))
+	}
+	if !covered {
+		outcomes = append(outcomes, c.uncovered(l, host, port))
+	}
+	return outcomes
+}
+
+// coversSNI reports whether a chain takes connections for the host.
+func coversSNI(sniHosts []string, host string) bool {
+	return len(sniHosts) == 0 || slices.ContainsFunc(sniHosts, func(s string) bool { return HostCovers(CanonicalHost(s), host) })
+}
+
+// uncovered is what becomes of a TLS connection that no chain takes.
+func (c *client) uncovered(l *listener, host string, port int) outcome {
+	reason := Reason{Message: fmt.Sprintf("no tls rule names this host for port %d", port)}
+	if s := c.service(l, host); s != nil {
+		reason.Ref, reason.Path = s.ref(), "spec.hosts"
+	}
+	return c.unknown(reason)
+}
+
+// matchesL4 evaluates the build-time predicates of a tls or tcp match, all of
+// them (matchTLS and matchTCP).
+func (c *client) matchesL4(gateways []string, labels map[string]string, namespace string, matchPort int, vs *VirtualService, gateway string, port int) applies {
+	if matchPort != 0 && matchPort != port || len(gateways) > 0 && !namesGateway(gateways, vs, gateway) {
+		return never
+	}
+	return c.matchesSource(labels, namespace)
+}
+
+// tcp follows raw connections: the first rule without destinationSubnets ends
+// the search; without one, there is a chain to the host itself
+// (buildSidecarOutboundTCPFilterChainOpts).
+func (c *client) tcp(l *listener, host string, port int) []outcome {
+	var outcomes []outcome
+	for _, vs := range c.virtuals(l, host) {
+		for i := range vs.TCP {
+			rule := &vs.TCP[i]
+			if len(rule.Route) == 0 {
+				continue
+			}
+			matched, last := never, false
+			for j := range rule.Match {
+				match := &rule.Match[j]
+				a := c.matchesL4(match.Gateways, match.SourceLabels, match.SourceNamespace, match.Port, vs, meshGateway, port)
+				matched = max(matched, a)
+				if a == always && len(match.DestinationSubnets) == 0 {
+					last = true
+					break
+				}
+			}
+			if len(rule.Match) == 0 {
+				matched, last = always, true
+			}
+			if matched != never {
+				outcomes = append(outcomes, c.l4Route(l, rule.Route, vs, indexed("spec.tcp", i), TCPLike, host, port)...)
+			}
+			if last {
+				return outcomes
+			}
+		}
+	}
+	return append(outcomes, c.unrouted(l, host, port, TCPLike))
+}
+
+// l4Route follows the destinations of a tls or tcp rule.
+func (c *client) l4Route(l *listener, routes []RouteDestination, vs *VirtualService, path string, class Class, host string, port int) []outcome {
+	var outcomes []outcome
+	for i := range routes {
+		r := &routes[i]
+		if len(routes) > 1 && r.Weight <= 0 {
+			continue
+		}
+		t := traffic{class: class, host: host, port: c.l4Port(l, vs, &r.Destination, port), authority: host}
+		reason := Reason{Ref: vs.Ref, Path: path + indexed(".route", i) + ".destination"}
+		outcomes = append(outcomes, c.follow(l, t, c.m.host(vs, r.Destination.Host), r.Destination.Subset, reason))
+	}
+	return outcomes
+}
+
+// l4Port is the port a destination stands for: its own, that of a service with
+// one port, or the listener's (GetDestinationCluster).
+func (c *client) l4Port(l *listener, vs *VirtualService, d *Destination, port int) int {
+	if d.Port != nil && d.Port.Number != 0 {
+		return d.Port.Number
+	}
+	if s := c.destination(l, c.m.host(vs, d.Host)); s != nil {
+		if ports := s.ports(); len(ports) == 1 {
+			return ports[0]
+		}
+	}
+	return port
+}

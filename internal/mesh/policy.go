@@ -1,0 +1,201 @@
+package mesh
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// The DestinationRules of one host and namespace fall into groups that Istio
+// merges: those with the same exportTo and the same workload selector
+// (mergeDestinationRule in its pilot/pkg/model). A companion's subset is one
+// of many in such a group, so the index finds a subset without reading the
+// group.
+
+func (x *index) visitPolicy(dr *DestinationRule, i indexer) {
+	host := ResolveHost(dr.Host, dr.Namespace, x.settings.ClusterDomain)
+	key := dr.Namespace + sep + policyGroup(dr) + sep
+	age := ageKey(&dr.Meta)
+	putHost(i, &x.policies, host, key+age, dr)
+	key = reversed(host) + sep + key
+	for j := range dr.Subsets {
+		put(i, &x.subsets, key+dr.Subsets[j].Name+sep+age, dr)
+	}
+	if dr.TrafficPolicy != nil {
+		put(i, &x.subsets, key+sep+age, dr)
+	}
+}
+
+// selectorGroup marks the groups of rules with a workload selector.
+const selectorGroup = "\x01"
+
+func policyGroup(dr *DestinationRule) string {
+	if s := dr.WorkloadSelector; s != nil {
+		var b strings.Builder
+		b.WriteString(selectorGroup)
+		for _, k := range slices.Sorted(maps.Keys(s.MatchLabels)) {
+			b.WriteString(k + "=" + s.MatchLabels[k] + ",")
+		}
+		return b.String()
+	}
+	to := slices.Clone(dr.ExportTo)
+	slices.Sort(to)
+	return strings.Join(slices.Compact(to), ",")
+}
+
+// policyPool is which DestinationRules of a namespace are looked at
+// (setDestinationRules in Istio's pilot/pkg/model).
+type policyPool int
+
+const (
+	localPool    policyPool = iota // for clients in the namespace
+	exportedPool                   // for clients elsewhere
+	privatePool                    // for clients in the root namespace, from there
+)
+
+func (p policyPool) holds(dr *DestinationRule) bool {
+	to := dr.ExportTo
+	if dr.WorkloadSelector != nil {
+		to = []string{"."}
+	}
+	privateOnly := len(slices.Compact(slices.Sorted(slices.Values(to)))) == 1 && (to[0] == "." || to[0] == dr.Namespace)
+	switch p {
+	case localPool:
+		return len(to) == 0 || slices.Contains(to, "*") || slices.Contains(to, ".") || slices.Contains(to, dr.Namespace)
+	case exportedPool:
+		return !privateOnly
+	default:
+		return privateOnly
+	}
+}
+
+// policy is the DestinationRule that a proxy applies to a host: a group.
+type policy struct {
+	m     *Mesh
+	key   string             // of the group in the index of subsets
+	first *DestinationRule   // the oldest of the group
+	maybe []*DestinationRule // rules for some workloads only, which may shadow the group
+}
+
+// policy finds the DestinationRule for a service: from the client's namespace,
+// else from the service's, else from the root namespace (destinationRule in
+// Istio's pilot/pkg/model/push_context.go). It is nil where there is none.
+func (c *client) policy(host, serviceNamespace string) *policy {
+	root := c.m.settings.RootNamespace
+	if c.namespace == root {
+		if p := c.policyIn(privatePool, root, host); p != nil {
+			return p
+		}
+	} else if c.namespace != "" {
+		if p := c.policyIn(localPool, c.namespace, host); p != nil {
+			return p
+		}
+	}
+	if p := c.policyIn(exportedPool, serviceNamespace, host); p != nil {
+		return p
+	}
+	return c.policyIn(exportedPool, root, host)
+}
+
+func (c *client) policyIn(pool policyPool, namespace, host string) *policy {
+	if p, found := c.policyFor(pool, namespace, host); found {
+		return p
+	}
+	for pattern := range c.m.policies.patterns(host) {
+		if p, found := c.policyFor(pool, namespace, pattern); found {
+			return p
+		}
+	}
+	return nil
+}
+
+// policyFor looks at the rules of exactly one host. It reports found where
+// there are any in the pool, even if none of them is for this client: Istio
+// looks no further.
+func (c *client) policyFor(pool policyPool, namespace, ruleHost string) (p *policy, found bool) {
+	prefix := reversed(ruleHost) + sep + namespace + sep
+	for start := prefix; ; {
+		key, dr, ok := c.m.policies.next(start)
+		if !ok || !strings.HasPrefix(key, prefix) {
+			return p, found
+		}
+		group := prefix + policyGroup(dr) + sep
+		start = prefix + policyGroup(dr) + "\x01" // beyond the group
+		if !pool.holds(dr) {
+			continue
+		}
+		found = true
+		if dr.WorkloadSelector != nil {
+			// Applies to some of the workloads of its own namespace.
+			if dr.Namespace == c.namespace {
+				if p == nil {
+					p = &policy{m: c.m}
+				}
+				p.maybe = append(p.maybe, dr)
+			}
+			continue
+		}
+		if pool == exportedPool && !exportedTo(dr.ExportTo, c.namespace) {
+			continue
+		}
+		if p == nil {
+			p = &policy{m: c.m}
+		}
+		// Of several groups the last one is in force, in the order of their
+		// oldest rules (SidecarScope.DestinationRule).
+		if p.first == nil || compareAge(&p.first.Meta, &dr.Meta) < 0 {
+			p.first, p.key = dr, group
+		}
+	}
+}
+
+func exportedTo(to []string, namespace string) bool {
+	return len(to) == 0 || slices.Contains(to, "*") || slices.Contains(to, namespace)
+}
+
+// subset returns the rule that declares the subset, and its index there.
+func (p *policy) subset(name string) (*DestinationRule, int) {
+	if p == nil || p.first == nil {
+		return nil, -1
+	}
+	dr, ok := p.m.subsets.first(p.key + name + sep)
+	if !ok {
+		return nil, -1
+	}
+	return dr, slices.IndexFunc(dr.Subsets, func(s Subset) bool { return s.Name == name })
+}
+
+// tls returns the TLS settings that a client uses for a port and subset, with
+// the rule and the field that set them; nil where nothing does, which means
+// automatic mutual TLS. Port-level settings replace all others for their port,
+// a subset's replace the rule's (MergeTrafficPolicy in Istio's
+// pilot/pkg/model/destination_rule.go).
+func (p *policy) tls(subset string, port int) (*ClientTLS, Reason) {
+	if p == nil || p.first == nil {
+		return nil, Reason{}
+	}
+	if subset != "" {
+		if dr, i := p.subset(subset); dr != nil && dr.Subsets[i].TrafficPolicy != nil {
+			if t, field, ok := dr.Subsets[i].TrafficPolicy.forPort(port); ok {
+				return t, Reason{Ref: dr.Ref, Path: indexed("spec.subsets", i) + ".trafficPolicy" + field}
+			}
+		}
+	}
+	if dr, ok := p.m.subsets.first(p.key + sep); ok && dr.TrafficPolicy != nil {
+		if t, field, ok := dr.TrafficPolicy.forPort(port); ok {
+			return t, Reason{Ref: dr.Ref, Path: "spec.trafficPolicy" + field}
+		}
+	}
+	return nil, Reason{}
+}
+
+// forPort returns the TLS settings of the policy for a port. ok is false where
+// the policy leaves them to the next one.
+func (t *TrafficPolicy) forPort(port int) (tls *ClientTLS, field string, ok bool) {
+	for i := range t.PortLevelSettings {
+		if t.PortLevelSettings[i].Port.Number == port {
+			return t.PortLevelSettings[i].TLS, indexed(".portLevelSettings", i) + ".tls", true
+		}
+	}
+	return t.TLS, ".tls", t.TLS != nil
+}

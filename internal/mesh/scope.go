@@ -1,0 +1,313 @@
+package mesh
+
+import (
+	"slices"
+	"strings"
+)
+
+// client is the point of view of one proxy: a namespace, and the Sidecar that
+// applies to the workload.
+type client struct {
+	m         *Mesh
+	namespace string         // empty for a namespace that nothing singles out
+	sidecar   *Sidecar       // nil where none applies: everything is imported
+	gateway   *EgressGateway // set where the proxy is an egress gateway's
+}
+
+// name is how paths call the client.
+func (c *client) name() string {
+	if c.namespace == "" {
+		return AnyClient
+	}
+	return c.namespace
+}
+
+// listener is what one egress listener of a Sidecar imports. A client without
+// Sidecar has one listener, for every port, that imports everything.
+type listener struct {
+	egress *EgressListener // nil: everything
+}
+
+var importAll = &listener{}
+
+// listeners returns the egress listener that serves a port, and the HTTP
+// proxy listeners, which serve every port on one of their own. Both are
+// empty where the Sidecar has none: the port is not listened on.
+func (c *client) listeners(port int) (serving, proxies []*listener) {
+	if c.sidecar == nil || len(c.sidecar.Egress) == 0 {
+		return []*listener{importAll}, nil
+	}
+	for i := range c.sidecar.Egress {
+		l := &listener{egress: &c.sidecar.Egress[i]}
+		switch {
+		case l.proxies():
+			proxies = append(proxies, l)
+		case len(serving) == 0 && (l.egress.Port == nil || l.egress.Port.Number == port):
+			serving = append(serving, l)
+		}
+	}
+	return serving, proxies
+}
+
+// proxies reports whether the listener leads anywhere the client asks for, on
+// a port of its own: an HTTP proxy, or a Unix socket.
+func (l *listener) proxies() bool {
+	p := l.egress.Port
+	return p != nil && (p.Number == 0 || strings.EqualFold(p.Protocol, "HTTP_PROXY"))
+}
+
+// importHost is one "namespace/host" of an egress listener.
+func importHost(entry, clientNamespace string) (namespace, host string, excluded, ok bool) {
+	namespace, host, ok = strings.Cut(entry, "/")
+	if !ok || strings.Contains(host, "/") {
+		return "", "", false, false
+	}
+	if rest, found := strings.CutPrefix(namespace, "~"); found {
+		excluded = true
+		namespace = orDefault(rest, "*")
+	}
+	if namespace == "." {
+		namespace = clientNamespace
+	}
+	return namespace, CanonicalHost(host), excluded, true
+}
+
+// importsService reports whether the listener imports a service
+// (selectServices in Istio's pilot/pkg/model/sidecar.go).
+func (l *listener) importsService(c *client, namespace, host string) bool {
+	if l.egress == nil {
+		return true
+	}
+	found := false
+	for _, entry := range l.egress.Hosts {
+		ns, pattern, excluded, ok := importHost(entry, c.namespace)
+		if !ok || ns != "*" && ns != namespace {
+			continue
+		}
+		if HostCovers(pattern, host) {
+			if excluded {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
+}
+
+// importsVirtual reports whether the listener imports a VirtualService: one
+// of its hosts is enough, and a match in either direction is
+// (SelectVirtualServices).
+func (l *listener) importsVirtual(c *client, vs *VirtualService) bool {
+	if l.egress == nil {
+		return true
+	}
+	for h := range c.m.hosts(vs) {
+		if l.importsRoute(c, vs, h) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *listener) importsRoute(c *client, vs *VirtualService, host string) bool {
+	found := false
+	for _, entry := range l.egress.Hosts {
+		ns, pattern, excluded, ok := importHost(entry, c.namespace)
+		if !ok || ns != "*" && ns != vs.Namespace {
+			continue
+		}
+		switch {
+		case excluded:
+			if HostCovers(pattern, host) {
+				return false
+			}
+		case HostCovers(pattern, host), !vs.gatewaySemantics() && HostCovers(host, pattern):
+			found = true
+		}
+	}
+	return found
+}
+
+// service is what Istio makes of the registrations of one host in one
+// namespace, as one proxy sees it.
+type service struct {
+	host      string
+	namespace string
+	k8s       *Service
+	entries   []*ServiceEntry // oldest first
+	assumed   *EgressGateway  // an approved gateway's Service that the mesh does not hold
+}
+
+// ref names the object that registers the service.
+func (s *service) ref() Ref {
+	switch {
+	case s.k8s != nil:
+		return s.k8s.Ref
+	case len(s.entries) > 0:
+		return s.entries[0].Ref
+	default:
+		return Ref{Kind: "Service", Namespace: s.assumed.Namespace, Name: s.assumed.Service}
+	}
+}
+
+// hasPort reports whether the service has a cluster for the port: the oldest
+// entry's ports, and those of entries that can be merged with it
+// (canMergeServices in Istio's pilot/pkg/model/sidecar.go).
+func (s *service) hasPort(m *Mesh, port int) bool {
+	switch {
+	case s.k8s != nil:
+		return slices.ContainsFunc(s.k8s.Ports, func(p K8sServicePort) bool { return p.Port == port })
+	case s.assumed != nil:
+		return slices.ContainsFunc(assumedPorts, func(p [2]int) bool { return p[0] == port })
+	}
+	first := s.entries[0]
+	for _, se := range s.entries {
+		if se != first && !mergeable(m, first, se) {
+			continue
+		}
+		if slices.ContainsFunc(se.Ports, func(p ServicePort) bool { return p.Number == port }) {
+			return true
+		}
+	}
+	return false
+}
+
+func mergeable(m *Mesh, a, b *ServiceEntry) bool {
+	return a.Resolution == b.Resolution && equalLabels(a.Labels, b.Labels) &&
+		equalLabels(selectorLabels(a), selectorLabels(b)) && sameSet(m.exportOf(a), m.exportOf(b))
+}
+
+func selectorLabels(se *ServiceEntry) map[string]string {
+	if se.WorkloadLabels == nil {
+		return nil
+	}
+	return se.WorkloadLabels.Labels
+}
+
+// service returns what the client gets for a host from a listener, or nil
+// where the host is not registered for it.
+//
+// Sidecars (selectServices, unified): the namespace of the client first, then
+// a Kubernetes Service, then the first entry in the order exported, public and
+// by age. Gateways (DefaultSidecarScopeForGateway): no preference for their
+// own namespace.
+func (c *client) service(l *listener, host string) *service {
+	k8s := c.m.k8sService(host)
+	if k8s != nil && !l.importsService(c, k8s.namespace, host) {
+		k8s = nil
+	}
+	var named, open []*ServiceEntry // exported to the namespace by name, and to all
+	own := false
+	for se := range c.m.entries.exactly(host) {
+		seen := visibleFrom(c.m.exportOf(se), se.Namespace, c.namespace)
+		if seen == hidden || !l.importsService(c, se.Namespace, host) {
+			continue
+		}
+		own = own || se.Namespace == c.namespace
+		if seen == public {
+			open = append(open, se)
+		} else {
+			named = append(named, se)
+		}
+	}
+	entries := append(named, open...)
+	own = own && c.gateway == nil
+	if k8s != nil && (!own || k8s.namespace == c.namespace) {
+		return k8s
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	namespace := entries[0].Namespace
+	if own {
+		namespace = c.namespace
+	}
+	return &service{host: host, namespace: namespace, entries: slices.DeleteFunc(entries, func(se *ServiceEntry) bool {
+		return se.Namespace != namespace
+	})}
+}
+
+// k8sService returns the Kubernetes Service of that name. An approved gateway
+// has one even where the mesh does not hold it: manifests are judged without
+// the cluster's Services.
+func (m *Mesh) k8sService(host string) *service {
+	if svc := m.service(host); svc != nil {
+		return &service{host: host, namespace: svc.Namespace, k8s: svc}
+	}
+	if g := m.gatewayOf(host); g != nil {
+		return &service{host: host, namespace: g.Namespace, assumed: g}
+	}
+	return nil
+}
+
+// assumedPorts are the ports, and target ports, of a gateway's Service that
+// the mesh does not hold: those of Istio's egress gateway chart.
+var assumedPorts = [][2]int{{80, 8080}, {443, 8443}, {15443, 15443}}
+
+// destination returns the service that a rule the client imports leads to.
+// Beside what is imported, Istio adds what VirtualServices name
+// (collectImportedServices): from the client's namespace, even where it is not
+// exported, else the best that is visible.
+func (c *client) destination(l *listener, host string) *service {
+	if s := c.service(l, host); s != nil {
+		return s
+	}
+	if c.gateway != nil || l.egress == nil {
+		return nil
+	}
+	if s := c.service(importAll, host); s != nil {
+		return s
+	}
+	for se := range c.m.entries.exactly(host) {
+		if se.Namespace == c.namespace {
+			return &service{host: host, namespace: se.Namespace, entries: []*ServiceEntry{se}}
+		}
+	}
+	return nil
+}
+
+func equalLabels(a, b map[string]string) bool { return len(a) == len(b) && subset(a, b) }
+
+func sameSet(a, b []string) bool {
+	for _, s := range a {
+		if !slices.Contains(b, s) {
+			return false
+		}
+	}
+	for _, s := range b {
+		if !slices.Contains(a, s) {
+			return false
+		}
+	}
+	return true
+}
+
+// ports are the numbers of the service's ports.
+func (s *service) ports() []int {
+	var out []int
+	switch {
+	case s.k8s != nil:
+		for _, p := range s.k8s.Ports {
+			out = append(out, p.Port)
+		}
+	case s.assumed != nil:
+		for _, p := range assumedPorts {
+			out = append(out, p[0])
+		}
+	default:
+		for _, p := range s.entries[0].Ports {
+			out = append(out, p.Number)
+		}
+	}
+	return out
+}
+
+// portEntry returns the first entry that has the port, and its index there.
+func (s *service) portEntry(port int) (*ServiceEntry, int) {
+	for _, se := range s.entries {
+		if i := slices.IndexFunc(se.Ports, func(p ServicePort) bool { return p.Number == port }); i >= 0 {
+			return se, i
+		}
+	}
+	return nil, -1
+}
