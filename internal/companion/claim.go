@@ -200,7 +200,7 @@ func openExport(entry *mesh.ServiceEntry) []string {
 // namespace anything but via counts, so that a path that is blocked today is
 // not opened straight to the host tomorrow.
 func needed(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) bool {
-	for _, client := range clients(m, entry, host) {
+	for _, client := range Clients(m, entry, host) {
 		for _, port := range entry.Ports {
 			if mesh.ClassOf(port.Protocol) == mesh.UDPLike {
 				continue
@@ -218,8 +218,8 @@ func needed(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) bool {
 	return false
 }
 
-// clients are the namespaces that an entry is meant for.
-func clients(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
+// Clients are the namespaces that an entry is meant for, once it is open.
+func Clients(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
 	var out []string
 	for _, to := range openExport(entry) {
 		switch to {

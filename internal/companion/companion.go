@@ -108,7 +108,7 @@ func existing(m *mesh.Mesh, host string) []mesh.Ref {
 type plan struct {
 	mesh *mesh.Mesh
 	builder
-	set  Set
+	set   Set
 	hops  []mesh.Object   // mesh hops, which are written last
 	doors map[string]door // by the gateway's name
 }
@@ -277,4 +277,30 @@ func (p *plan) meshHops(claims []*claim, service string, lanes []lane) {
 		p.hops = append(p.hops, p.meshHop(namespace, slices.Compact(exportTo), slices.Compact(owners), service, lanes, ports))
 		claims = claims[n:]
 	}
+}
+
+// Lasting returns the mesh without the companions of the hosts that are about
+// to go: those being deleted, and mesh hops whose entries are gone, which
+// Kubernetes collects any moment. What is to rest on a companion must not
+// rest on one of these.
+func Lasting(m *mesh.Mesh, hosts ...string) *mesh.Mesh {
+	var going []mesh.Ref
+	for _, host := range hosts {
+		host = mesh.CanonicalHost(host)
+		alive := make(map[string]bool)
+		for _, entry := range m.EntriesFor(host) {
+			alive[entry.UID] = true
+		}
+		for _, ref := range existing(m, host) {
+			meta := m.Get(ref).Metadata()
+			owned := slices.ContainsFunc(meta.Owners, func(uid string) bool { return alive[uid] })
+			if meta.Deleting || len(meta.Owners) > 0 && !owned {
+				going = append(going, ref)
+			}
+		}
+	}
+	if len(going) == 0 {
+		return m
+	}
+	return m.Without(going...)
 }

@@ -1,0 +1,266 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+	networking "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sallyport-io/sallyport/hack/controlplane"
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/live"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/reconcile"
+)
+
+// plane is the control plane that all tests of the package share.
+var plane *controlplane.ControlPlane
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		plane, err = controlplane.Start(context.Background(), controlplane.Options{
+			ControllerManager: true,
+			CRDs:              []controlplane.CRDs{controlplane.IstioCRDs},
+		})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		code := m.Run()
+		if err := plane.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
+	}())
+}
+
+// patience is how long a test waits for the reconciler, which needs some
+// milliseconds on an idle machine.
+const patience = 30 * time.Second
+
+// cluster is one test's view of the control plane.
+type cluster struct {
+	client.Client
+	t      *testing.T
+	events *events.FakeRecorder
+	stop   func()
+}
+
+func newCluster(t *testing.T, namespaces ...string) *cluster {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(networking.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.NewWithWatch(plane.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl := &cluster{Client: client.WithFieldOwner(c, "a-user"), t: t}
+	for _, name := range append(namespaces, "istio-system") {
+		err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatal(err)
+		}
+	}
+	return cl
+}
+
+// run starts a reconciler, which the end of the test or stop ends.
+func (c *cluster) run(adjust ...func(*reconcile.Options)) {
+	c.t.Helper()
+	c.events = events.NewFakeRecorder(1000)
+	options := reconcile.Options{Grace: 200 * time.Millisecond, Events: c.events, Log: testr.New(c.t)}
+	for _, f := range adjust {
+		f(&options)
+	}
+	store, err := live.New(plane.Config, mesh.DefaultSettings(), options.Log)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	companions, err := reconcile.New(plane.Config, store, options)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- store.Start(ctx) }()
+	go func() { done <- companions.Start(ctx) }()
+	stopped := false
+	c.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		for range 2 {
+			if err := <-done; err != nil {
+				c.t.Errorf("stopping: %v", err)
+			}
+		}
+	}
+	c.t.Cleanup(c.stop)
+}
+
+// create creates objects from YAML, and deletes them when the test is over.
+func (c *cluster) create(manifests ...string) {
+	c.t.Helper()
+	for _, manifest := range manifests {
+		var o unstructured.Unstructured
+		if err := yaml.Unmarshal([]byte(manifest), &o.Object); err != nil {
+			c.t.Fatal(err)
+		}
+		if err := c.Create(c.t.Context(), &o); err != nil {
+			c.t.Fatal(err)
+		}
+		c.t.Cleanup(func() {
+			if err := c.Delete(context.Background(), &o); client.IgnoreNotFound(err) != nil {
+				c.t.Error(err)
+			}
+		})
+	}
+}
+
+// eventually waits until f returns nil.
+func (c *cluster) eventually(what string, f func() error) {
+	c.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("waited %s for %s: %v", patience, what, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (c *cluster) entry(namespace, name string) *networking.ServiceEntry {
+	c.t.Helper()
+	var se networking.ServiceEntry
+	if err := c.Get(c.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, &se); err != nil {
+		c.t.Fatal(err)
+	}
+	return &se
+}
+
+// opens waits until an entry is exported to its own namespace.
+func (c *cluster) opens(namespace, name string) *networking.ServiceEntry {
+	c.t.Helper()
+	c.eventually(namespace+"/"+name+" to be opened", func() error {
+		se := c.entry(namespace, name)
+		if len(se.Spec.ExportTo) != 1 || se.Spec.ExportTo[0] != "." {
+			return fmt.Errorf("exportTo %v, %s=%q", se.Spec.ExportTo, reconcile.StatusAnnotation, se.Annotations[reconcile.StatusAnnotation])
+		}
+		return nil
+	})
+	return c.entry(namespace, name)
+}
+
+// companions returns the objects under the reserved names for a host, by Ref.
+func (c *cluster) companions(host string) map[mesh.Ref]client.Object {
+	c.t.Helper()
+	out := make(map[mesh.Ref]client.Object)
+	add := func(kind string, o client.Object) {
+		ref := mesh.Ref{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
+		if companion.Is(ref) && companion.KeyOf(ref) == companion.Key(host) {
+			out[ref] = o
+		}
+	}
+	var entries networking.ServiceEntryList
+	var gateways networking.GatewayList
+	var rules networking.DestinationRuleList
+	var routes networking.VirtualServiceList
+	for _, list := range []client.ObjectList{&entries, &gateways, &rules, &routes} {
+		if err := c.List(c.t.Context(), list); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	for _, o := range entries.Items {
+		add("ServiceEntry", o)
+	}
+	for _, o := range gateways.Items {
+		add("Gateway", o)
+	}
+	for _, o := range rules.Items {
+		add("DestinationRule", o)
+	}
+	for _, o := range routes.Items {
+		add("VirtualService", o)
+	}
+	return out
+}
+
+// gone waits until a host has no companions.
+func (c *cluster) gone(host string) {
+	c.t.Helper()
+	c.eventually("the companions of "+host+" to be gone", func() error {
+		if left := c.companions(host); len(left) > 0 {
+			return fmt.Errorf("%d are left: %v", len(left), left)
+		}
+		return nil
+	})
+}
+
+// versions are the resourceVersions of a host's companions.
+func (c *cluster) versions(host string) map[string]string {
+	c.t.Helper()
+	out := make(map[string]string)
+	for ref, o := range c.companions(host) {
+		out[ref.String()] = o.GetResourceVersion()
+	}
+	return out
+}
+
+// held is a ServiceEntry as admission leaves it: not visible to anybody.
+func held(namespace, name, host, ports string) string {
+	return fmt.Sprintf(`
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: %s, namespace: %s, annotations: {sallyport.io/export-to: "."}}
+spec: {hosts: [%s], ports: [%s], resolution: DNS, exportTo: ["~"]}
+`, name, namespace, host, ports)
+}
+
+const (
+	http = `{number: 80, name: http, protocol: HTTP}`
+	tls  = `{number: 443, name: tls, protocol: TLS}`
+)
+
+var zeroTime metav1.Time
+
+func toYAML(o client.Object) string {
+	out, err := yaml.Marshal(o)
+	if err != nil {
+		return err.Error()
+	}
+	return string(out)
+}
+
+// label labels a namespace.
+func (c *cluster) label(namespace, key, value string) {
+	c.t.Helper()
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, key, value)
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	if err := c.Patch(c.t.Context(), ns, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		c.t.Fatal(err)
+	}
+}

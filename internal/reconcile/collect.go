@@ -1,0 +1,145 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// collect deletes the companions of a host that have not been wanted for the
+// time of grace: those that exist, less those of the set. The mesh hops go
+// before the gateway's side, and a mesh hop goes only where no client then
+// reaches the host directly. after is when to look again.
+func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set companion.Set) (after time.Duration, err error) {
+	wanted := make(map[mesh.Ref]bool)
+	for _, o := range set.Objects {
+		wanted[o.Metadata().Ref] = true
+	}
+	var hops, side []client.Object
+	for _, o := range kinds() {
+		list := listOf(o)
+		if err := c.written.List(ctx, list, client.MatchingFields{keyField: key}); err != nil {
+			return 0, fmt.Errorf("companions in the cache: %w", err)
+		}
+		kind := kindOf(o)
+		for o := range items(list) {
+			ref := refOf(kind, o)
+			switch {
+			case wanted[ref]:
+			case !ours(o) || o.GetDeletionTimestamp() != nil:
+			case strings.HasSuffix(ref.Name, "-mesh"):
+				hops = append(hops, o)
+			default:
+				side = append(side, o)
+			}
+		}
+	}
+	// Routes first, then what they lead to.
+	slices.Reverse(side)
+	extra := append(hops, side...)
+	since := c.unwant(key, extra)
+	for i, o := range extra {
+		ref := refOf(kindOf(o), o)
+		if after > 0 && i >= len(hops) {
+			break // a mesh hop still leads there
+		}
+		if left := time.Until(since[ref].Add(c.options.Grace)); left > 0 {
+			after = max(after, left)
+			continue
+		}
+		kept, err := c.close(ctx, m, ref, set.Host)
+		if err != nil {
+			return 0, err
+		}
+		if kept {
+			after = c.options.Grace
+			continue
+		}
+		if err := c.delete(ctx, ref, o); err != nil {
+			return 0, err
+		}
+	}
+	return after, nil
+}
+
+// unwant notes that these, and no others, of the companions with the key are
+// not wanted, and returns since when.
+func (c *Companions) unwant(key string, extra []client.Object) map[mesh.Ref]time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.unwanted[key]
+	if len(extra) == 0 {
+		delete(c.unwanted, key)
+		return nil
+	}
+	since := make(map[mesh.Ref]time.Time, len(extra))
+	for _, o := range extra {
+		ref := refOf(kindOf(o), o)
+		if at, ok := before[ref]; ok {
+			since[ref] = at
+		} else {
+			since[ref] = time.Now()
+		}
+	}
+	c.unwanted[key] = since
+	return since
+}
+
+// delete deletes exactly the object that was looked at.
+func (c *Companions) delete(ctx context.Context, ref mesh.Ref, o client.Object) error {
+	uid, version := o.GetUID(), o.GetResourceVersion()
+	err := c.client.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting %s: %w", ref, err)
+	}
+	c.options.Log.Info("deleted a companion that nobody wants any more", "object", ref)
+	return nil
+}
+
+// close makes sure that no client reaches the host directly once the object is
+// gone: entries that Sallyport holds and opens are held again. It reports
+// whether the object has to be kept, because an entry is left that would open
+// a direct path and is not Sallyport's to close.
+func (c *Companions) close(ctx context.Context, m *mesh.Mesh, ref mesh.Ref, host string) (kept bool, err error) {
+	if ref.Kind != "VirtualService" || host == "" {
+		return false, nil
+	}
+	after := m.Without(ref)
+	for _, entry := range users(m, host) {
+		if !opens(m, after, entry, host) {
+			continue
+		}
+		if entry.Annotations[mesh.ExportAnnotation] == "" {
+			c.options.Log.Info("kept a companion that is not wanted: without it the host would be reached directly",
+				"object", ref, "host", host, "entry", entry.Ref)
+			kept = true
+			continue
+		}
+		if err := c.export(ctx, entry, "~"); err != nil {
+			return false, err
+		}
+	}
+	return kept, nil
+}
+
+// opens reports whether some client of the entry reaches the host directly in
+// after, and not so in before.
+func opens(before, after *mesh.Mesh, entry *mesh.ServiceEntry, host string) bool {
+	for _, client := range companion.Clients(after, entry, host) {
+		for _, port := range entry.Ports {
+			if after.Paths(client, host, port.Number).Verdict == mesh.Direct &&
+				before.Paths(client, host, port.Number).Verdict != mesh.Direct {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,333 @@
+// Package reconcile writes what Sallyport keeps in a cluster. What that is,
+// the pure packages compute; here it is compared with what the API server
+// has, and made so. One replica writes: the leader.
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	networking "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/live"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// FieldManager is Sallyport's name in managedFields. An object on which it
+// does not stand is not Sallyport's, whatever its labels say.
+const FieldManager = "sallyport"
+
+// Options are the choices of a [Companions]. Zero values stand for defaults.
+type Options struct {
+	// Grace is how long a companion is no longer wanted before it is
+	// deleted. Default: 10 seconds.
+	Grace time.Duration
+	// Resync is the time between two looks at every host, for changes that
+	// no event told of. Default: 10 minutes.
+	Resync time.Duration
+	// Workers is how many hosts are worked on at once. Default: 4.
+	Workers int
+	// Events tells the owners of ServiceEntries what happens. Default: nobody
+	// is told.
+	Events events.EventRecorder
+	Log    logr.Logger
+}
+
+// Companions keeps the companions of every host: it writes those that are
+// wanted, repairs those that were changed, opens the entries that were held
+// until their paths were via, and deletes what nobody wants any more.
+//
+// It implements controller-runtime's Runnable and LeaderElectionRunnable.
+type Companions struct {
+	store   *live.Store
+	client  client.Client
+	written cache.Cache // what carries Sallyport's label, in full
+	options Options
+
+	queue   workqueue.TypedRateLimitingInterface[string] // of companion.Key
+	leading atomic.Bool
+
+	mu       sync.Mutex
+	hosts    map[string]string                 // by companion.Key
+	unwanted map[string]map[mesh.Ref]time.Time // by companion.Key: since when
+}
+
+// New returns a Companions that reads the mesh from the store, which must not
+// have been started yet, and writes to the cluster behind cfg.
+func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, error) {
+	if options.Grace == 0 {
+		options.Grace = 10 * time.Second
+	}
+	if options.Resync == 0 {
+		options.Resync = 10 * time.Minute
+	}
+	if options.Workers == 0 {
+		options.Workers = 4
+	}
+	if options.Events == nil {
+		options.Events = &events.FakeRecorder{}
+	}
+	scheme := runtime.NewScheme()
+	if err := networking.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("Istio's types: %w", err)
+	}
+	cfg = rest.CopyConfig(cfg)
+	// The queue bounds what is in flight, and the API server's own fairness
+	// does the rest; a limit here would only add delay.
+	cfg.QPS = -1
+	writer, err := client.New(cfg, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("client for writing companions: %w", err)
+	}
+	ours := labels.SelectorFromSet(labels.Set{mesh.ManagedByLabel: mesh.ManagedBy})
+	byObject := make(map[client.Object]cache.ByObject)
+	for _, o := range kinds() {
+		byObject[o] = cache.ByObject{Label: ours, Transform: keepManagers}
+	}
+	written, err := cache.New(cfg, cache.Options{Scheme: scheme, ByObject: byObject, ReaderFailOnMissingInformer: true})
+	if err != nil {
+		return nil, fmt.Errorf("cache of companions: %w", err)
+	}
+	c := &Companions{
+		store:   store,
+		client:  client.WithFieldOwner(writer, FieldManager),
+		written: written,
+		options: options,
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),
+			workqueue.TypedRateLimitingQueueConfig[string]{Name: "companions"}),
+		hosts:    make(map[string]string),
+		unwanted: make(map[string]map[mesh.Ref]time.Time),
+	}
+	store.Subscribe(c.changed)
+	return c, nil
+}
+
+// NeedLeaderElection tells controller-runtime's manager that one replica
+// writes.
+func (c *Companions) NeedLeaderElection() bool { return true }
+
+// Start works until the context ends. It writes nothing before it has seen
+// the whole cluster.
+func (c *Companions) Start(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := c.watch(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	failed := make(chan error, 1)
+	wg.Go(func() { failed <- c.written.Start(ctx) })
+	if !c.written.WaitForCacheSync(ctx) {
+		cancel()
+		return <-failed
+	}
+	if c.store.WaitForSync(ctx) != nil {
+		return nil // the context has ended
+	}
+	c.leading.Store(true)
+	defer c.leading.Store(false)
+	for range c.options.Workers {
+		wg.Go(func() { c.work(ctx) })
+	}
+	defer c.queue.ShutDown()
+	ticker := time.NewTicker(c.options.Resync)
+	defer ticker.Stop()
+	for {
+		if err := c.enqueueAll(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-ticker.C:
+		}
+	}
+}
+
+// watch has every change of a companion looked at, and makes companions
+// findable by key.
+func (c *Companions) watch(ctx context.Context) error {
+	for _, o := range kinds() {
+		kind := kindOf(o)
+		err := c.written.IndexField(ctx, o, keyField, func(o client.Object) []string {
+			if ref := refOf(kind, o); companion.Is(ref) {
+				return []string{companion.KeyOf(ref)}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("index of %s by host: %w", kind, err)
+		}
+		informer, err := c.written.GetInformer(ctx, o, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watch of %s: %w", kind, err)
+		}
+		enqueue := func(o any) {
+			if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+				o = gone.Obj
+			}
+			if o, ok := o.(client.Object); ok && companion.Is(refOf(kind, o)) {
+				c.enqueue(companion.KeyOf(refOf(kind, o)))
+			}
+		}
+		_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    enqueue,
+			UpdateFunc: func(_, o any) { enqueue(o) },
+			DeleteFunc: enqueue,
+		})
+		if err != nil {
+			return fmt.Errorf("watch of %s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// work takes hosts off the queue, one at a time.
+func (c *Companions) work(ctx context.Context) {
+	for {
+		key, shutdown := c.queue.Get()
+		if shutdown {
+			return
+		}
+		after, err := c.reconcile(ctx, key)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			c.options.Log.Error(err, "companions are not as they should be; trying again", "host", c.host(key))
+			c.queue.AddRateLimited(key)
+		default:
+			c.queue.Forget(key)
+			if after > 0 {
+				c.queue.AddAfter(key, after)
+			}
+		}
+		c.queue.Done(key)
+	}
+}
+
+// enqueueAll puts every host on the queue that a ServiceEntry registers or a
+// companion is for.
+func (c *Companions) enqueueAll(ctx context.Context) error {
+	c.enqueueEntries("")
+	for _, o := range kinds() {
+		list := listOf(o)
+		if err := c.written.List(ctx, list); err != nil {
+			return fmt.Errorf("companions in the cache: %w", err)
+		}
+		for o := range items(list) {
+			if ref := refOf(kindOf(o), o); companion.Is(ref) {
+				c.enqueue(companion.KeyOf(ref))
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Companions) enqueue(key string) {
+	if c.leading.Load() {
+		c.queue.Add(key)
+	}
+}
+
+// enqueueHost puts a host on the queue, and remembers its name.
+func (c *Companions) enqueueHost(host string) {
+	key := companion.Key(host)
+	c.mu.Lock()
+	c.hosts[key] = host
+	c.mu.Unlock()
+	c.enqueue(key)
+}
+
+// enqueueEntries puts the hosts of a namespace's entries on the queue, or of
+// all entries where the namespace is empty.
+func (c *Companions) enqueueEntries(namespace string) {
+	m := c.store.Mesh()
+	entries := m.All("ServiceEntry")
+	if namespace != "" {
+		entries = m.In("ServiceEntry", namespace)
+	}
+	for o := range entries {
+		if !companion.Is(o.Metadata().Ref) {
+			c.enqueueEntry(o.(*mesh.ServiceEntry))
+		}
+	}
+}
+
+func (c *Companions) enqueueEntry(entry *mesh.ServiceEntry) {
+	for _, h := range entry.Hosts {
+		c.enqueueHost(mesh.CanonicalHost(h))
+	}
+}
+
+func (c *Companions) host(key string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hosts[key]
+}
+
+// changed is told of every change of the mesh.
+func (c *Companions) changed(old, new mesh.Object) {
+	if !c.leading.Load() {
+		return
+	}
+	for _, o := range []mesh.Object{old, new} {
+		if o == nil {
+			continue
+		}
+		if ref := o.Metadata().Ref; companion.Is(ref) {
+			c.enqueue(companion.KeyOf(ref))
+			continue
+		}
+		switch o := o.(type) {
+		case *mesh.ServiceEntry:
+			c.enqueueEntry(o)
+		case *mesh.Namespace:
+			if old == nil || new == nil || relabelled(old, new) {
+				c.enqueueEntries(o.Name)
+			}
+		case *mesh.Gateway:
+			c.enqueueEntries("") // what it takes of the gateway's ports concerns every host
+		case *mesh.Service:
+			if c.isGateway(o.Ref) {
+				c.enqueueEntries("")
+			}
+		default:
+			for _, point := range c.store.Mesh().Affected(o) {
+				c.enqueueHost(point.Host)
+			}
+		}
+	}
+}
+
+// relabelled reports whether a namespace changed what it asks of Sallyport.
+func relabelled(old, new mesh.Object) bool {
+	a, b := old.Metadata().Labels, new.Metadata().Labels
+	return a[mesh.InjectionLabel] != b[mesh.InjectionLabel] || a[mesh.GatewayLabel] != b[mesh.GatewayLabel]
+}
+
+func (c *Companions) isGateway(service mesh.Ref) bool {
+	for _, g := range c.store.Mesh().Settings().Gateways {
+		if g.Namespace == service.Namespace && g.Service == service.Name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,253 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	networking "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// StatusAnnotation on a ServiceEntry tells its owner what Sallyport makes of
+// it: "ready", "held" or "refused", and why.
+const StatusAnnotation = "sallyport.io/status"
+
+// maxStatus bounds the annotation, in bytes.
+const maxStatus = 1024
+
+func uid(entry *mesh.ServiceEntry) types.UID { return types.UID(entry.UID) }
+
+// held reports whether Sallyport holds the entry back.
+func held(entry *mesh.ServiceEntry) bool {
+	return entry.Annotations[mesh.ExportAnnotation] != "" && slices.Equal(entry.ExportTo, []string{"~"})
+}
+
+// opened returns a held entry as it will be.
+func opened(entry *mesh.ServiceEntry) *mesh.ServiceEntry {
+	out := *entry
+	out.ExportTo = []string{entry.Annotations[mesh.ExportAnnotation]}
+	return &out
+}
+
+// tend opens an entry that is held once every path of it is via, and tells
+// its owner how things stand.
+func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh.Ref) error {
+	if entry.Deleting {
+		return nil
+	}
+	status := c.status(m, entry, taken)
+	switch {
+	case held(entry) && status.ready:
+		return c.export(ctx, entry, entry.Annotations[mesh.ExportAnnotation])
+	case status.text != entry.Annotations[StatusAnnotation]:
+		return c.tell(ctx, entry, status)
+	}
+	return nil
+}
+
+// status is how things stand with an entry.
+type status struct {
+	ready bool
+	text  string // of the annotation; empty where there is nothing to tell
+}
+
+// status looks at what the API server has, never at what is intended.
+func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh.Ref) status {
+	open := entry
+	if held(entry) {
+		open = opened(entry)
+	}
+	m = companion.Lasting(m, entry.Hosts...).With(open)
+	var keys, refused, waiting []string
+	for _, h := range entry.Hosts {
+		host := mesh.CanonicalHost(h)
+		set := companion.For(m, host)
+		for _, r := range set.Refused {
+			if r.Entry == entry.Ref {
+				refused = append(refused, r.Path+": "+r.Message)
+			}
+		}
+		for _, o := range set.Objects {
+			if meta := o.Metadata(); meta.Namespace == entry.Namespace && slices.Contains(meta.Owners, entry.UID) {
+				keys = append(keys, companion.Key(host))
+			}
+		}
+		waiting = append(waiting, unready(m, open, host)...)
+	}
+	switch {
+	case len(waiting) == 0 && (len(keys) > 0 || held(entry)):
+		return status{ready: true, text: clip("ready: " + strings.Join(append([]string{"every port goes through the egress gateway"}, keys...), "; "))}
+	case len(waiting) == 0:
+		return status{ready: true}
+	case len(refused) > 0:
+		return status{text: clip("refused: " + strings.Join(refused, "; "))}
+	case len(taken) > 0:
+		var names []string
+		for _, ref := range taken {
+			names = append(names, ref.String())
+		}
+		return status{text: clip("held: not Sallyport's, but under its names: " + strings.Join(names, ", "))}
+	case len(keys) > 0 || held(entry):
+		return status{text: clip("held: " + strings.Join(waiting, "; "))}
+	default:
+		return status{}
+	}
+}
+
+func clip(s string) string {
+	if len(s) > maxStatus {
+		return strings.ToValidUTF8(s[:maxStatus-3], "") + "..."
+	}
+	return s
+}
+
+// unready says which ports of a host do not go through the gateway for some
+// client of the entry. Blocked is good enough: nothing leaves.
+func unready(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
+	var out []string
+	for _, port := range entry.Ports {
+		for _, client := range companion.Clients(m, entry, host) {
+			path := m.Paths(client, host, port.Number)
+			if path.Verdict == mesh.Via || path.Verdict == mesh.Blocked {
+				continue
+			}
+			why := ""
+			if len(path.Because) > 0 {
+				why = ": " + path.Because[0].Message
+			}
+			out = append(out, fmt.Sprintf("%s port %d is %s%s", host, port.Number, path.Verdict, why))
+			break
+		}
+	}
+	return out
+}
+
+// export sets a managed entry's exportTo. Before it opens an entry it looks at
+// the entry as the API server has it now, and writes at that version: an
+// entry that was changed meanwhile is not opened by what was true before.
+func (c *Companions) export(ctx context.Context, entry *mesh.ServiceEntry, to string) error {
+	current, version, err := c.read(ctx, entry.Ref)
+	if current == nil || err != nil {
+		return err
+	}
+	if current.UID != entry.UID || current.Annotations[mesh.ExportAnnotation] == "" || current.Deleting {
+		return nil // another entry, or no longer Sallyport's to open and close
+	}
+	if to != "~" {
+		if !held(current) {
+			return nil
+		}
+		to = current.Annotations[mesh.ExportAnnotation]
+		if to != "." && to != "*" {
+			return nil
+		}
+		if status := c.status(c.store.Mesh(), current, nil); !status.ready {
+			return c.tell(ctx, current, status)
+		}
+	}
+	text := "ready: opened to " + to
+	if to == "~" {
+		text = "held: without Sallyport's companions it would be reached directly"
+	} else if status := c.status(c.store.Mesh(), current, nil); status.text != "" {
+		text = status.text
+	}
+	err = c.patch(ctx, current, map[string]any{
+		"metadata": map[string]any{"resourceVersion": version, "annotations": map[string]any{StatusAnnotation: text}},
+		"spec":     map[string]any{"exportTo": []string{to}},
+	})
+	if err != nil {
+		return err
+	}
+	c.announce(current, text)
+	return nil
+}
+
+// tell writes the annotation.
+func (c *Companions) tell(ctx context.Context, entry *mesh.ServiceEntry, s status) error {
+	if s.text == entry.Annotations[StatusAnnotation] {
+		return nil
+	}
+	var value any // nil takes the annotation away
+	if s.text != "" {
+		value = s.text
+	}
+	err := c.patch(ctx, entry, map[string]any{
+		"metadata": map[string]any{"uid": entry.UID, "annotations": map[string]any{StatusAnnotation: value}},
+	})
+	if err != nil {
+		return err
+	}
+	if s.text != "" {
+		c.announce(entry, s.text)
+	}
+	return nil
+}
+
+// announce records an Event beside the entry.
+func (c *Companions) announce(entry *mesh.ServiceEntry, text string) {
+	state, note, _ := strings.Cut(text, ": ")
+	kind, reason := corev1.EventTypeWarning, "Held"
+	switch state {
+	case "ready":
+		kind, reason = corev1.EventTypeNormal, "Ready"
+	case "refused":
+		reason = "Refused"
+	}
+	regarding := &corev1.ObjectReference{
+		APIVersion: networking.SchemeGroupVersion.String(),
+		Kind:       "ServiceEntry",
+		Namespace:  entry.Namespace,
+		Name:       entry.Name,
+		UID:        uid(entry),
+	}
+	c.options.Events.Eventf(regarding, nil, kind, reason, "Companions", "%s", note)
+}
+
+// read returns an entry as the API server has it, nil where it is gone.
+func (c *Companions) read(ctx context.Context, ref mesh.Ref) (entry *mesh.ServiceEntry, resourceVersion string, err error) {
+	var o unstructured.Unstructured
+	o.SetGroupVersionKind(networking.SchemeGroupVersion.WithKind("ServiceEntry"))
+	if err := c.client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, &o); err != nil {
+		return nil, "", client.IgnoreNotFound(err)
+	}
+	raw, err := o.MarshalJSON()
+	if err != nil {
+		return nil, "", err
+	}
+	decoded, err := mesh.Decode(raw)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", ref, err)
+	}
+	return decoded.(*mesh.ServiceEntry), o.GetResourceVersion(), nil
+}
+
+// patch merges fields into an entry.
+func (c *Companions) patch(ctx context.Context, entry *mesh.ServiceEntry, fields map[string]any) error {
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	var o unstructured.Unstructured
+	o.SetGroupVersionKind(networking.SchemeGroupVersion.WithKind("ServiceEntry"))
+	o.SetNamespace(entry.Namespace)
+	o.SetName(entry.Name)
+	err = c.client.Patch(ctx, &o, client.RawPatch(types.MergePatchType, body))
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", entry.Ref, err)
+	}
+	return nil
+}
