@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -145,6 +146,7 @@ func egressValue(pass *rules.Pass) ast.Value {
 			"host", text(p.Host),
 			"port", ast.Number(fmt.Sprint(p.Port)),
 			"protocol", text(p.Protocol),
+			"patterns", texts(patterns(p.Host)),
 			"wildcard", ast.Boolean(mesh.IsWildcard(p.Host)),
 			"registered", ast.Boolean(p.registered),
 			"new", ast.Boolean(p.registered && !old[p.Host+"\x00"+fmt.Sprint(p.Port)]),
@@ -157,6 +159,26 @@ func egressValue(pass *rules.Pass) ast.Value {
 		))
 	}
 	return ast.NewArray(terms...)
+}
+
+// patterns are the host and every wildcard that covers it, the narrowest
+// first: a list of hosts is then looked up by key instead of searched.
+func patterns(host string) []string {
+	list := []string{host}
+	rest := strings.TrimPrefix(host, "*.")
+	if rest == host {
+		_, rest, _ = strings.Cut(host, ".")
+	} else {
+		_, rest, _ = strings.Cut(rest, ".")
+	}
+	for rest != "" {
+		list = append(list, "*."+rest)
+		_, rest, _ = strings.Cut(rest, ".")
+	}
+	if host != "*" {
+		list = append(list, "*")
+	}
+	return list
 }
 
 func hostPath(entry *mesh.ServiceEntry, host string) string {

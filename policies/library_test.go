@@ -46,3 +46,33 @@ func TestLibrary(t *testing.T) {
 		}
 	}
 }
+
+func TestDocs(t *testing.T) {
+	s, err := Load(t.Context(), nil, Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Markdown(Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "README.md", []byte(got))
+}
+
+// TestLibrarySleeps checks that nothing of the library is in force unasked.
+func TestLibrarySleeps(t *testing.T) {
+	s, err := Load(t.Context(), nil, Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Rules) != 0 {
+		t.Errorf("%d rules without configuration", len(s.Rules))
+	}
+	s, err = Load(t.Context(), map[string]any{"no-wildcard-hosts": map[string]any{}}, Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Rules) != 1 || s.Rules[0].Name != "no-wildcard-hosts" {
+		t.Errorf("rules %v, want no-wildcard-hosts alone", s.Rules)
+	}
+}

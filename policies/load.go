@@ -25,7 +25,7 @@ import (
 
 // deadline bounds the evaluation of one policy for one write. A policy that
 // takes longer could not judge, which is an error.
-const deadline = 250 * time.Millisecond
+const deadline = time.Second
 
 // Set is a complete, compiled set of policies. It is immutable and safe for
 // concurrent use.

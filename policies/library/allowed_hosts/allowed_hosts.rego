@@ -23,13 +23,11 @@
 #           anyOf: [{required: [namespaces]}, {required: [labels]}]
 package sallyport.policies.allowed_hosts
 
-import data.sallyport.lib.hosts
-
 deny contains {"msg": msg, "path": point.path, "fix": fix} if {
 	some point in input.egress
 	point.registered
-	not permitted(point.host)
-	not lapsed(point.host)
+	found := grants(point)
+	count(found) == 0
 	msg := sprintf("host %q is not allowed in namespace %q", [point.host, input.namespace.name])
 	fix := "use a host that is allowed here, or ask the platform team to add this one to policies.parameters.allowed-hosts.hosts"
 }
@@ -37,9 +35,11 @@ deny contains {"msg": msg, "path": point.path, "fix": fix} if {
 deny contains {"msg": msg, "path": point.path, "fix": fix} if {
 	some point in input.egress
 	point.registered
-	not permitted(point.host)
-	some grant in grants(point.host)
-	expired(grant)
+	found := grants(point)
+	some grant in found
+	every other in found {
+		expired(other)
+	}
 	msg := sprintf(
 		"host %q was allowed in namespace %q until %s%s",
 		[point.host, input.namespace.name, grant.expires, because(grant)],
@@ -47,19 +47,9 @@ deny contains {"msg": msg, "path": point.path, "fix": fix} if {
 	fix := "remove the host, or have the grant renewed in policies.parameters.allowed-hosts.hosts"
 }
 
-permitted(host) if {
-	some grant in grants(host)
-	not expired(grant)
-}
-
-lapsed(host) if {
-	some grant in grants(host)
-	expired(grant)
-}
-
 # The grants that name this namespace, for the host or for a wildcard that covers it.
-grants(host) := {grant |
-	some pattern in hosts.patterns(host)
+grants(point) := {grant |
+	some pattern in point.patterns
 	some grant in data.sallyport.allowed_hosts.hosts[pattern]
 	applies(grant)
 }

@@ -9,55 +9,55 @@ hosts := {
 	"old.example.com": [{"namespaces": ["*"], "expires": "2026-06-30", "ticket": "SEC-2"}],
 }
 
-messages(host, namespace, labels) := {finding.msg | some finding in found} if {
+messages(patterns, namespace, labels) := {finding.msg | some finding in found} if {
 	found := allowed_hosts.deny with input as {
 		"namespace": {"name": namespace, "labels": labels},
-		"egress": [{"host": host, "registered": true, "path": "spec.hosts[0]"}],
+		"egress": [{"host": patterns[0], "patterns": patterns, "registered": true, "path": "spec.hosts[0]"}],
 		"time": "2026-07-01T00:00:00Z",
 	}
 		with data.sallyport.allowed_hosts.hosts as hosts
 }
 
-test_exact if messages("api.stripe.com", "shop", {}) == set()
+test_exact if messages(["api.stripe.com", "*.stripe.com", "*.com", "*"], "shop", {}) == set()
 
-test_other_namespace if messages("api.stripe.com", "blog", {}) == {"host \"api.stripe.com\" is not allowed in namespace \"blog\""}
+test_other_namespace if messages(["api.stripe.com", "*.stripe.com", "*.com", "*"], "blog", {}) == {"host \"api.stripe.com\" is not allowed in namespace \"blog\""}
 
-test_unknown_host if count(messages("evil.example.org", "shop", {})) == 1
+test_unknown_host if count(messages(["evil.example.org", "*.example.org", "*.org", "*"], "shop", {})) == 1
 
-test_wildcard_by_label if messages("api.github.com", "ci", {"team": "build"}) == set()
+test_wildcard_by_label if messages(["api.github.com", "*.github.com", "*.com", "*"], "ci", {"team": "build"}) == set()
 
-test_wildcard_deep if messages("a.b.github.com", "ci", {"team": "build"}) == set()
+test_wildcard_deep if messages(["a.b.github.com", "*.b.github.com", "*.github.com", "*.com", "*"], "ci", {"team": "build"}) == set()
 
-test_wildcard_other_label if count(messages("api.github.com", "ci", {"team": "shop"})) == 1
+test_wildcard_other_label if count(messages(["api.github.com", "*.github.com", "*.com", "*"], "ci", {"team": "shop"})) == 1
 
-test_wildcard_not_the_domain_itself if count(messages("github.com", "ci", {"team": "build"})) == 1
+test_wildcard_not_the_domain_itself if count(messages(["github.com", "*.com", "*"], "ci", {"team": "build"})) == 1
 
-test_registered_wildcard if messages("*.github.com", "ci", {"team": "build"}) == set()
+test_registered_wildcard if messages(["*.github.com", "*.com", "*"], "ci", {"team": "build"}) == set()
 
-test_registered_wildcard_too_wide if count(messages("*.com", "ci", {"team": "build"})) == 1
+test_registered_wildcard_too_wide if count(messages(["*.com", "*"], "ci", {"team": "build"})) == 1
 
-test_expired if messages("old.example.com", "shop", {}) == {"host \"old.example.com\" was allowed in namespace \"shop\" until 2026-06-30 (SEC-2)"}
+test_expired if messages(["old.example.com", "*.example.com", "*.com", "*"], "shop", {}) == {"host \"old.example.com\" was allowed in namespace \"shop\" until 2026-06-30 (SEC-2)"}
 
 test_last_day if {
 	found := allowed_hosts.deny with input as {
 		"namespace": {"name": "shop", "labels": {}},
-		"egress": [{"host": "old.example.com", "registered": true, "path": "spec.hosts[0]"}],
+		"egress": [{"host": "old.example.com", "patterns": ["old.example.com", "*.example.com", "*.com", "*"], "registered": true, "path": "spec.hosts[0]"}],
 		"time": "2026-06-30T23:59:59Z",
 	}
 		with data.sallyport.allowed_hosts.hosts as hosts
 	found == set()
 }
 
-test_expired_without_ticket if messages("gone.example.com", "shop", {}) == {"host \"gone.example.com\" was allowed in namespace \"shop\" until 2026-06-30"}
+test_expired_without_ticket if messages(["gone.example.com", "*.example.com", "*.com", "*"], "shop", {}) == {"host \"gone.example.com\" was allowed in namespace \"shop\" until 2026-06-30"}
 
 test_renewed if {
 	found := allowed_hosts.deny with input as {
 		"namespace": {"name": "shop", "labels": {}},
-		"egress": [{"host": "gone.example.com", "registered": true, "path": "spec.hosts[0]"}],
+		"egress": [{"host": "gone.example.com", "patterns": ["gone.example.com", "*.example.com", "*.com", "*"], "registered": true, "path": "spec.hosts[0]"}],
 		"time": "2026-07-01T00:00:00Z",
 	}
 		with data.sallyport.allowed_hosts.hosts as {"gone.example.com": array.concat(hosts["gone.example.com"], [{"labels": {}}])}
 	found == set()
 }
 
-test_name_without_dot if count(messages("partner", "shop", {})) == 1
+test_name_without_dot if count(messages(["partner", "*"], "shop", {})) == 1

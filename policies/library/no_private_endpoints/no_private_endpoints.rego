@@ -30,22 +30,35 @@
 #       description: ranges, in CIDR notation, in which addresses may lie nevertheless
 package sallyport.policies.no_private_endpoints
 
-import data.sallyport.lib.addresses
-
 deny contains {"msg": msg, "path": point.path, "fix": fix} if {
 	some point in input.egress
 	point.registered
-	addresses.literal(point.host)
+	literal(point.host)
 	msg := sprintf("host %q is an IP address", [point.host])
 	fix := "register the host by its name"
 }
 
 deny contains {"msg": msg, "path": address.path, "fix": fix} if {
+	some address in addresses
+	some forbidden in within(address.address, data.sallyport.no_private_endpoints.ranges)
+	count(within(address.address, data.sallyport.no_private_endpoints.allowed)) == 0
+	msg := sprintf("address %s lies in %s", [address.address, forbidden])
+	fix := "give public addresses, or leave them out and resolve the host by DNS"
+}
+
+# The addresses of every point, each once.
+addresses contains address if {
 	some point in input.egress
 	point.registered
 	some address in point.addresses
-	some forbidden in addresses.within(address.address, data.sallyport.no_private_endpoints.ranges)
-	count(addresses.within(address.address, data.sallyport.no_private_endpoints.allowed)) == 0
-	msg := sprintf("address %s of host %q lies in %s", [address.address, point.host, forbidden])
-	fix := "give public addresses, or leave them out and resolve the host by DNS"
+	literal(address.address)
 }
+
+# literal(host) holds for an address or a range of addresses, of either family; every other host is a name.
+literal(host) if regex.match(`^([0-9.]+(/[0-9]+)?|.*:.*)$`, host)
+
+# within(address, ranges) are the ranges that have an address in common with it. Of two ranges that do, one holds the other.
+within(address, ranges) := {ranges[match[0]] | some match in net.cidr_contains_matches(ranges, [address])} if not contains(address, "/")
+
+within(address, ranges) := {ranges[match[0]] | some match in net.cidr_contains_matches(ranges, [address])} |
+	{ranges[match[1]] | some match in net.cidr_contains_matches([address], ranges)} if contains(address, "/")

@@ -13,15 +13,11 @@
 #       description: hosts that may be reached in clear text, exact or with a leading "*."
 package sallyport.policies.tls_required
 
-import data.sallyport.lib.hosts
-
 deny contains {"msg": msg, "path": point.path, "fix": fix} if {
 	some point in input.egress
 	point.registered
 	not point.tls.external in {"application", "gateway"}
-	every pattern in hosts.patterns(point.host) {
-		not pattern in data.sallyport.tls_required.exempt
-	}
+	not exempt(point)
 	msg := sprintf("traffic for %s:%d leaves the gateway without TLS", [point.host, point.port])
 	fix := remedy(point)
 }
@@ -32,4 +28,9 @@ remedy(point) := "let the gateway originate TLS: annotate the ServiceEntry with 
 
 remedy(point) := "register the port with protocol TLS and let the application speak it" if {
 	not startswith(point.protocol, "HTTP")
+}
+
+exempt(point) if {
+	some pattern in data.sallyport.tls_required.exempt
+	pattern in point.patterns
 }

@@ -5,6 +5,7 @@ import data.sallyport.policies.tls_required
 found(protocol, external) := fixes if {
 	findings := tls_required.deny with input as {"egress": [{
 		"host": "api.example.com",
+		"patterns": ["api.example.com", "*.example.com", "*.com", "*"],
 		"port": 80,
 		"protocol": protocol,
 		"registered": true,
@@ -33,6 +34,7 @@ test_tcp if {
 test_exempt if {
 	findings := tls_required.deny with input as {"egress": [{
 		"host": "api.example.com",
+		"patterns": ["api.example.com", "*.example.com", "*.com", "*"],
 		"port": 80,
 		"protocol": "HTTP",
 		"registered": true,
