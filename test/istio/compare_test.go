@@ -56,7 +56,7 @@ func ask(manifests string) (answers, error) {
 	if err != nil {
 		return out, err
 	}
-	m, err := load(manifests)
+	m, err := load(mesh.DefaultSettings(), manifests)
 	if err != nil {
 		return out, err
 	}
@@ -106,7 +106,7 @@ func because(p mesh.Path) string {
 }
 
 // load reads the manifests into our model.
-func load(manifests string) (*mesh.Mesh, error) {
+func load(settings mesh.Settings, manifests string) (*mesh.Mesh, error) {
 	var objects []mesh.Object
 	for _, doc := range strings.Split("\n"+manifests, "\n---") {
 		var object map[string]any
@@ -132,5 +132,5 @@ func load(manifests string) (*mesh.Mesh, error) {
 		}
 		objects = append(objects, o)
 	}
-	return mesh.New(mesh.DefaultSettings(), objects...), nil
+	return mesh.New(settings, objects...), nil
 }

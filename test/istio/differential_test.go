@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	meshes = flag.Int("meshes", 500, "how many random meshes to put to both judges")
+	meshes = flag.Int("n", 500, "how many random meshes to put to both judges")
 	seed   = flag.Uint64("seed", 1, "seed of the first random mesh")
 	keep   = flag.Int("keep", 3, "how many counterexamples of each sort to shrink and write to testdata/counterexamples")
 )

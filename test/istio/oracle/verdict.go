@@ -185,11 +185,44 @@ func (w *World) follow(c ClientProxy, p Point, l Leaf) (Verdict, string) {
 		}
 		return Broken, "ends inside the mesh"
 	}
-	verdict, why := w.exit(ports[0], outward(p, l, cl))
+	verdict, why, _ := w.exit(ports[0], outward(p, l, cl))
 	if l.Mirror && verdict == Broken {
 		return Blocked, why
 	}
 	return verdict, why
+}
+
+// Exits returns the gateway's clusters by which the client's traffic for the
+// point leaves the mesh, each once.
+func (w *World) Exits(c ClientProxy, p Point) []*Cluster {
+	var out []*Cluster
+	for _, l := range c.entrances(p) {
+		cl := c.Clusters[l.Cluster]
+		if cl == nil || cl.External() {
+			continue
+		}
+		for _, port := range cl.gatewayPorts() {
+			_, _, exits := w.exit(port, outward(p, l, cl))
+			for _, exit := range exits {
+				if !slices.Contains(out, exit) {
+					out = append(out, exit)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Missing returns the clusters that the proxy's routes name and that it does
+// not have, sorted.
+func (p *Proxy) Missing() []string {
+	var out []string
+	for _, l := range p.Leaves {
+		if l.Cluster != "" && p.Clusters[l.Cluster] == nil {
+			out = append(out, l.Cluster)
+		}
+	}
+	return distinct(out)
 }
 
 func dialled(cl *Cluster) string {

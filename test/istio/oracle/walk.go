@@ -2,7 +2,9 @@ package oracle
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -42,7 +44,11 @@ type Leaf struct {
 	HTTP        bool
 	VirtualHost string
 	Domains     []string
-	Authority   string // what the route rewrites the authority to
+	Route       int               // its place in the virtual host
+	Headers     map[string]string // that the route wants, exactly
+	Conditions  bool              // the route has other conditions as well
+	Sets        map[string]string // headers that the route sets
+	Authority   string            // what the route rewrites the authority to
 	Mirror      bool
 	Cluster     string
 }
@@ -158,7 +164,8 @@ func (c chain) leaves(routes map[string]*route.RouteConfiguration) []Leaf {
 	}
 	for _, vh := range config.GetVirtualHosts() {
 		leaf.VirtualHost, leaf.Domains = vh.Name, vh.Domains
-		for _, r := range vh.Routes {
+		for i, r := range vh.Routes {
+			leaf.Route = i
 			out = append(out, routeLeaves(leaf, r)...)
 		}
 	}
@@ -166,24 +173,51 @@ func (c chain) leaves(routes map[string]*route.RouteConfiguration) []Leaf {
 }
 
 func routeLeaves(leaf Leaf, r *route.Route) []Leaf {
+	leaf.match(r.GetMatch())
+	leaf.Sets = headers(nil, r.GetRequestHeadersToAdd())
 	action := r.GetRoute()
 	leaf.Authority = action.GetHostRewriteLiteral()
-	names := []string{action.GetCluster()}
-	if weighted := action.GetWeightedClusters().GetClusters(); len(weighted) > 0 {
-		names = names[:0]
-		for _, c := range weighted {
-			names = append(names, c.Name)
-		}
-	}
 	var out []Leaf
-	for _, name := range names {
-		leaf.Cluster = name
-		out = append(out, leaf)
+	if weighted := action.GetWeightedClusters().GetClusters(); len(weighted) > 0 {
+		for _, c := range weighted {
+			to := leaf
+			to.Cluster, to.Sets = c.Name, headers(leaf.Sets, c.GetRequestHeadersToAdd())
+			out = append(out, to)
+		}
+	} else {
+		to := leaf
+		to.Cluster = action.GetCluster()
+		out = append(out, to)
 	}
 	leaf.Mirror = true
 	for _, m := range action.GetRequestMirrorPolicies() {
 		leaf.Cluster = m.Cluster
 		out = append(out, leaf)
+	}
+	return out
+}
+
+// match keeps the exact headers that a route wants, and whether it wants
+// anything else.
+func (l *Leaf) match(m *route.RouteMatch) {
+	l.Headers = map[string]string{}
+	l.Conditions = m.GetPrefix() != "/" || len(m.GetQueryParameters()) > 0
+	for _, h := range m.GetHeaders() {
+		if exact := h.GetStringMatch().GetExact(); exact != "" && !h.InvertMatch {
+			l.Headers[strings.ToLower(h.Name)] = exact
+			continue
+		}
+		l.Conditions = true
+	}
+}
+
+func headers(base map[string]string, set []*core.HeaderValueOption) map[string]string {
+	out := maps.Clone(base)
+	for _, h := range set {
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[strings.ToLower(h.GetHeader().GetKey())] = h.GetHeader().GetValue()
 	}
 	return out
 }
