@@ -14,7 +14,7 @@ TEST := go test -count=1 -p 2 -timeout 25m
 .PHONY: help build test lint generate verify control-plane demo demo-stop differential bench bench-webhook clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 build: ## Build bin/sallyport and bin/sallyport-webhook
 	go build -trimpath -o bin/ ./cmd/...
@@ -46,7 +46,7 @@ demo-stop: ## End what "make demo KEEP=1" left running
 	@go run ./hack/demo -stop
 
 differential: ## Let Istio's control plane judge N random meshes (default 20000)
-	cd test/istio && go test -count=1 -timeout 0 -run Differential ./... -n $(N)
+	cd test/istio && go test -count=1 -timeout 0 -v -run Differential . -n $(N)
 
 bench: ## Measure how the judge scales with the size of the mesh
 	go test -run '^$$' -bench . -benchmem ./internal/... ./rules/... ./policies/...
