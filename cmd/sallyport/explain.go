@@ -132,7 +132,9 @@ func explainPath(w io.Writer, p mesh.Path, host string, where func(mesh.Reason) 
 	if p.Host != host {
 		fmt.Fprintf(w, "  registered as %s\n", p.Host)
 	}
+	decided := map[field]bool{}
 	for i, h := range p.Hops {
+		decided[field{h.Decided.Ref, h.Decided.Path}] = true
 		fmt.Fprintf(w, "  %d. %s\n     -> %s\n", i+1, h.From, h.To)
 		if h.Decided.Kind != "" {
 			fmt.Fprintf(w, "     by %s\n", where(h.Decided))
@@ -142,11 +144,20 @@ func explainPath(w io.Writer, p mesh.Path, host string, where func(mesh.Reason) 
 		}
 	}
 	for _, r := range p.Because {
+		if decided[field{r.Ref, r.Path}] {
+			continue // has been said with its hop
+		}
 		fmt.Fprintf(w, "  because %s\n", r.Message)
 		if r.Kind != "" {
 			fmt.Fprintf(w, "     %s\n", where(r))
 		}
 	}
+}
+
+// field is one field of one object.
+type field struct {
+	ref  mesh.Ref
+	path string
 }
 
 // places returns a function that names a field and, where it was given in a

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
 
@@ -68,9 +69,17 @@ func (j *judged) refuse(cmd *cobra.Command) error {
 
 // plan is every object as it would stand in the cluster, as JSON.
 func (j *judged) plan() ([]json.RawMessage, error) {
+	kept := map[mesh.Ref]bool{}
+	for _, c := range j.batch.Companions {
+		kept[c.Metadata().Ref] = true
+	}
 	var objects []json.RawMessage
-	for _, raw := range j.batch.Objects {
-		objects = append(objects, raw)
+	for i, raw := range j.batch.Objects {
+		// A companion that is given, as in the plan of a plan, is printed
+		// once, and as Sallyport keeps it.
+		if !kept[j.batch.Outcomes[i].Ref] {
+			objects = append(objects, raw)
+		}
 	}
 	companions, err := render(j.batch.Companions)
 	if err != nil {
