@@ -1,7 +1,222 @@
 package mesh
 
+import "slices"
+
+// maxAffected bounds how many egress points one write is judged by. Only
+// writes that bear on every host reach it (a wildcard over everything, the
+// gateway's own Service), and what they do to one they do to all.
+const maxAffected = 1024
+
 // Affected returns the egress points whose paths a write of the object can
 // change: the hosts it registers, routes, or gives a DestinationRule or a
 // gateway server. It looks at both the mesh and the object, which need not be
-// in the mesh, and touches only what the indexes name.
-func (m *Mesh) Affected(o Object) []Point { return m.Points(o) }
+// in the mesh, and touches only what the indexes name. For an UPDATE, ask for
+// the object as it was as well.
+func (m *Mesh) Affected(o Object) []Point {
+	a := &affected{m: m}
+	switch o := o.(type) {
+	case *ServiceEntry:
+		a.points = append(a.points, m.Points(o)...)
+		for _, h := range o.Hosts {
+			a.host(CanonicalHost(h))
+			a.routedTo(CanonicalHost(h), "", false)
+		}
+	case *VirtualService:
+		a.virtual(o)
+		for d := range o.destinations() {
+			if h := m.host(o, d.Host); m.outsideName(h) {
+				a.host(h)
+			}
+		}
+	case *DestinationRule:
+		h := ResolveHost(o.Host, o.Namespace, m.settings.ClusterDomain)
+		a.host(h)
+		for i := range m.settings.Gateways {
+			if g := m.settings.Gateways[i].Host(m.settings.ClusterDomain); HostCovers(h, g) {
+				for j := range o.Subsets {
+					a.routedTo(g, o.Subsets[j].Name, true)
+				}
+			}
+		}
+	case *Gateway:
+		a.gateway(o)
+	case *Sidecar:
+		a.sidecar(o)
+	case *WorkloadEntry:
+		for e := range m.In("ServiceEntry", o.Namespace) {
+			if se := e.(*ServiceEntry); se.WorkloadLabels != nil && subset(se.WorkloadLabels.Labels, workloadLabels(o)) {
+				a.entry(se)
+			}
+		}
+		for e := range m.In("Service", o.Namespace) {
+			if svc := e.(*Service); len(svc.Selector) > 0 && subset(svc.Selector, workloadLabels(o)) {
+				a.routedTo(m.serviceHost(svc.Namespace, svc.Name), "", false)
+			}
+		}
+	case *Service:
+		h := m.serviceHost(o.Namespace, o.Name)
+		a.host(h)
+		a.routedTo(h, "", false)
+	case *EndpointSlice:
+		a.routedTo(m.serviceHost(o.Namespace, o.Service), "", false)
+	case *Namespace:
+		a.namespace(o.Name)
+	case *K8sGateway:
+		a.namespace(o.Namespace)
+	case *Route:
+		for _, p := range o.ParentRefs {
+			ref := Ref{Kind: "ServiceEntry", Namespace: orDefault(p.Namespace, o.Namespace), Name: p.Name}
+			if se, ok := m.Get(ref).(*ServiceEntry); ok && p.Kind == "ServiceEntry" {
+				a.entry(se)
+			}
+		}
+	}
+	points := uniquePoints(a.points)
+	return points[:min(len(points), maxAffected)]
+}
+
+func (m *Mesh) serviceHost(namespace, name string) string {
+	return name + "." + namespace + ".svc." + m.settings.ClusterDomain
+}
+
+// affected collects egress points.
+type affected struct {
+	m      *Mesh
+	points []Point
+}
+
+func (a *affected) full() bool { return len(a.points) >= maxAffected }
+
+// entry adds the egress points of an entry.
+func (a *affected) entry(se *ServiceEntry) { a.points = append(a.points, a.m.Points(se)...) }
+
+// host adds the registered egress points that share a name with the host.
+func (a *affected) host(host string) {
+	add := func(se *ServiceEntry) bool {
+		for _, p := range a.m.Points(se) {
+			if HostsOverlap(p.Host, host) {
+				a.points = append(a.points, p)
+			}
+		}
+		return !a.full()
+	}
+	for se := range a.m.entries.exactly(host) {
+		add(se)
+	}
+	for se := range a.m.entries.covering(host) {
+		if !add(se) {
+			return
+		}
+	}
+	if !IsWildcard(host) {
+		return
+	}
+	for se := range a.m.entries.below(host) {
+		if !add(se) {
+			return
+		}
+	}
+}
+
+// virtual adds the egress points that a VirtualService routes, or that are
+// routed by those that delegate to it.
+func (a *affected) virtual(vs *VirtualService) {
+	for h := range a.m.hosts(vs) {
+		a.host(h)
+	}
+	for match := range vs.tlsMatches() {
+		for _, h := range match.SNIHosts {
+			a.host(CanonicalHost(h))
+		}
+	}
+	if len(vs.Hosts) > 0 {
+		return
+	}
+	for root := range values(a.m.delegates.prefixed(vs.Namespace + "/" + vs.Name + sep)) {
+		for h := range a.m.hosts(root) {
+			a.host(h)
+		}
+	}
+}
+
+// routedTo adds the egress points of the VirtualServices that lead to a
+// destination, or to one subset of it.
+func (a *affected) routedTo(host, subset string, oneSubset bool) {
+	prefix := reversed(host) + sep
+	if oneSubset {
+		prefix += subset + sep
+	}
+	for vs := range values(a.m.targets.prefixed(prefix)) {
+		if a.full() {
+			return
+		}
+		a.virtual(vs)
+	}
+}
+
+// gateway adds the egress points that a Gateway's servers can serve.
+func (a *affected) gateway(gw *Gateway) {
+	wide := false
+	for i := range gw.Servers {
+		for _, entry := range gw.Servers[i].Hosts {
+			if _, h := serverHost(entry, gw.Namespace); h == "*" {
+				wide = true
+			} else {
+				a.host(h)
+			}
+		}
+	}
+	if !wide {
+		return
+	}
+	for vs := range values(a.m.bound.prefixed(gw.Namespace + "/" + gw.Name + sep)) {
+		if a.full() {
+			return
+		}
+		a.virtual(vs)
+	}
+}
+
+// sidecar adds the egress points that a Sidecar imports by name, and those
+// whose VirtualServices it excludes: those are the ones for which it can
+// import the registration without the route. One that imports everything
+// changes nothing.
+func (a *affected) sidecar(s *Sidecar) {
+	for i := range s.Egress {
+		for _, entry := range s.Egress[i].Hosts {
+			ns, host, excluded, ok := importHost(entry, s.Namespace)
+			switch {
+			case !ok, ns == "*" && host == "*":
+			case ns == "*":
+				a.host(host)
+			case excluded:
+				for o := range a.m.In("VirtualService", ns) {
+					if vs := o.(*VirtualService); slices.ContainsFunc(slices.Collect(a.m.hosts(vs)), func(h string) bool { return HostCovers(host, h) }) {
+						a.virtual(vs)
+					}
+				}
+			default:
+				for o := range a.m.In("ServiceEntry", ns) {
+					for _, p := range a.m.Points(o) {
+						if HostCovers(host, p.Host) {
+							a.points = append(a.points, p)
+						}
+					}
+				}
+			}
+			if a.full() {
+				return
+			}
+		}
+	}
+}
+
+// namespace adds the egress points that a namespace registers.
+func (a *affected) namespace(name string) {
+	for o := range a.m.In("ServiceEntry", name) {
+		if a.full() {
+			return
+		}
+		a.points = append(a.points, a.m.Points(o)...)
+	}
+}

@@ -1,8 +1,236 @@
 package mesh
 
-// scopeKey groups the Sidecars that say the same.
-func scopeKey(s *Sidecar) string { return s.Namespace + sep + s.Name }
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// maxShadows bounds how many namespaces [Mesh.Clients] names only because a
+// DestinationRule of theirs may hide a subset of the gateway's: their paths
+// can be broken, never direct.
+const maxShadows = 16
 
 // Clients returns the namespaces whose path for the host can differ from that
 // of [AnyClient]: those that some object which bears on the host singles out.
-func (m *Mesh) Clients(host string) []string { return nil }
+// Of namespaces whose Sidecars import the same of what bears on the host, one
+// stands for all. The list is sorted.
+func (m *Mesh) Clients(host string) []string {
+	c := crowd{}
+	entries := slices.Collect(m.entries.exactly(host))
+	virtuals := distinct(m.routes.overlapping(host))
+	for _, se := range entries {
+		c.add(se.Namespace)
+		c.add(m.exportOf(se)...)
+	}
+	for _, vs := range virtuals {
+		c.add(vs.Namespace)
+		c.add(vs.ExportTo...)
+		for _, ns := range vs.sourceNamespaces() {
+			c.add(ns)
+		}
+		if !vs.inMesh() {
+			continue
+		}
+		for d := range vs.destinations() {
+			// Who registers a destination decides what is behind it.
+			if h := m.host(vs, d.Host); h != host {
+				for se := range m.entries.exactly(h) {
+					c.add(se.Namespace)
+					c.add(m.exportOf(se)...)
+				}
+			}
+		}
+	}
+	for dr := range m.policies.exactly(host) {
+		c.add(dr.Namespace)
+	}
+	m.addShadows(c)
+	for _, se := range entries {
+		for r := range values(m.attached.prefixed(se.Namespace + sep + se.Name + sep)) {
+			c.add(r.Namespace)
+		}
+	}
+	m.addScopes(c, entries, virtuals)
+	for o := range m.All("EnvoyFilter") {
+		if ns := o.Metadata().Namespace; ns != m.settings.RootNamespace {
+			c.add(ns)
+			break
+		}
+	}
+	if ns, ok := m.ambient.first(""); ok {
+		c.add(ns.Name)
+	}
+	return slices.Sorted(maps.Keys(c))
+}
+
+// crowd is a set of namespaces.
+type crowd map[string]bool
+
+// add takes names as they stand in an exportTo.
+func (c crowd) add(names ...string) {
+	for _, n := range names {
+		if n != "" && n != "*" && n != "." && n != "~" {
+			c[n] = true
+		}
+	}
+}
+
+// sourceNamespaces are the namespaces that a match of the VirtualService names.
+func (vs *VirtualService) sourceNamespaces() []string {
+	var out []string
+	for i := range vs.HTTP {
+		for j := range vs.HTTP[i].Match {
+			out = append(out, vs.HTTP[i].Match[j].SourceNamespace)
+		}
+	}
+	for match := range vs.tlsMatches() {
+		out = append(out, match.SourceNamespace)
+	}
+	for i := range vs.TCP {
+		for j := range vs.TCP[i].Match {
+			out = append(out, vs.TCP[i].Match[j].SourceNamespace)
+		}
+	}
+	return out
+}
+
+// addShadows adds namespaces with DestinationRules that cover an approved
+// gateway, except the gateway's own.
+func (m *Mesh) addShadows(c crowd) {
+	n := 0
+	for i := range m.settings.Gateways {
+		g := &m.settings.Gateways[i]
+		host := g.Host(m.settings.ClusterDomain)
+		hosts := append([]string{host}, slices.Collect(m.policies.patterns(host))...)
+		for _, h := range hosts {
+			prefix := reversed(h) + sep
+			for start := prefix; n < maxShadows; {
+				key, dr, ok := m.policies.next(start)
+				if !ok || !strings.HasPrefix(key, prefix) {
+					break
+				}
+				if dr.Namespace != g.Namespace && !c[dr.Namespace] {
+					c.add(dr.Namespace)
+					n++
+				}
+				start = prefix + dr.Namespace + "\x01" // beyond the namespace
+			}
+		}
+	}
+}
+
+// scopeKey groups the Sidecars that say the same, whatever their namespace.
+func scopeKey(s *Sidecar) string { return scopeHash(s) + sep + s.Namespace + sep + s.Name }
+
+func scopeHash(s *Sidecar) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s|%d\n", scopeRest(s), len(s.Egress))
+	for i := range s.Egress {
+		for _, h := range s.Egress[i].Hosts {
+			if rest, ok := strings.CutPrefix(h, s.Namespace+"/"); ok {
+				h = "./" + rest
+			}
+			fmt.Fprintf(&b, "%q,", h)
+		}
+		b.WriteByte('\n')
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	return fmt.Sprintf("%x", sum)
+}
+
+// scopeRest is what a Sidecar says beside its imports.
+func scopeRest(s *Sidecar) string {
+	var b strings.Builder
+	if p := s.OutboundTrafficPolicy; p != nil {
+		fmt.Fprintf(&b, "%q", p.Mode)
+		if p.EgressProxy != nil {
+			fmt.Fprintf(&b, "%q", p.EgressProxy.Host)
+		}
+	}
+	for i := range s.Egress {
+		e := &s.Egress[i]
+		fmt.Fprintf(&b, ";%q%q", e.Bind, e.CaptureMode)
+		if e.Port != nil {
+			fmt.Fprintf(&b, "%d%q", e.Port.Number, e.Port.Protocol)
+		}
+	}
+	return b.String()
+}
+
+// addScopes adds one namespace for every way in which Sidecars import what
+// bears on a host.
+func (m *Mesh) addScopes(c crowd, entries []*ServiceEntry, virtuals []*VirtualService) {
+	seen := map[string]bool{}
+	for start := ""; ; {
+		key, s, ok := m.scopes.next(start)
+		if !ok {
+			return
+		}
+		hash, _, _ := strings.Cut(key, sep)
+		start = hash + "\x01" // beyond the Sidecars that say the same
+		for k, same := range m.scopes.from(key) {
+			if !strings.HasPrefix(k, hash+sep) {
+				break
+			}
+			if s = same; !c[s.Namespace] && s.Namespace != m.settings.RootNamespace {
+				break
+			}
+		}
+		if view := m.scopeView(s, entries, virtuals); !seen[view] {
+			seen[view] = true
+			c.add(s.Namespace)
+		}
+	}
+}
+
+// scopeView is what a Sidecar makes of the given objects.
+func (m *Mesh) scopeView(s *Sidecar, entries []*ServiceEntry, virtuals []*VirtualService) string {
+	c := &client{m: m, namespace: s.Namespace, sidecar: s}
+	var b strings.Builder
+	b.WriteString(scopeRest(s))
+	see := func(yes bool) {
+		if yes {
+			b.WriteByte('1')
+		} else {
+			b.WriteByte('0')
+		}
+	}
+	listeners := []*listener{importAll}
+	for i := range s.Egress {
+		if i == 0 {
+			listeners = nil
+		}
+		listeners = append(listeners, &listener{egress: &s.Egress[i]})
+	}
+	for _, l := range listeners {
+		b.WriteByte('|')
+		for _, se := range entries {
+			for _, h := range se.Hosts {
+				see(l.importsService(c, se.Namespace, CanonicalHost(h)))
+			}
+		}
+		for _, vs := range virtuals {
+			see(l.importsVirtual(c, vs))
+		}
+	}
+	return b.String()
+}
+
+// Passthrough reports whether the proxy of some workload in the namespace lets
+// traffic for hosts that nobody registers out, or sends it to a proxy of its
+// choice, and what says so.
+func (m *Mesh) Passthrough(namespace string) (bool, []Reason) {
+	if namespace == AnyClient {
+		namespace = ""
+	}
+	for _, s := range m.sidecarsFor(namespace) {
+		c := &client{m: m, namespace: namespace, sidecar: s}
+		if open, reasons := c.passthrough(); open {
+			return true, reasons
+		}
+	}
+	return false, nil
+}

@@ -118,10 +118,18 @@ func (m *Mesh) outsideName(host string) bool {
 	return true
 }
 
-// slicesOutside reports whether a Service without selector has addresses that
-// are not in the cluster. Private addresses are taken for pods or nodes.
+// slicesOutside reports whether a Service has addresses that are not in the
+// cluster: those of EndpointSlices where it has no selector, those of
+// WorkloadEntries where it has one. Private addresses are taken for pods or
+// nodes.
 func (m *Mesh) slicesOutside(svc *Service) bool {
 	if len(svc.Selector) > 0 {
+		for o := range m.In("WorkloadEntry", svc.Namespace) {
+			we := o.(*WorkloadEntry)
+			if subset(svc.Selector, workloadLabels(we)) && m.outside(we.Address, "MESH_INTERNAL") {
+				return true
+			}
+		}
 		return false
 	}
 	for _, kind := range []string{"EndpointSlice", "Endpoints"} {

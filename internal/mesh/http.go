@@ -257,13 +257,11 @@ func (c *client) unrouted(l *listener, host string, port int, class Class) outco
 			Message: "Istio's routes name the host in lower case, but its cluster as written, so requests find none"}}}
 	}
 	message := fmt.Sprintf("no rule covers port %d for this client, so its proxy connects to the host itself", port)
-	path := "spec.ports"
-	if len(s.entries) > 0 {
-		if i := slices.IndexFunc(s.entries[0].Ports, func(p ServicePort) bool { return p.Number == port }); i >= 0 {
-			path = indexed(path, i)
-		}
+	reason := Reason{Ref: s.ref(), Path: "spec.ports", Message: message}
+	if se, i := s.portEntry(port); se != nil {
+		reason.Ref, reason.Path = se.Ref, indexed("spec.ports", i)
 	}
-	return c.follow(l, traffic{class: class, host: host, port: port, authority: host}, host, "", Reason{Ref: s.ref(), Path: path, Message: message})
+	return c.follow(l, traffic{class: class, host: host, port: port, authority: host}, host, "", reason)
 }
 
 // miscased reports whether every entry of the service writes the host with

@@ -47,6 +47,8 @@ type index struct {
 	scopes tree[*Sidecar]
 	// attached are the Gateway API routes by the ServiceEntry they attach to.
 	attached tree[*Route]
+	// ambient are the namespaces in ambient mode.
+	ambient tree[*Namespace]
 }
 
 func objectKey(r Ref) string { return r.Kind + sep + r.Namespace + sep + r.Name }
@@ -105,6 +107,10 @@ func (x *index) visit(o Object, i indexer) {
 	case *Service:
 		if o.Type == "ExternalName" {
 			put(i, &x.aliases, reversed(CanonicalHost(o.ExternalName))+sep+ageKey(&o.Meta), o)
+		}
+	case *Namespace:
+		if ambient(o) {
+			put(i, &x.ambient, o.Name, o)
 		}
 	case *Route:
 		for _, p := range o.ParentRefs {

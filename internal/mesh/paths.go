@@ -11,6 +11,11 @@ func (m *Mesh) Paths(namespace, host string, port int) Path {
 	if namespace == AnyClient {
 		namespace = ""
 	}
+	if o, se, ok := m.throughZtunnel(namespace, host, port); ok {
+		path.Verdict, path.Because, path.Hops, path.Gateway = o.verdict, o.because, o.hops, o.gateway
+		path.Entry, path.Protocol = se.Ref, m.protocolOf(host, port)
+		return path
+	}
 	var outcomes []outcome
 	for _, sidecar := range m.sidecarsFor(namespace) {
 		c := &client{m: m, namespace: namespace, sidecar: sidecar}
