@@ -204,7 +204,7 @@ func (c *Config) setDefaults() {
 			ns, _, _ := strings.Cut(g.Service, "/")
 			c.PlatformNamespaces = append(c.PlatformNamespaces, ns)
 		}
-		own, _, _ := strings.Cut(c.ServiceAccount, "/")
+		own, _ := c.Account()
 		c.PlatformNamespaces = append(c.PlatformNamespaces, c.RootNamespace, "kube-system", "cert-manager", own)
 		slices.Sort(c.PlatformNamespaces)
 		c.PlatformNamespaces = slices.Compact(c.PlatformNamespaces)
@@ -240,9 +240,15 @@ func (c *Config) Settings() mesh.Settings {
 	return s
 }
 
+// Account returns the namespace and name of the server's service account.
+func (c *Config) Account() (namespace, name string) {
+	namespace, name, _ = strings.Cut(c.ServiceAccount, "/")
+	return namespace, name
+}
+
 // User is the user name by which the API server knows the server's service
 // account.
 func (c *Config) User() string {
-	ns, name, _ := strings.Cut(c.ServiceAccount, "/")
-	return "system:serviceaccount:" + ns + ":" + name
+	namespace, name := c.Account()
+	return "system:serviceaccount:" + namespace + ":" + name
 }

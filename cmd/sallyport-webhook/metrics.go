@@ -1,0 +1,39 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sallyport-io/sallyport/internal/live"
+)
+
+var (
+	meshObjects = prometheus.NewDesc("sallyport_mesh_objects",
+		"Objects in the mesh that writes are judged in, by kind.", []string{"kind"}, nil)
+	meshSkipped = prometheus.NewDesc("sallyport_mesh_undecodable_total",
+		"Objects left out of the mesh because they could not be decoded.", nil, nil)
+	meshSynced = prometheus.NewDesc("sallyport_mesh_synced",
+		"1 once the cluster has been read completely.", nil, nil)
+)
+
+// meshCollector tells the size of the mesh when it is asked.
+type meshCollector struct{ store *live.Store }
+
+// Describe implements [prometheus.Collector].
+func (c meshCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- meshObjects
+	ch <- meshSkipped
+	ch <- meshSynced
+}
+
+// Collect implements [prometheus.Collector].
+func (c meshCollector) Collect(ch chan<- prometheus.Metric) {
+	for kind, n := range c.store.Sizes() {
+		ch <- prometheus.MustNewConstMetric(meshObjects, prometheus.GaugeValue, float64(n), kind)
+	}
+	ch <- prometheus.MustNewConstMetric(meshSkipped, prometheus.CounterValue, float64(c.store.Skipped()))
+	synced := 0.0
+	if c.store.Synced() {
+		synced = 1
+	}
+	ch <- prometheus.MustNewConstMetric(meshSynced, prometheus.GaugeValue, synced)
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/sallyport-io/sallyport/internal/config"
+	"github.com/sallyport-io/sallyport/internal/live"
+	"github.com/sallyport-io/sallyport/webhook"
+)
+
+// drain is how long reviews in hand may take to finish at the end. It is less
+// than the 30 seconds that Kubernetes gives a pod.
+const drain = 20 * time.Second
+
+// serve wires everything and runs it until the context ends.
+func serve(ctx context.Context, f *flags) error {
+	log := newLogger(f.verbosity)
+	cfg, err := config.Load(f.config)
+	if err != nil {
+		return err
+	}
+	bind, err := parseAddress("--webhook-bind-address", f.bind)
+	if err != nil {
+		return err
+	}
+	if err := checkCertificate(f.certDir); err != nil {
+		return err
+	}
+	judges, err := newJudges(ctx, cfg.Policies, f.policies, log.WithName("policies"))
+	if err != nil {
+		return err
+	}
+	restConfig, err := clusterConfig(f.kubeconfig)
+	if err != nil {
+		return err
+	}
+	store, err := live.New(restConfig, cfg.Settings(), log.WithName("live"))
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(restConfig, cfg, f, bind)
+	if err != nil {
+		return withRemedy(err)
+	}
+	if err := register(mgr, cfg, store, judges, log); err != nil {
+		return err
+	}
+	log.Info("starting", "cluster", restConfig.Host, "bind", f.bind, "user", cfg.User())
+	if err := mgr.Start(ctx); err != nil {
+		return withRemedy(err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// newLogger returns the log of the whole program, and gives it to the
+// libraries that have one of their own.
+func newLogger(verbosity int) logr.Logger {
+	handler := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.Level(-verbosity)})
+	log := logr.FromSlogHandler(handler)
+	ctrl.SetLogger(log.WithName("controller-runtime"))
+	klog.SetLogger(log.WithName("client-go"))
+	return log
+}
+
+// clusterConfig finds the cluster as kubectl does, and in a pod by the pod's
+// service account.
+func clusterConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w; name a kubeconfig with --kubeconfig, or run in a pod with a service account", err)
+	}
+	return cfg, nil
+}
+
+func newManager(cluster *rest.Config, cfg *config.Config, f *flags, bind address) (manager.Manager, error) {
+	namespace, _ := cfg.Account()
+	return ctrl.NewManager(cluster, ctrl.Options{
+		LeaderElection:                f.leaderElect,
+		LeaderElectionID:              "sallyport-webhook",
+		LeaderElectionNamespace:       namespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       new(drain),
+		HealthProbeBindAddress:        f.healthBind,
+		Metrics:                       metricsserver.Options{BindAddress: f.metricsBind},
+		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
+			Host:    bind.host,
+			Port:    bind.port,
+			CertDir: f.certDir,
+			TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
+		}),
+	})
+}
+
+// register gives the manager everything that it runs.
+func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges *judges, log logr.Logger) error {
+	m, err := webhook.NewMetrics(metrics.Registry)
+	if err != nil {
+		return err
+	}
+	if err := metrics.Registry.Register(meshCollector{store}); err != nil {
+		return err
+	}
+	webhook.Register(mgr.GetWebhookServer(), webhook.Options{
+		Mesh:    store.Mesh,
+		Ready:   store.Waiting,
+		Judge:   judges.Judge,
+		User:    cfg.User(),
+		Now:     time.Now,
+		Metrics: m,
+		Log:     log.WithName("webhook"),
+	})
+	for _, r := range []manager.Runnable{store, judges} {
+		if err := mgr.Add(r); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		mgr.AddHealthzCheck("serving", mgr.GetWebhookServer().StartedChecker()),
+		mgr.AddReadyzCheck("serving", mgr.GetWebhookServer().StartedChecker()),
+		mgr.AddReadyzCheck("cluster-read", func(*http.Request) error { return store.Waiting() }),
+	)
+}
+
+// checkCertificate fails early, and with a remedy, where the server could not
+// serve.
+func checkCertificate(dir string) error {
+	_, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	if err != nil {
+		return fmt.Errorf("serving certificate: %w; --cert-dir must hold tls.crt and tls.key in PEM, "+
+			"in a pod the Secret that cert-manager writes for the Certificate sallyport-webhook", err)
+	}
+	return nil
+}
+
+// address is a parsed HOST:PORT.
+type address struct {
+	host string
+	port int
+}
+
+func parseAddress(flag, s string) (address, error) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return address{}, fmt.Errorf("%s: %w; give HOST:PORT, for example :9443", flag, err)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return address{}, fmt.Errorf("%s: %q is not a port between 1 and 65535", flag, port)
+	}
+	return address{host, int(n)}, nil
+}
+
+// withRemedy adds to an error of the operating system what to do about it.
+func withRemedy(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w; stop the process that has the port, or choose another with "+
+			"--webhook-bind-address, --metrics-bind-address or --health-probe-bind-address", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w; choose a port above 1023", err)
+	}
+	return err
+}

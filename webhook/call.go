@@ -1,0 +1,182 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/review"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// call is one review on its way to an answer.
+type call struct {
+	Options
+	request admission.Request
+	entry   string
+	began   time.Time
+}
+
+// validate judges the write.
+func (c *call) validate(ctx context.Context) (resp admission.Response) {
+	defer func() {
+		if v := recover(); v != nil {
+			resp = c.cannotJudge(fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+		}
+	}()
+	write, err := c.write()
+	if err != nil {
+		return c.cannotJudge(err)
+	}
+	if ref := c.ref(); companion.Is(ref) {
+		if c.mayWriteCompanions() {
+			return c.allowed(review.Outcome{Ref: ref, Known: true}, nil)
+		}
+		return c.reserved(ref)
+	}
+	if err := c.Ready(); err != nil {
+		return c.cannotJudge(err)
+	}
+	m := c.Mesh()
+	out, err := c.Judge().Review(ctx, m, write)
+	if err != nil {
+		return c.cannotJudge(err)
+	}
+	if err := c.agrees(out); err != nil {
+		return c.cannotJudge(err)
+	}
+	c.Metrics.judged(out, time.Since(c.began))
+	if out.Denied() {
+		return c.denied(out)
+	}
+	return c.allowed(out, m)
+}
+
+// mutate fills in what the client left out.
+func (c *call) mutate() (resp admission.Response) {
+	defer func() {
+		if v := recover(); v != nil {
+			resp = c.unchanged(fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+		}
+	}()
+	write, err := c.write()
+	if err != nil {
+		return c.unchanged(err)
+	}
+	if c.request.UserInfo.Username == c.User {
+		return c.patched(nil)
+	}
+	if err := c.Ready(); err != nil {
+		return c.unchanged(err)
+	}
+	ops, err := review.Default(c.Mesh(), write)
+	if err != nil {
+		return c.unchanged(err)
+	}
+	if len(ops) == 0 {
+		return c.patched(nil)
+	}
+	patch, err := json.Marshal(ops)
+	if err != nil {
+		return c.unchanged(err)
+	}
+	return c.patched(patch)
+}
+
+// write is the review as the judge wants it.
+func (c *call) write() (review.Write, error) {
+	r := &c.request
+	w := review.Write{
+		Request: rules.Request{
+			Operation: string(r.Operation),
+			DryRun:    r.DryRun != nil && *r.DryRun,
+			User:      r.UserInfo.Username,
+			Groups:    r.UserInfo.Groups,
+			Time:      c.Now().UTC().Format(time.RFC3339),
+		},
+		Object:    r.Object.Raw,
+		OldObject: r.OldObject.Raw,
+	}
+	switch {
+	case r.Operation != admissionv1.Create && r.Operation != admissionv1.Update && r.Operation != admissionv1.Delete:
+		return w, fmt.Errorf("the operation is %q; only CREATE, UPDATE and DELETE are judged", r.Operation)
+	case r.Operation == admissionv1.Delete && len(w.OldObject) == 0:
+		return w, errors.New("the review of a DELETE has no request.oldObject")
+	case r.Operation != admissionv1.Delete && len(w.Object) == 0:
+		return w, fmt.Errorf("the review of a %s has no request.object", r.Operation)
+	case r.Operation == admissionv1.Update && len(w.OldObject) == 0:
+		return w, errors.New("the review of an UPDATE has no request.oldObject")
+	}
+	return w, nil
+}
+
+// ref names the object as the review does.
+func (c *call) ref() mesh.Ref {
+	r := &c.request
+	return mesh.Ref{Kind: modelKind(r.Kind.Group, r.Kind.Kind), Namespace: r.Namespace, Name: r.Name}
+}
+
+// modelKind is the model's name of an API kind; see [mesh.Ref].
+func modelKind(group, kind string) string {
+	if group == "gateway.networking.k8s.io" && kind == "Gateway" {
+		return "K8sGateway"
+	}
+	return kind
+}
+
+// agrees checks that the object is the one that the review says it is. The
+// API server sees to that; a review that does not agree with itself is not
+// its own.
+func (c *call) agrees(out review.Outcome) error {
+	r := &c.request
+	if !out.Known {
+		raw := r.Object.Raw
+		if r.Operation == admissionv1.Delete {
+			raw = r.OldObject.Raw
+		}
+		var object struct {
+			Kind string `json:"kind"`
+		}
+		if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &object); err != nil {
+			return fmt.Errorf("decoding the object: %w", err)
+		}
+		if object.Kind != r.Kind.Kind {
+			return fmt.Errorf("the review is about a %s and holds a %s", r.Kind.Kind, object.Kind)
+		}
+		return nil
+	}
+	ref := c.ref()
+	switch {
+	case out.Ref.Kind != ref.Kind,
+		out.Ref.Namespace != "" && out.Ref.Namespace != ref.Namespace,
+		ref.Name != "" && out.Ref.Name != ref.Name:
+		return fmt.Errorf("the review is about %s and holds %s", ref, out.Ref)
+	}
+	return nil
+}
+
+// collectors are the users as whom Kubernetes deletes what belongs to an
+// object or a namespace that goes: with and without
+// --use-service-account-credentials.
+var collectors = []string{
+	"system:serviceaccount:kube-system:generic-garbage-collector",
+	"system:serviceaccount:kube-system:namespace-controller",
+	"system:kube-controller-manager",
+}
+
+// mayWriteCompanions reports whether the user may touch what Sallyport keeps.
+// The label on a companion, or its content, is no proof of anything.
+func (c *call) mayWriteCompanions() bool {
+	user := c.request.UserInfo.Username
+	return user == c.User || c.request.Operation == admissionv1.Delete && slices.Contains(collectors, user)
+}

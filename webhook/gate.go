@@ -1,0 +1,62 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"time"
+)
+
+const (
+	// defaultTimeout is for callers that do not say how long they wait.
+	defaultTimeout = 3 * time.Second
+	// share of the caller's patience that is ours: the rest is for the way
+	// back.
+	share = 0.8
+	// perCore is how many reviews may be in hand per core. Judging is pure
+	// computation, so more would only make all of them slow.
+	perCore = 8
+)
+
+// errBusy is why a review was turned away.
+var errBusy = errors.New("too many reviews are in hand; try again, or run more replicas")
+
+// gate bounds the work in hand. A review takes a place once it has been read
+// completely, so that slow senders hold none.
+type gate chan struct{}
+
+func newGate() gate { return make(gate, perCore*runtime.GOMAXPROCS(0)) }
+
+// enter waits for a place until the context ends.
+func (g gate) enter(ctx context.Context) error {
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return errBusy
+	}
+}
+
+func (g gate) leave() { <-g }
+
+// timed gives each request a deadline: most of the timeout that the API
+// server names in the query.
+func timed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d := deadline(r)
+		ctx, cancel := context.WithTimeout(r.Context(), d)
+		defer cancel()
+		// Where the connection cannot do this the server's own limits hold.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d))
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+func deadline(r *http.Request) time.Duration {
+	timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	if err != nil || timeout <= 0 || timeout > 30*time.Second {
+		timeout = defaultTimeout
+	}
+	return time.Duration(share * float64(timeout))
+}

@@ -1,0 +1,105 @@
+package webhook
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/review"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// The limits on warnings: clients may truncate one above 256 bytes and drop
+// those above 4096 bytes altogether (field warnings of AdmissionResponse).
+const (
+	maxWarning  = 256
+	maxWarnings = 4096
+	// maxDenial bounds a denial: it has to be read by a person.
+	maxDenial = 8192
+)
+
+// denial is the message of a refused write: what is wrong, where, and the
+// fix, for every finding that denies.
+func denial(out review.Outcome, decision string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s must not be written like this:\n", out.Ref)
+	for _, f := range out.Findings {
+		if f.Severity != rules.Deny {
+			continue
+		}
+		fmt.Fprintf(&b, "- %s [%s]\n", located(f), f.Rule)
+		if fix := strings.TrimSpace(f.Fix); fix != "" {
+			b.WriteString("  fix: ")
+			if strings.Contains(fix, "\n") {
+				b.WriteString("|\n    ")
+			}
+			b.WriteString(strings.ReplaceAll(fix, "\n", "\n    "))
+			b.WriteByte('\n')
+		}
+	}
+	tail := "decision " + decision
+	return truncate(b.String(), maxDenial-len(tail)) + tail
+}
+
+// located is a finding's message with its place.
+func located(f rules.Finding) string {
+	if f.Path == "" {
+		return f.Message
+	}
+	return f.Path + ": " + f.Message
+}
+
+// warningsOf renders the findings that do not deny, which are sorted by
+// weight already. What is for information only is for those who ask.
+func warningsOf(findings []rules.Finding, dryRun bool) []string {
+	var warnings []string
+	for _, f := range findings {
+		if f.Severity == rules.Warn || f.Severity == rules.Info && dryRun {
+			warnings = append(warnings, "["+f.Rule+"] "+located(f))
+		}
+	}
+	return warnings
+}
+
+// plan says what Sallyport would write because of the object.
+func plan(out review.Outcome, m *mesh.Mesh) []string {
+	var lines []string
+	for _, o := range out.Companions {
+		ref := o.Metadata().Ref
+		if m.Get(ref) == nil {
+			lines = append(lines, fmt.Sprintf("would create %s %s/%s", ref.Kind, ref.Namespace, ref.Name))
+		}
+	}
+	return lines
+}
+
+// fit keeps warnings within the limits, in their order, and says how many
+// were left out.
+func fit(warnings []string) []string {
+	const room = maxWarning // for the line that says what is missing
+	var out []string
+	total := 0
+	for i, w := range warnings {
+		w = truncate(strings.Join(strings.Fields(w), " "), maxWarning)
+		if total += len(w); total > maxWarnings-room {
+			return append(out, fmt.Sprintf("%d more warnings; sallyport review FILE shows them all", len(warnings)-i))
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// truncate shortens s to at most n bytes, at the border of a character, with
+// a mark where it was cut.
+func truncate(s string, n int) string {
+	const mark = "..."
+	if len(s) <= n {
+		return s
+	}
+	cut := n - len(mark)
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + mark
+}

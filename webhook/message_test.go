@@ -1,0 +1,125 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/review"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+func TestWarningsFitTheLimits(t *testing.T) {
+	var many []string
+	for i := range 100 {
+		many = append(many, fmt.Sprintf("%d %s", i, strings.Repeat("ä", 40)))
+	}
+	long := "the first\n  " + strings.Repeat("ü", 500)
+	tests := []struct {
+		name string
+		in   []string
+		want int
+	}{
+		{"none", nil, 0},
+		{"one long", []string{long}, 1},
+		{"many", many, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			out := fit(tt.in)
+			total := 0
+			for _, w := range out {
+				if len(w) > maxWarning || strings.Contains(w, "\n") || !utf8.ValidString(w) {
+					t.Errorf("%d bytes: %q", len(w), w)
+				}
+				total += len(w)
+			}
+			if total > maxWarnings {
+				t.Errorf("%d bytes together", total)
+			}
+			if tt.name != "many" {
+				if len(out) != tt.want {
+					t.Errorf("%d warnings, want %d", len(out), tt.want)
+				}
+				return
+			}
+			if want := fmt.Sprintf("%d more warnings", len(many)-len(out)+1); !strings.HasPrefix(out[len(out)-1], want) {
+				t.Errorf("the last of %d warnings is %q, want %q", len(out), out[len(out)-1], want)
+			}
+			if !strings.HasPrefix(out[0], "0 ") {
+				t.Errorf("the most important warning comes first, not %q", out[0])
+			}
+		})
+	}
+}
+
+func TestDenialIsBounded(t *testing.T) {
+	out := review.Outcome{Ref: mesh.Ref{Kind: "VirtualService", Namespace: "shop", Name: "all"}}
+	for range 1000 {
+		out.Findings = append(out.Findings, rules.Finding{Rule: "r", Severity: rules.Deny, Path: "spec", Message: "straße", Fix: "a: 1\nb: 2"})
+	}
+	got := denial(out, "id-1")
+	if len(got) > maxDenial || !utf8.ValidString(got) || !strings.HasSuffix(got, "decision id-1") {
+		t.Errorf("%d bytes, ending in %q", len(got), got[len(got)-40:])
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	for query, want := range map[string]time.Duration{
+		"":                2400 * time.Millisecond,
+		"?timeout=10s":    8 * time.Second,
+		"?timeout=500ms":  400 * time.Millisecond,
+		"?timeout=-1s":    2400 * time.Millisecond,
+		"?timeout=900h":   2400 * time.Millisecond,
+		"?timeout=potato": 2400 * time.Millisecond,
+	} {
+		if got := deadline(httptest.NewRequest("POST", "/validate"+query, nil)); got != want {
+			t.Errorf("deadline of %q = %v, want %v", query, got, want)
+		}
+	}
+}
+
+// TestGateTurnsAway fills every place: the next review is refused at its
+// deadline, and let in when a place is free again.
+func TestGateTurnsAway(t *testing.T) {
+	o := options(t)
+	hold := make(chan struct{})
+	entered := make(chan struct{}, 1000)
+	o.Mesh = func() *mesh.Mesh {
+		entered <- struct{}{}
+		<-hold
+		return mesh.New(mesh.DefaultSettings())
+	}
+	h := NewValidator(o)
+	req := admission.Request{AdmissionRequest: *request(entry("api", "good.example.com"))}
+	places := cap(newGate())
+	done := make(chan bool, places)
+	for range places {
+		go func() { done <- h.Handle(t.Context(), req).Allowed }()
+	}
+	for range places {
+		<-entered
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	resp := h.Handle(ctx, req)
+	if resp.Allowed || !strings.Contains(resp.Result.Message, "too many reviews") {
+		t.Errorf("allowed %v: %s", resp.Allowed, resp.Result.Message)
+	}
+	close(hold)
+	for range places {
+		if !<-done {
+			t.Error("a review that had a place was refused")
+		}
+	}
+	if resp := h.Handle(t.Context(), req); !resp.Allowed {
+		t.Errorf("refused with every place free: %s", resp.Result.Message)
+	}
+}

@@ -1,0 +1,159 @@
+package webhook
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/review"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// Every answer is made in this file. The two that a failure leads to are
+// [call.cannotJudge], which fails closed, and [call.unchanged], which fails
+// open. An HTTP 200 is given in each case, so failurePolicy decides only about
+// what never reached us.
+
+// The verdicts, as metrics, audit annotations and logs have them.
+const (
+	verdictAllow = "allow"
+	verdictWarn  = "warn"
+	verdictDeny  = "deny"
+	verdictError = "error"
+	verdictPatch = "patch"
+)
+
+// allowed lets the write through, with its warnings. m is nil where nothing
+// was judged.
+func (c *call) allowed(out review.Outcome, m *mesh.Mesh) admission.Response {
+	verdict := verdictAllow
+	warnings := warningsOf(out.Findings, c.dryRun())
+	if len(warnings) > 0 {
+		verdict = verdictWarn
+	}
+	if !out.Known {
+		warnings = []string{fmt.Sprintf("sallyport does not know the kind %s and has not judged the object", c.request.Kind.Kind)}
+	}
+	if c.dryRun() && m != nil && c.request.Operation != admissionv1.Delete {
+		warnings = append(warnings, plan(out, m)...)
+	}
+	resp := admission.Allowed("")
+	resp.Warnings = fit(warnings)
+	return c.finish(resp, verdict, out)
+}
+
+// denied refuses the write because of what the judge found.
+func (c *call) denied(out review.Outcome) admission.Response {
+	resp := admission.Denied(denial(out, c.decision()))
+	resp.Result.Details = &metav1.StatusDetails{
+		Group: c.request.Kind.Group,
+		Kind:  c.request.Kind.Kind,
+		Name:  c.request.Name,
+	}
+	for _, f := range out.Findings {
+		if f.Severity == rules.Deny {
+			resp.Result.Details.Causes = append(resp.Result.Details.Causes, metav1.StatusCause{
+				Type: metav1.CauseType(f.Rule), Field: f.Path, Message: f.Message,
+			})
+		}
+	}
+	resp.Warnings = fit(warningsOf(out.Findings, c.dryRun()))
+	return c.finish(resp, verdictDeny, out)
+}
+
+// reserved refuses a write to one of Sallyport's own objects.
+func (c *call) reserved(ref mesh.Ref) admission.Response {
+	const rule = "reserved-name"
+	out := review.Outcome{Ref: ref, Known: true, Findings: []rules.Finding{{
+		Rule:     rule,
+		Severity: rules.Deny,
+		Path:     "metadata.name",
+		Message:  fmt.Sprintf("names of this form belong to the companions that Sallyport keeps; user %q may not write them", c.request.UserInfo.Username),
+		Fix: "change the ServiceEntry that registers the host, and the companions follow; or label its namespace " +
+			mesh.InjectionLabel + "=disabled and write objects of other names",
+	}}}
+	c.Metrics.judged(out, time.Since(c.began))
+	return c.denied(out)
+}
+
+// cannotJudge refuses a write that nobody has judged, and says why.
+func (c *call) cannotJudge(err error) admission.Response {
+	c.Log.Error(err, "cannot judge", c.fields()...)
+	resp := admission.Errored(http.StatusInternalServerError, fmt.Errorf(
+		"sallyport could not judge this write, and lets nothing through unjudged: %s (decision %s)", firstLine(err), c.decision()))
+	resp.Result.Reason = metav1.StatusReasonInternalError
+	return c.finish(resp, verdictError, review.Outcome{})
+}
+
+// unchanged lets the object through to the validator as the client wrote it,
+// and says why nothing was filled in.
+func (c *call) unchanged(err error) admission.Response {
+	c.Log.Error(err, "cannot fill in defaults", c.fields()...)
+	resp := admission.Allowed("")
+	resp.Warnings = fit([]string{"sallyport filled in no defaults: " + firstLine(err)})
+	return c.finish(resp, verdictError, review.Outcome{})
+}
+
+// patched lets the object through with a JSON patch, or as it is where there
+// is none.
+func (c *call) patched(patch []byte) admission.Response {
+	resp := admission.Allowed("")
+	if patch == nil {
+		return c.finish(resp, verdictAllow, review.Outcome{})
+	}
+	resp.Patch = patch
+	resp.PatchType = new(admissionv1.PatchTypeJSONPatch)
+	return c.finish(resp, verdictPatch, review.Outcome{})
+}
+
+// finish counts and logs the answer, and notes it for the audit log.
+func (c *call) finish(resp admission.Response, verdict string, out review.Outcome) admission.Response {
+	resp.AuditAnnotations = map[string]string{"verdict": verdict}
+	var names []string
+	for _, f := range out.Findings {
+		names = append(names, f.Rule)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > 0 {
+		resp.AuditAnnotations["rules"] = strings.Join(names, ",")
+	}
+	c.Metrics.answered(c.entry, verdict, time.Since(c.began))
+	switch verdict {
+	case verdictDeny:
+		c.Log.Info("denied", append(c.fields(), "rules", names)...)
+	case verdictAllow, verdictWarn, verdictPatch:
+		c.Log.V(1).Info("let through", append(c.fields(), "verdict", verdict, "rules", names)...)
+	}
+	return resp
+}
+
+// decision identifies the answer in messages, logs and the API server's audit
+// log: it is the review's own UID.
+func (c *call) decision() string { return string(c.request.UID) }
+
+func (c *call) dryRun() bool { return c.request.DryRun != nil && *c.request.DryRun }
+
+func (c *call) fields() []any {
+	return []any{
+		"decision", c.decision(),
+		"entry", c.entry,
+		"operation", string(c.request.Operation),
+		"object", c.ref().String(),
+		"user", c.request.UserInfo.Username,
+		"dryRun", c.dryRun(),
+	}
+}
+
+// firstLine leaves stack traces to the log.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

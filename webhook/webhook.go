@@ -1,0 +1,89 @@
+// Package webhook answers admission reviews: it decodes a review, puts the
+// question to package review, and turns what comes back into an answer.
+//
+// The handlers are pure. A review causes an answer and nothing else: no write,
+// no event, no call to the API server. Whoever reaches the port can forge a
+// review, and a dry run must tell the truth.
+package webhook
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/review"
+)
+
+// The paths at which [Register] serves.
+const (
+	MutatePath   = "/mutate"
+	ValidatePath = "/validate"
+)
+
+// Options are what the handlers need of the rest of the server.
+type Options struct {
+	// Mesh returns the mesh to judge in.
+	Mesh func() *mesh.Mesh
+	// Ready returns nil once Mesh and Judge are complete, and what is missing
+	// before that.
+	Ready func() error
+	// Judge returns the judge in force.
+	Judge func() *review.Judge
+	// User is the user name of Sallyport's own service account: it alone may
+	// write companions.
+	User string
+	// Now is the clock.
+	Now func() time.Time
+	// Metrics are those of [NewMetrics].
+	Metrics *Metrics
+	Log     logr.Logger
+}
+
+// Register serves both entries on the server.
+func Register(server webhook.Server, o Options) {
+	server.Register(MutatePath, timed(overHTTP(NewMutator(o), o.Log)))
+	server.Register(ValidatePath, timed(overHTTP(NewValidator(o), o.Log)))
+}
+
+// overHTTP serves one entry. Decoding of v1 and v1beta1 reviews, and the limit
+// on their size, are controller-runtime's.
+func overHTTP(h admission.Handler, log logr.Logger) http.Handler {
+	hook := &admission.Webhook{
+		Handler:        h,
+		LogConstructor: func(logr.Logger, *admission.Request) logr.Logger { return log },
+	}
+	return hook.WithRecoverPanic(true)
+}
+
+// NewValidator returns the handler that judges writes. It fails closed: what
+// it cannot judge it does not let through.
+func NewValidator(o Options) admission.Handler {
+	gate := newGate()
+	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
+		c := &call{Options: o, request: req, entry: "validate", began: time.Now()}
+		if err := gate.enter(ctx); err != nil {
+			return c.cannotJudge(err)
+		}
+		defer gate.leave()
+		return c.validate(ctx)
+	})
+}
+
+// NewMutator returns the handler that fills in what a client left out. It
+// fails open: the validator judges what it leaves behind.
+func NewMutator(o Options) admission.Handler {
+	gate := newGate()
+	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
+		c := &call{Options: o, request: req, entry: "mutate", began: time.Now()}
+		if err := gate.enter(ctx); err != nil {
+			return c.unchanged(err)
+		}
+		defer gate.leave()
+		return c.mutate()
+	})
+}
