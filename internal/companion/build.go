@@ -104,9 +104,9 @@ func (b builder) gateways(gateway mesh.EgressGateway, lanes []lane) []*mesh.Gate
 // clientHop gives the sidecars a subset for each group of lanes. Without
 // exportTo it merges with every other DestinationRule for the gateway's
 // Service that has none, ours and hand-written ones.
-func (b builder) clientHop(gateway mesh.EgressGateway, name, service string, lanes []lane) *mesh.DestinationRule {
+func (b builder) clientHop(gateway mesh.EgressGateway, namespace, name, service string, lanes []lane) *mesh.DestinationRule {
 	dr := &mesh.DestinationRule{
-		Meta: b.meta("DestinationRule", gateway.Namespace, name),
+		Meta: b.meta("DestinationRule", namespace, name),
 		Host: service,
 	}
 	for _, l := range lanes {
@@ -130,6 +130,33 @@ func (b builder) clientHop(gateway mesh.EgressGateway, name, service string, lan
 		})
 	}
 	return dr
+}
+
+// shadowed returns the exportTo under which a DestinationRule for the service
+// merges with one that the namespace has already. Such a rule hides those of
+// the gateway's namespace from the sidecars of its own, the subsets that the
+// companions' routes name among them. ok is false where there is none.
+func shadowed(m *mesh.Mesh, namespace, service string) (exportTo []string, ok bool) {
+	var exact *mesh.DestinationRule
+	for o := range m.In("DestinationRule", namespace) {
+		dr := o.(*mesh.DestinationRule)
+		host := mesh.ResolveHost(dr.Host, namespace, m.Settings().ClusterDomain)
+		if Is(dr.Ref) || dr.WorkloadSelector != nil || !mesh.HostCovers(host, service) {
+			continue
+		}
+		ok = true
+		if host == service && (exact == nil || dr.Created.Before(exact.Created)) {
+			exact = dr
+		}
+	}
+	switch {
+	case exact != nil:
+		return slices.Clone(exact.ExportTo), true
+	case ok:
+		return []string{"."}, true // a more specific host goes before a wildcard
+	default:
+		return nil, false
+	}
 }
 
 // gatewayHop routes from the gateway to the host. It also holds the mesh hop

@@ -100,6 +100,7 @@ func existing(m *mesh.Mesh, host string) []mesh.Ref {
 	}
 	for _, entry := range m.EntriesFor(host) {
 		collect("VirtualService", entry.Namespace)
+		collect("DestinationRule", entry.Namespace)
 	}
 	return refs
 }
@@ -157,9 +158,9 @@ func (p *plan) side(claims []*claim) {
 			p.set.Objects = append(p.set.Objects, g)
 		}
 		p.set.Objects = append(p.set.Objects,
-			p.clientHop(gateway, prefix, service, lanes),
+			p.clientHop(gateway, namespace, prefix, service, lanes),
 			p.gatewayHop(gateway, prefix, service, lanes))
-		p.meshHops(mine, service, lanes)
+		p.meshHops(gateway, mine, service, lanes)
 	}
 }
 
@@ -250,7 +251,7 @@ func portsOf(gateway mesh.EgressGateway, claims []*claim) []upstream {
 
 // meshHops makes one VirtualService for each namespace that claims the host,
 // for all ports that its entries register.
-func (p *plan) meshHops(claims []*claim, service string, lanes []lane) {
+func (p *plan) meshHops(gateway mesh.EgressGateway, claims []*claim, service string, lanes []lane) {
 	slices.SortStableFunc(claims, func(a, b *claim) int { return cmp.Compare(a.entry.Namespace, b.entry.Namespace) })
 	for len(claims) > 0 {
 		namespace := claims[0].entry.Namespace
@@ -274,7 +275,13 @@ func (p *plan) meshHops(claims []*claim, service string, lanes []lane) {
 		}
 		slices.Sort(exportTo)
 		slices.Sort(owners)
-		p.hops = append(p.hops, p.meshHop(namespace, slices.Compact(exportTo), slices.Compact(owners), service, lanes, ports))
+		owners = slices.Compact(owners)
+		if to, ok := shadowed(p.mesh, namespace, service); ok && namespace != gateway.Namespace {
+			dr := p.clientHop(gateway, namespace, p.key+hopSuffix, service, lanes)
+			dr.ExportTo, dr.Owners = to, owners
+			p.hops = append(p.hops, dr)
+		}
+		p.hops = append(p.hops, p.meshHop(namespace, slices.Compact(exportTo), owners, service, lanes, ports))
 		claims = claims[n:]
 	}
 }

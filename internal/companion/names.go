@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -20,12 +21,13 @@ const (
 	hashLength = 20
 
 	meshSuffix      = "-mesh"   // the mesh hop
+	hopSuffix       = "-hop"    // the mesh hop's own DestinationRule, where one is needed
 	originateSuffix = "-origin" // the DestinationRule by which the gateway originates TLS
 )
 
 // reserved is the form of every name that Sallyport gives: the host's hash,
 // the gateway where a namespace has several, and the companion's part.
-var reserved = regexp.MustCompile(`^sallyport-[0-9a-f]{20}(-g[0-9a-f]{8})?(-mesh|-origin|-p[0-9]{1,5})?$`)
+var reserved = regexp.MustCompile(`^sallyport-[0-9a-f]{20}(-g[0-9a-f]{8})?(-mesh|-hop|-origin|-p[0-9]{1,5})?$`)
 
 // Kinds are the kinds of the companions.
 var Kinds = []string{"ServiceEntry", "Gateway", "DestinationRule", "VirtualService"}
@@ -34,6 +36,12 @@ var Kinds = []string{"ServiceEntry", "Gateway", "DestinationRule", "VirtualServi
 // objects may be written by nobody else.
 func Is(ref mesh.Ref) bool {
 	return slices.Contains(Kinds, ref.Kind) && reserved.MatchString(ref.Name)
+}
+
+// MeshHop reports whether a companion belongs to the clients' side, which
+// leads to the gateway's: it is written last and deleted first.
+func MeshHop(ref mesh.Ref) bool {
+	return strings.HasSuffix(ref.Name, meshSuffix) || strings.HasSuffix(ref.Name, hopSuffix)
 }
 
 // Key is what the names of a canonical host's companions begin with.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,7 +34,7 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 			switch {
 			case wanted[ref]:
 			case !ours(o) || o.GetDeletionTimestamp() != nil:
-			case strings.HasSuffix(ref.Name, "-mesh"):
+			case companion.MeshHop(ref):
 				hops = append(hops, o)
 			default:
 				side = append(side, o)
@@ -43,6 +42,7 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 		}
 	}
 	// Routes first, then what they lead to.
+	slices.Reverse(hops)
 	slices.Reverse(side)
 	extra := append(hops, side...)
 	since := c.unwant(key, extra)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	networking "istio.io/client-go/pkg/apis/networking/v1"
@@ -67,7 +66,7 @@ func (c *Companions) forget(key string) {
 func (c *Companions) write(ctx context.Context, m *mesh.Mesh, set companion.Set) (taken []mesh.Ref, err error) {
 	for _, o := range set.Objects {
 		ref := o.Metadata().Ref
-		if len(taken) > 0 && strings.HasSuffix(ref.Name, "-mesh") {
+		if len(taken) > 0 && companion.MeshHop(ref) {
 			break
 		}
 		want, err := companion.Render(o)
