@@ -155,7 +155,7 @@ func writeTable(w io.Writer, rows []row, p palette) {
 	}
 	lines := [][]string{{"HOST", "PORT", "CLIENT", "PATH", "WHY"}}
 	for _, r := range rows {
-		lines = append(lines, []string{r.Host, fmt.Sprintf("%d %s", r.Port, r.Protocol), strings.Join(r.clients, ", "), string(r.Verdict), r.why()})
+		lines = append(lines, []string{r.Host, fmt.Sprintf("%d %s", r.Port, r.Protocol), r.client(), string(r.Verdict), r.why()})
 	}
 	width := make([]int, len(lines[0]))
 	for _, cells := range lines {
@@ -189,37 +189,62 @@ func (p palette) path(v mesh.Verdict) string {
 	}
 }
 
-// why is the decisive reason, or the gateway where all is well.
-func (r row) why() string {
-	if r.Verdict == mesh.Via || len(r.Because) == 0 {
-		return r.Gateway
+// maxClients is how many clients a row names.
+const maxClients = 4
+
+func (r row) client() string {
+	if extra := len(r.clients) - maxClients; extra > 1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(r.clients[:maxClients], ", "), extra)
 	}
-	reason := r.Because[0]
-	where := join(" ", reason.Ref.String(), reason.Path)
-	if reason.Kind == "" {
-		return reason.Message
-	}
-	return where + ": " + reason.Message
+	return strings.Join(r.clients, ", ")
 }
 
-// rowsOf gathers the clients of paths that differ in nothing else. Paths are
-// sorted by host and port, so that only the last rows need a look.
+// decisive is the first reason, where there is any.
+func decisive(p mesh.Path) mesh.Reason {
+	if len(p.Because) == 0 {
+		return mesh.Reason{}
+	}
+	return p.Because[0]
+}
+
+// why is the decisive reason, or the gateway where all is well.
+func (r row) why() string {
+	reason := decisive(r.Path)
+	switch {
+	case r.Verdict == mesh.Via || reason == mesh.Reason{}:
+		return r.Gateway
+	case reason.Kind == "":
+		return reason.Message
+	default:
+		return join(" ", reason.Ref.String(), reason.Path) + ": " + reason.Message
+	}
+}
+
+// rowsOf gathers the clients of paths that one field decides in the same way,
+// whatever its message says of each. Paths are sorted by host and port, so
+// that only the last rows need a look.
 func rowsOf(paths []mesh.Path) []row {
 	var rows []row
 	first := 0 // the first row of this host and port
 	for _, path := range paths {
-		r := row{Path: path, clients: []string{path.Client}}
 		if first < len(rows) && (rows[first].Host != path.Host || rows[first].Port != path.Port) {
 			first = len(rows)
 		}
-		i := slices.IndexFunc(rows[first:], func(o row) bool {
-			return o.Protocol == r.Protocol && o.Verdict == r.Verdict && o.Gateway == r.Gateway && o.why() == r.why()
+		i := slices.IndexFunc(rows[first:], func(r row) bool {
+			return r.Protocol == path.Protocol && r.Verdict == path.Verdict && r.Gateway == path.Gateway && sameField(r.Path, path)
 		})
 		if i < 0 {
-			rows = append(rows, r)
+			rows = append(rows, row{Path: path, clients: []string{path.Client}})
 			continue
 		}
 		rows[first+i].clients = append(rows[first+i].clients, path.Client)
 	}
 	return rows
+}
+
+// sameField reports whether one field of one object decides both paths. The
+// reason of a path via the gateway is the gateway.
+func sameField(a, b mesh.Path) bool {
+	ra, rb := decisive(a), decisive(b)
+	return a.Verdict == mesh.Via || ra.Ref == rb.Ref && ra.Path == rb.Path
 }
