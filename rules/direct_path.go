@@ -138,11 +138,10 @@ func (g *pathGroup) finding(p *Pass) Finding {
 	f.Message = fmt.Sprintf("traffic for %s from %s %s", point(path), clientNames(g.clients), verb)
 	if len(path.Because) > 0 {
 		why := path.Because[0]
-		f.Message += fmt.Sprintf(": %s (%s", strings.TrimSuffix(why.Message, "."), why.Ref)
-		if why.Path != "" {
-			f.Message += " " + why.Path
+		f.Message += ": " + strings.TrimSuffix(why.Message, ".")
+		if why.Ref != p.Subject.Metadata().Ref {
+			f.Message += fmt.Sprintf(" (%s)", strings.TrimSpace(why.Ref.String()+" "+why.Path))
 		}
-		f.Message += ")"
 	}
 	if g.note != "" {
 		f.Message += "; " + g.note

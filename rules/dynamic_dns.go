@@ -4,7 +4,7 @@ import "github.com/sallyport-io/sallyport/internal/mesh"
 
 var dynamicDNS = &Rule{
 	Name: "dynamic-dns",
-	Doc: `DYNAMIC_DNS leaves from the sidecar, without the gateway
+	Doc: `dynamic DNS leaves from the sidecar, without the gateway
 
 With resolution DYNAMIC_DNS a sidecar resolves whatever name matches the
 wildcard, from an SNI or Host header that the client may forge, and dials it

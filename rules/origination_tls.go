@@ -8,7 +8,7 @@ import (
 
 var originationTLS = &Rule{
 	Name: "origination-tls",
-	Doc: `TLS to external hosts is verified
+	Doc: `the certificates of external hosts are verified
 
 The gateway originates TLS by the DestinationRule of the ServiceEntry's owner
 where the platform has none. insecureSkipVerify turns verification off; an sni

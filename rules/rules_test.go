@@ -2,7 +2,6 @@ package rules_test
 
 import (
 	"context"
-	"flag"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,12 +11,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/rules"
-	"github.com/sallyport-io/sallyport/rules/rulestest"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden sections")
-
-func TestCases(t *testing.T) { rulestest.Run(t, rules.All, "testdata", *update) }
 
 func TestAll(t *testing.T) {
 	name := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
