@@ -42,7 +42,9 @@ func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
 	d.client = &client{m: m, namespace: a.gateway.Namespace, gateway: a.gateway}
 	hop.To += d.describe()
 	var o outcome
-	if d.ports = m.serverPorts(a.gateway, a.port); len(d.ports) == 0 {
+	if k := m.deployed(a.gateway); k != nil {
+		o = d.enterListener(k)
+	} else if d.ports = m.serverPorts(a.gateway, a.port); len(d.ports) == 0 {
 		o = d.fail(Reason{Ref: reason.Ref, Path: reason.Path}, "the Service of gateway %s has no port %d", a.gateway.Name, a.port)
 	} else {
 		o = d.enter()

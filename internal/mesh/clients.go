@@ -49,7 +49,7 @@ func (m *Mesh) Clients(host string) []string {
 	}
 	m.addShadows(c)
 	for _, se := range entries {
-		for r := range values(m.attached.prefixed(se.Namespace + sep + se.Name + sep)) {
+		for r := range values(m.attached.prefixed("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep)) {
 			c.add(r.Namespace)
 		}
 	}

@@ -26,7 +26,7 @@ func (m *Mesh) httpRules(vs *VirtualService) []httpRule {
 	for i := range vs.HTTP {
 		root := &vs.HTTP[i]
 		if root.Delegate == nil || vs.gatewaySemantics() {
-			rules = append(rules, httpRule{*root, vs, indexed("spec.http", i)})
+			rules = append(rules, httpRule{*root, vs, vs.rulePath("http", i)})
 			continue
 		}
 		d := m.delegate(vs, root.Delegate)
@@ -35,7 +35,7 @@ func (m *Mesh) httpRules(vs *VirtualService) []httpRule {
 		}
 		for j := range d.HTTP {
 			if merged, ok := mergeRule(root, &d.HTTP[j], vs, d); ok {
-				rules = append(rules, httpRule{merged, d, indexed("spec.http", j)})
+				rules = append(rules, httpRule{merged, d, d.rulePath("http", j)})
 			}
 		}
 	}

@@ -23,12 +23,19 @@ const (
 // with: 0 behind an HTTP proxy listener.
 func (c *client) http(l *listener, host string, port, matchPort int, registered bool) []outcome {
 	var outcomes []outcome
-	for _, vs := range c.hostVirtuals(l, host, registered) {
+	var taken *VirtualService
+	for _, vs := range c.hostVirtuals(l, host) {
+		if taken != nil && !vs.joins(taken) {
+			continue
+		}
 		found, sure := c.httpRoutes(l, vs, host, port, matchPort)
 		outcomes = append(outcomes, found...)
-		if sure {
-			return append(outcomes, c.narrower(l, host, port, matchPort)...)
+		if sure && taken == nil {
+			taken = vs
 		}
+	}
+	if taken != nil {
+		return append(outcomes, c.narrower(l, host, port, matchPort)...)
 	}
 	if !registered {
 		return outcomes
@@ -41,7 +48,7 @@ func (c *client) http(l *listener, host string, port, matchPort int, registered 
 // host, in order. Those that name it exactly come alone; otherwise it is the
 // first of those with the most specific wildcard over it
 // (separateVSHostsAndServices and computeWildcardHostVirtualServiceIndex).
-func (c *client) hostVirtuals(l *listener, host string, registered bool) []*VirtualService {
+func (c *client) hostVirtuals(l *listener, host string) []*VirtualService {
 	candidates := c.virtuals(l, host)
 	var exact []*VirtualService
 	var broad *VirtualService
@@ -201,7 +208,7 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 			continue // dropped: see applyHTTPRouteDestination
 		}
 		shares++
-		follow(&r.Destination, indexed(".route", i)+".destination", "")
+		follow(&r.Destination, rule.owner.destinationPath(i), "")
 	}
 	if shares == 0 {
 		return []outcome{{verdict: Broken, because: []Reason{rule.reason(".route", "the rule has no destination with a share of the traffic")}}}

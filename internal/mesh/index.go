@@ -45,7 +45,8 @@ type index struct {
 	aliases tree[*Service]
 	// scopes are the Sidecars by a hash of what they say; see clients.go.
 	scopes tree[*Sidecar]
-	// attached are the Gateway API routes by the ServiceEntry they attach to.
+	// attached are the Gateway API routes by what they attach to and, for
+	// Gateways, by host.
 	attached tree[*Route]
 	// ambient are the namespaces in ambient mode.
 	ambient tree[*Namespace]
@@ -114,8 +115,14 @@ func (x *index) visit(o Object, i indexer) {
 		}
 	case *Route:
 		for _, p := range o.ParentRefs {
-			if p.Kind == "ServiceEntry" {
-				put(i, &x.attached, orDefault(p.Namespace, o.Namespace)+sep+p.Name+sep+ageKey(&o.Meta), o)
+			parent := orDefault(p.Kind, "Gateway") + sep + orDefault(p.Namespace, o.Namespace) + sep + p.Name + sep
+			age := ageKey(&o.Meta) + sep + o.Kind
+			if p.Kind == "ServiceEntry" || len(o.Hostnames) == 0 {
+				put(i, &x.attached, parent+sep+age, o)
+				continue
+			}
+			for _, h := range o.Hostnames {
+				put(i, &x.attached, parent+reversed(CanonicalHost(h))+sep+age, o)
 			}
 		}
 	}

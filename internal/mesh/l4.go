@@ -35,7 +35,7 @@ func (c *client) tls(l *listener, host string, port int) []outcome {
 				routed = max(routed, a)
 				mine := coversSNI(match.SNIHosts, host)
 				covered = covered || mine
-				for _, o := range c.l4Route(l, rule.Route, vs, indexed("spec.tls", i), TLSLike, host, port) {
+				for _, o := range c.l4Route(l, rule.Route, vs, vs.rulePath("tls", i), TLSLike, host, port) {
 					// A chain for other names counts only where it leads
 					// traffic out that came to this host's address.
 					if mine || o.verdict == Direct {
@@ -102,7 +102,7 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 				matched, last = always, true
 			}
 			if matched != never {
-				outcomes = append(outcomes, c.l4Route(l, rule.Route, vs, indexed("spec.tcp", i), TCPLike, host, port)...)
+				outcomes = append(outcomes, c.l4Route(l, rule.Route, vs, vs.rulePath("tcp", i), TCPLike, host, port)...)
 			}
 			if last {
 				return outcomes
@@ -121,7 +121,7 @@ func (c *client) l4Route(l *listener, routes []RouteDestination, vs *VirtualServ
 			continue
 		}
 		t := traffic{class: class, host: host, port: c.l4Port(l, vs, &r.Destination, port), authority: host}
-		reason := Reason{Ref: vs.Ref, Path: path + indexed(".route", i) + ".destination"}
+		reason := Reason{Ref: vs.Ref, Path: path + vs.destinationPath(i)}
 		outcomes = append(outcomes, c.follow(l, t, c.m.host(vs, r.Destination.Host), r.Destination.Subset, reason))
 	}
 	return outcomes
@@ -134,7 +134,7 @@ func (c *client) l4Port(l *listener, vs *VirtualService, d *Destination, port in
 		return d.Port.Number
 	}
 	if s := c.destination(l, c.m.host(vs, d.Host)); s != nil {
-		if ports := s.ports(); len(ports) == 1 {
+		if ports := s.ports(c.m); len(ports) == 1 {
 			return ports[0]
 		}
 	}

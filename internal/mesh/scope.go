@@ -158,7 +158,7 @@ func (s *service) hasPort(m *Mesh, port int) bool {
 	case s.k8s != nil:
 		return slices.ContainsFunc(s.k8s.Ports, func(p K8sServicePort) bool { return p.Port == port })
 	case s.assumed != nil:
-		return slices.ContainsFunc(assumedPorts, func(p [2]int) bool { return p[0] == port })
+		return slices.ContainsFunc(m.assumedPorts(s.assumed), func(p [2]int) bool { return p[0] == port })
 	}
 	first := s.entries[0]
 	for _, se := range s.entries {
@@ -240,9 +240,23 @@ func (m *Mesh) k8sService(host string) *service {
 	return nil
 }
 
+// chartPorts are the ports and target ports of the Service in Istio's egress
+// gateway chart.
+var chartPorts = [][2]int{{80, 8080}, {443, 8443}, {15443, 15443}}
+
 // assumedPorts are the ports, and target ports, of a gateway's Service that
-// the mesh does not hold: those of Istio's egress gateway chart.
-var assumedPorts = [][2]int{{80, 8080}, {443, 8443}, {15443, 15443}}
+// the mesh does not hold.
+func (m *Mesh) assumedPorts(g *EgressGateway) [][2]int {
+	k := m.deployed(g)
+	if k == nil {
+		return chartPorts
+	}
+	ports := make([][2]int, len(k.Listeners))
+	for i, l := range k.Listeners {
+		ports[i] = [2]int{l.Port, l.Port}
+	}
+	return ports
+}
 
 // destination returns the service that a rule the client imports leads to.
 // Beside what is imported, Istio adds what VirtualServices name
@@ -283,7 +297,7 @@ func sameSet(a, b []string) bool {
 }
 
 // ports are the numbers of the service's ports.
-func (s *service) ports() []int {
+func (s *service) ports(m *Mesh) []int {
 	var out []int
 	switch {
 	case s.k8s != nil:
@@ -291,7 +305,7 @@ func (s *service) ports() []int {
 			out = append(out, p.Port)
 		}
 	case s.assumed != nil:
-		for _, p := range assumedPorts {
+		for _, p := range m.assumedPorts(s.assumed) {
 			out = append(out, p[0])
 		}
 	default:

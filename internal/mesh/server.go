@@ -132,7 +132,7 @@ func (m *Mesh) firstServer(g, port int, plain bool) (hostedServer, bool) {
 func (m *Mesh) targetPort(g *EgressGateway, port int) (int, bool) {
 	svc := m.service(g.Host(m.settings.ClusterDomain))
 	if svc == nil {
-		for _, p := range assumedPorts {
+		for _, p := range m.assumedPorts(g) {
 			if p[0] == port {
 				return p[1], true
 			}

@@ -5,11 +5,13 @@ import (
 	"slices"
 )
 
-// gatewaySemantics is the annotation by which Istio marks VirtualServices that
+// routeSemantics is the annotation by which Istio marks VirtualServices that
 // it made from Gateway API routes. Whoever sets it by hand gets their rules.
 const routeSemantics = "internal.istio.io/route-semantics"
 
-func (vs *VirtualService) gatewaySemantics() bool { return vs.Annotations[routeSemantics] == "gateway" }
+func (vs *VirtualService) gatewaySemantics() bool {
+	return vs.isRoute() || vs.Annotations[routeSemantics] == "gateway"
+}
 
 func (vs *VirtualService) inMesh() bool { return slices.Contains(vs.Gateways, meshGateway) }
 
@@ -87,7 +89,7 @@ func (vs *VirtualService) destinations() iter.Seq[*Destination] {
 // considers them (SelectVirtualServices in its pilot/pkg/model): private ones,
 // those exported to the namespace, public ones; within each, the oldest first.
 func (c *client) virtuals(l *listener, host string) []*VirtualService {
-	found := distinct(c.m.routes.overlapping(host))
+	found := distinct(append(c.m.routes.overlapping(host), c.m.attachedTo(host)...))
 	out := make([]*VirtualService, 0, len(found))
 	for want := private; want <= public; want++ {
 		// Of those of one visibility, "consumer overrides" come first: the
