@@ -56,6 +56,7 @@ func (c *checker) object(o *Object) {
 		if _, ok := istioKinds["networking.istio.io"][o.Kind]; ok && g == "" {
 			c.errorf(o.root.at("apiVersion").line, "apiVersion", "%s is not a kind of %s; write networking.istio.io/v1", o.Kind, o.APIVersion)
 		}
+		c.goObject(o)
 		return
 	}
 	m, ok := istioKinds[g][o.Kind]
