@@ -48,7 +48,7 @@ gateway without the object, and no longer do with it.`,
 			p.Report(Finding{
 				Path:    subjectPath(p, first),
 				Message: fmt.Sprintf("traffic for %s from %s goes through the egress gateway without this object, and with it is %s", point(first), clientNames(broken), first.Verdict),
-				Fix:     "Confine the object to its own namespace (exportTo: [\".\"]), or leave the host to the namespace that routes it.\n",
+				Fix:     "Leave the host to the namespace that routes it, or confine the object to its own namespace where it has an exportTo.\n",
 			})
 		}
 		return nil

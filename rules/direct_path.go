@@ -154,7 +154,7 @@ func (g *pathGroup) finding(p *Pass) Finding {
 
 // point names an egress point in a message.
 func point(path mesh.Path) string {
-	if path.Protocol == "" {
+	if mesh.ClassOf(path.Protocol) == mesh.Sniffed {
 		return fmt.Sprintf("%s:%d", path.Host, path.Port)
 	}
 	return fmt.Sprintf("%s:%d (%s)", path.Host, path.Port, path.Protocol)
@@ -218,6 +218,10 @@ func directFix(p *Pass, path mesh.Path) string {
 	if path.Entry == p.Subject.Metadata().Ref && !p.Injected && !p.Platform() {
 		fmt.Fprintf(&b, "# Let Sallyport keep the route:\n#   kubectl label namespace %s %s=enabled --overwrite\n# or write it:\n", owner, mesh.InjectionLabel)
 	}
-	b.WriteString(twoHops(p, path.Host, path.Port, path.Protocol, owner))
+	name, namespace := slug(path.Host), owner
+	if vs, ok := p.Subject.(*mesh.VirtualService); ok {
+		name, namespace = vs.Name, vs.Namespace
+	}
+	b.WriteString(twoHops(p, name, path.Host, path.Port, path.Protocol, namespace))
 	return b.String()
 }

@@ -50,16 +50,11 @@ the same endpoints is not.`,
 
 // takenOver returns the namespaces in which the entry stands for the host in
 // place of another namespace's entry with other endpoints, and that entry.
-func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) ([]string, mesh.Ref) {
+func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) (clients []string, replaced mesh.Ref) {
 	candidates := append(p.After.Clients(host), mesh.AnyClient)
-	for _, g := range p.After.Settings().Gateways {
-		candidates = append(candidates, g.Namespace)
-	}
 	slices.Sort(candidates)
-	var clients []string
-	var replaced mesh.Ref
 	for _, client := range slices.Compact(candidates) {
-		if client == se.Namespace {
+		if client == se.Namespace || gatewayNamespace(p.After, client) {
 			continue
 		}
 		for _, port := range se.Ports {
@@ -72,17 +67,40 @@ func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) 
 				continue
 			}
 			name := "namespace " + client
-			switch {
-			case client == mesh.AnyClient:
+			if client == mesh.AnyClient {
 				name = "every namespace that has none of its own"
-			case gatewayNamespace(p.After, client):
-				name = "the egress gateway's namespace " + client
 			}
 			clients, replaced = append(clients, name), before
 			break
 		}
 	}
+	for _, g := range p.After.Settings().Gateways {
+		if other := atGateway(p.After, se, host, g.Namespace); other != nil {
+			clients, replaced = append(clients, "egress gateway "+g.Name), other.Ref
+		}
+	}
 	return clients, replaced
+}
+
+// atGateway returns the entry that this one replaces for the gateway's own
+// proxies, or nil. There an entry exported to the namespace by name is
+// preferred to every public one, of the same namespace even (initServiceRegistry
+// in Istio's pilot/pkg/model/push_context.go); only a private one of the
+// namespace comes first, as Sallyport's own registration is.
+func atGateway(m *mesh.Mesh, se *mesh.ServiceEntry, host, namespace string) *mesh.ServiceEntry {
+	if !slices.Contains(se.ExportTo, namespace) {
+		return nil
+	}
+	var replaced *mesh.ServiceEntry
+	for _, other := range m.EntriesFor(host) {
+		switch {
+		case other.Namespace == namespace && !exportsBeyond(other.ExportTo, namespace):
+			return nil
+		case other.Namespace != se.Namespace && exportsBeyond(other.ExportTo, other.Namespace) && !sameEndpoints(se, other) && replaced == nil:
+			replaced = other
+		}
+	}
+	return replaced
 }
 
 // sameEndpoints reports whether two entries for a host lead to the same place.

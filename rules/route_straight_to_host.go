@@ -47,7 +47,7 @@ An ExternalName Service is the external host that it stands for.`,
 				f.Message += "; no traffic takes that route today, because other routes win"
 			}
 			if d.mirror {
-				f.Fix = fmt.Sprintf("Remove the mirror, or mirror to the egress gateway:\n%s", gatewayDestination(p, host, vs.Namespace))
+				f.Fix = "Remove the mirror: the copy is sent by the sidecar, and cannot take the gateway's way.\n"
 			} else {
 				f.Fix = straightFix(p, vs, d, host)
 			}
@@ -102,20 +102,11 @@ func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) s
 	if mesh.ClassOf(protocol) == mesh.Sniffed {
 		protocol = strings.ToUpper(d.section)
 	}
-	fix := twoHops(p, host, port, protocol, vs.Namespace)
-	// The fix is for this object: only what it needs beside it has names of
-	// its own.
-	return strings.Replace(fix, fmt.Sprintf("kind: VirtualService\nmetadata:\n  name: %s\n", slug(host)), fmt.Sprintf("kind: VirtualService\nmetadata:\n  name: %s\n", vs.Name), 1)
-}
-
-// gatewayDestination is the YAML of a destination that is the gateway.
-func gatewayDestination(p *Pass, host, namespace string) string {
-	s := p.After.Settings()
-	if len(s.Gateways) == 0 {
-		return ""
+	fix := twoHops(p, vs.Name, host, port, protocol, vs.Namespace)
+	if !slices.ContainsFunc(vs.Hosts, func(h string) bool { return mesh.CanonicalHost(h) == host }) {
+		fix = fmt.Sprintf("# Let clients call %s by its own name, and route that:\n%s", host, fix)
 	}
-	d := findDoor(p.After, s.Gateways[0], host, mesh.HTTPLike, namespace)
-	return fmt.Sprintf("host: %s\nsubset: %s\nport: {number: %d}\n", d.service, d.subset, d.port)
+	return fix
 }
 
 func hostPort(host string, port *mesh.PortSelector) string {

@@ -9,137 +9,148 @@ import (
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
-// door is how a host gets through an egress gateway: the gateway, the server
-// that lets it in, and the subset by which sidecars get there.
+// lane is one port of a host on its way through an egress gateway.
+type lane struct {
+	port  int
+	class mesh.Class
+	door  door
+}
+
+// door is how a lane gets through an egress gateway: the Gateway whose server
+// lets it in, and the subset by which sidecars get there.
 type door struct {
-	service string // the gateway's Service
 	gateway string // namespace/name of the Gateway object
 	subset  string
 	port    int
 	mutual  bool // sidecars speak ISTIO_MUTUAL to the server
-	exists  bool // the Gateway object is there already
+	exists  bool // Gateway and subset are there already
 }
 
-// twoHops returns the YAML of a VirtualService that takes one egress point
-// through the egress gateway, and of what it needs that is not there yet.
-func twoHops(p *Pass, host string, port int, protocol, namespace string) string {
+// hops writes the objects that take a host through the egress gateway.
+type hops struct {
+	m         *mesh.Mesh
+	gateway   mesh.EgressGateway
+	service   string // of the gateway
+	host      string
+	namespace string // of the client
+	lanes     []lane
+}
+
+// twoHops returns the YAML of a VirtualService that takes every port of a host
+// through the egress gateway, and of what it needs that is not there yet. Of
+// ports of one protocol class it takes the given one only: at the gateway
+// each of them needs a server of its own.
+func twoHops(p *Pass, name, host string, port int, protocol, namespace string) string {
 	s := p.After.Settings()
-	if len(s.Gateways) == 0 {
+	if len(s.Gateways) == 0 || mesh.IsWildcard(host) {
 		return ""
 	}
-	g := s.Gateways[0]
-	class := mesh.ClassOf(protocol)
-	d := findDoor(p.After, g, host, class, namespace)
-
-	var b strings.Builder
-	if !d.exists {
-		writeGateway(&b, g, d, host, class, namespace)
-		writeSubset(&b, g, d, host)
-	}
-	fmt.Fprintf(&b, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n", slug(host), namespace)
-	fmt.Fprintf(&b, "  hosts: [%q]\n  gateways: [mesh, %s]\n  exportTo: [\".\"%s]\n", host, d.gateway, alsoGateway(g, namespace))
-	switch {
-	case class == mesh.HTTPLike:
-		b.WriteString("  http:\n")
-		writeRule(&b, "mesh", port, "", d.service, d.subset, d.port)
-		writeRule(&b, d.gateway, d.port, "", host, "", port)
-	case class == mesh.TLSLike:
-		b.WriteString("  tls:\n")
-		writeRule(&b, "mesh", port, host, d.service, d.subset, d.port)
-		if d.mutual { // behind ISTIO_MUTUAL a tls rule yields no filter chain
-			b.WriteString("  tcp:\n")
-			writeRule(&b, d.gateway, d.port, "", host, "", port)
-		} else {
-			writeRule(&b, d.gateway, d.port, host, host, "", port)
+	h := &hops{m: p.After, gateway: s.Gateways[0], host: host, namespace: namespace}
+	h.service = h.gateway.Host(s.ClusterDomain)
+	h.addLane(port, mesh.ClassOf(protocol))
+	for _, se := range p.After.EntriesFor(host) {
+		for _, sp := range se.Ports {
+			h.addLane(sp.Number, mesh.ClassOf(sp.Protocol))
 		}
-	default:
-		b.WriteString("  tcp:\n")
-		writeRule(&b, "mesh", port, "", d.service, d.subset, d.port)
-		writeRule(&b, d.gateway, d.port, "", host, "", port)
 	}
+	h.findDoors()
+	var b strings.Builder
+	h.writeGateway(&b)
+	h.writeSubset(&b)
+	h.writeVirtualService(&b, name)
 	return b.String()
 }
 
-// alsoGateway is the rest of an exportTo that the gateway's namespace sees too.
-func alsoGateway(g mesh.EgressGateway, namespace string) string {
-	if g.Namespace == namespace {
-		return ""
+func (h *hops) addLane(port int, class mesh.Class) {
+	if class == mesh.Sniffed || class == mesh.UDPLike ||
+		slices.ContainsFunc(h.lanes, func(l lane) bool { return l.class == class }) {
+		return
 	}
-	return ", " + g.Namespace
+	h.lanes = append(h.lanes, lane{port: port, class: class})
 }
 
-func writeRule(b *strings.Builder, gateway string, port int, sni, host, subset string, to int) {
-	fmt.Fprintf(b, "  - match:\n    - gateways: [%s]\n      port: %d\n", gateway, port)
-	if sni != "" {
-		fmt.Fprintf(b, "      sniHosts: [%q]\n", sni)
+// findDoors gives every lane a door: one that is there already, or else one
+// on a port of the gateway that no other lane of the host takes.
+func (h *hops) findDoors() {
+	name := "egress-" + slug(h.host)
+	taken := map[int]bool{}
+	for i := range h.lanes {
+		l := &h.lanes[i]
+		if d, ok := h.existing(l.class); ok && !taken[d.port] {
+			l.door = d
+			taken[d.port] = true
+		}
 	}
-	fmt.Fprintf(b, "    route:\n    - destination:\n        host: %q\n", host)
-	if subset != "" {
-		fmt.Fprintf(b, "        subset: %s\n", subset)
+	for i := range h.lanes {
+		l := &h.lanes[i]
+		if l.door.exists {
+			continue
+		}
+		// Raw TCP has no name to be told apart by but that of mutual TLS.
+		mutual := h.gateway.MutualTLS || l.class == mesh.TCPLike
+		l.door = door{gateway: h.gateway.Namespace + "/" + name, subset: name, mutual: mutual}
+		for _, port := range h.ports(l.class, mutual) {
+			if !taken[port] {
+				l.door.port = port
+				taken[port] = true
+				break
+			}
+		}
 	}
-	fmt.Fprintf(b, "        port: {number: %d}\n", to)
+	h.lanes = slices.DeleteFunc(h.lanes, func(l lane) bool { return l.door.port == 0 })
 }
 
-func writeGateway(b *strings.Builder, g mesh.EgressGateway, d door, host string, class mesh.Class, namespace string) {
-	protocol, tls := "HTTP", ""
-	switch {
-	case d.mutual && class == mesh.HTTPLike:
-		protocol, tls = "HTTPS", "ISTIO_MUTUAL"
-	case d.mutual:
-		protocol, tls = "TLS", "ISTIO_MUTUAL"
-	case class != mesh.HTTPLike:
-		protocol, tls = "TLS", "PASSTHROUGH"
+// ports are the ports of the gateway's Service that suit the lane, best first.
+func (h *hops) ports(class mesh.Class, mutual bool) []int {
+	ports := []int{80, 443, 15443}
+	if svc := serviceNamed(h.m, h.service); svc != nil && len(svc.Ports) > 0 {
+		ports = nil
+		for _, p := range svc.Ports {
+			ports = append(ports, p.Port)
+		}
 	}
-	_, name, _ := strings.Cut(d.gateway, "/")
-	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  selector:\n", name, g.Namespace)
-	for _, k := range slices.Sorted(maps.Keys(g.Selector)) {
-		fmt.Fprintf(b, "    %s: %q\n", k, g.Selector[k])
+	if class == mesh.HTTPLike && !mutual {
+		return slices.DeleteFunc(ports, func(p int) bool { return p == 443 || p == 15443 })
 	}
-	fmt.Fprintf(b, "  servers:\n  - port: {number: %d, name: %s, protocol: %s}\n    hosts: [%q]\n", d.port, name, protocol, namespace+"/"+host)
-	if tls != "" {
-		fmt.Fprintf(b, "    tls: {mode: %s}\n", tls)
-	}
-	b.WriteString("---\n")
+	// Port 80 is where plain text is expected: a server in plain text that
+	// another Gateway has there would crowd out the one with TLS.
+	ports = slices.DeleteFunc(ports, func(p int) bool { return p == 80 || p == 15021 })
+	slices.SortStableFunc(ports, func(a, b int) int {
+		switch {
+		case a == 443 && b != 443:
+			return -1
+		case b == 443 && a != 443:
+			return 1
+		default:
+			return 0
+		}
+	})
+	return ports
 }
 
-func writeSubset(b *strings.Builder, g mesh.EgressGateway, d door, host string) {
-	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  host: %s\n  subsets:\n  - name: %s\n", d.subset, g.Namespace, d.service, d.subset)
-	if d.mutual {
-		fmt.Fprintf(b, "    trafficPolicy:\n      portLevelSettings:\n      - port: {number: %d}\n        tls: {mode: ISTIO_MUTUAL, sni: %s}\n", d.port, host)
-	}
-	b.WriteString("---\n")
-}
-
-// findDoor looks for a Gateway that lets the host in already, in the
-// gateway's namespace and in the client's; failing that it says what one
-// should look like. It reads every Gateway of the two namespaces, which only a
-// denial pays for.
-func findDoor(m *mesh.Mesh, g mesh.EgressGateway, host string, class mesh.Class, namespace string) door {
-	service := g.Host(m.Settings().ClusterDomain)
-	for _, ns := range []string{g.Namespace, namespace} {
-		for o := range m.In("Gateway", ns) {
+// existing looks for a Gateway and a subset that let the host in already, in
+// the gateway's namespace and in the client's. It reads every Gateway of the
+// two, which only a denial pays for.
+func (h *hops) existing(class mesh.Class) (door, bool) {
+	for _, ns := range []string{h.gateway.Namespace, h.namespace} {
+		for o := range h.m.In("Gateway", ns) {
 			gw := o.(*mesh.Gateway)
-			if !selects(gw.Selector, g.Selector) {
+			if len(gw.Selector) == 0 || !selects(gw.Selector, h.gateway.Selector) {
 				continue
 			}
 			for _, server := range gw.Servers {
-				mutual, ok := serves(server, ns, host, class, namespace)
+				mutual, ok := serves(server, ns, h.host, class, h.namespace)
 				if !ok {
 					continue
 				}
-				d := door{service: service, gateway: ns + "/" + gw.Name, port: server.Port.Number, mutual: mutual, exists: true}
-				var found bool
-				if d.subset, found = findSubset(m, service, host, d, namespace, g.Namespace); found {
-					return d
+				d := door{gateway: ns + "/" + gw.Name, port: server.Port.Number, mutual: mutual, exists: true}
+				if d.subset, ok = h.findSubset(d); ok {
+					return d, true
 				}
 			}
 		}
 	}
-	d := door{service: service, gateway: g.Namespace + "/" + "egress-" + slug(host), subset: "egress-" + slug(host), port: 443, mutual: g.MutualTLS}
-	if !d.mutual && class == mesh.HTTPLike {
-		d.port = 80
-	}
-	return d
+	return door{}, false
 }
 
 // serves reports whether the server lets in the host's traffic of that class
@@ -152,14 +163,15 @@ func serves(server mesh.Server, gatewayNamespace, host string, class mesh.Class,
 	if server.TLS != nil {
 		mode = server.TLS.Mode
 	}
+	mutual = mode == "ISTIO_MUTUAL"
 	protocol := strings.ToUpper(server.Port.Protocol)
 	switch class {
 	case mesh.HTTPLike:
-		return mode == "ISTIO_MUTUAL", protocol == "HTTPS" && mode == "ISTIO_MUTUAL" || mesh.ClassOf(protocol) == mesh.HTTPLike
+		return mutual, protocol == "HTTPS" && mutual || mesh.ClassOf(protocol) == mesh.HTTPLike
 	case mesh.TLSLike:
-		return mode == "ISTIO_MUTUAL", mesh.ClassOf(protocol) == mesh.TLSLike && mode == "PASSTHROUGH" || protocol == "TLS" && mode == "ISTIO_MUTUAL"
+		return mutual, mesh.ClassOf(protocol) == mesh.TLSLike && mode == "PASSTHROUGH" || protocol == "TLS" && mutual
 	default:
-		return mode == "ISTIO_MUTUAL", protocol == "TLS" && mode == "ISTIO_MUTUAL"
+		return mutual, protocol == "TLS" && mutual
 	}
 }
 
@@ -176,36 +188,38 @@ func serverCovers(pattern, gatewayNamespace, host, namespace string) bool {
 	return (ns == "*" || ns == namespace) && mesh.HostCovers(mesh.CanonicalHost(name), host)
 }
 
-// findSubset returns the subset by which sidecars of the namespace reach the
-// door, and whether there is one. The client's namespace comes first: a
-// DestinationRule there hides those of the gateway's namespace.
-func findSubset(m *mesh.Mesh, service, host string, d door, namespace, gatewayNamespace string) (string, bool) {
-	for _, ns := range []string{namespace, gatewayNamespace} {
-		seen := false
-		for o := range m.In("DestinationRule", ns) {
-			dr := o.(*mesh.DestinationRule)
-			if mesh.ResolveHost(dr.Host, ns, m.Settings().ClusterDomain) != service {
-				continue
-			}
-			seen = true
-			for _, s := range dr.Subsets {
-				if subsetSNI(s, d.port) == sniOf(d, host) {
-					return s.Name, true
-				}
-			}
+// subsetNamespace is where sidecars of the client's namespace look for the
+// gateway's DestinationRule: their own, where there is one, which then hides
+// those of the gateway's namespace.
+func (h *hops) subsetNamespace() string {
+	for o := range h.m.In("DestinationRule", h.namespace) {
+		if mesh.ResolveHost(o.(*mesh.DestinationRule).Host, h.namespace, h.m.Settings().ClusterDomain) == h.service {
+			return h.namespace
 		}
-		if seen && !d.mutual {
-			return "", true
+	}
+	return h.gateway.Namespace
+}
+
+// findSubset returns the subset by which sidecars reach the door. Without
+// mutual TLS none is needed.
+func (h *hops) findSubset(d door) (string, bool) {
+	sni := ""
+	if d.mutual {
+		sni = h.host
+	}
+	ns := h.subsetNamespace()
+	for o := range h.m.In("DestinationRule", ns) {
+		dr := o.(*mesh.DestinationRule)
+		if mesh.ResolveHost(dr.Host, ns, h.m.Settings().ClusterDomain) != h.service {
+			continue
+		}
+		for _, s := range dr.Subsets {
+			if subsetSNI(s, d.port) == sni {
+				return s.Name, true
+			}
 		}
 	}
 	return "", !d.mutual
-}
-
-func sniOf(d door, host string) string {
-	if d.mutual {
-		return host
-	}
-	return ""
 }
 
 // subsetSNI is the server name that a subset sends to the port under
@@ -226,10 +240,108 @@ func subsetSNI(s mesh.Subset, port int) string {
 	return mesh.CanonicalHost(tls.SNI)
 }
 
-// selects reports whether a Gateway's selector matches a gateway's pods.
+// missing are the lanes whose door has to be made.
+func (h *hops) missing() []lane {
+	return slices.DeleteFunc(slices.Clone(h.lanes), func(l lane) bool { return l.door.exists })
+}
+
+func (h *hops) writeGateway(b *strings.Builder) {
+	lanes := h.missing()
+	if len(lanes) == 0 {
+		return
+	}
+	ns, name := splitGateway(lanes[0].door.gateway, "")
+	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  selector:\n", name, ns)
+	for _, k := range slices.Sorted(maps.Keys(h.gateway.Selector)) {
+		fmt.Fprintf(b, "    %s: %q\n", k, h.gateway.Selector[k])
+	}
+	b.WriteString("  servers:\n")
+	for _, l := range lanes {
+		protocol, tls := "HTTP", ""
+		switch {
+		case l.door.mutual && l.class == mesh.HTTPLike:
+			protocol, tls = "HTTPS", "ISTIO_MUTUAL"
+		case l.door.mutual:
+			protocol, tls = "TLS", "ISTIO_MUTUAL"
+		case l.class != mesh.HTTPLike:
+			protocol, tls = "TLS", "PASSTHROUGH"
+		}
+		fmt.Fprintf(b, "  - port: {number: %d, name: %s-%d, protocol: %s}\n    hosts: [%q]\n", l.door.port, strings.ToLower(protocol), l.door.port, protocol, h.namespace+"/"+h.host)
+		if tls != "" {
+			fmt.Fprintf(b, "    tls: {mode: %s}\n", tls)
+		}
+	}
+	b.WriteString("---\n")
+}
+
+func (h *hops) writeSubset(b *strings.Builder) {
+	lanes := h.missing()
+	if len(lanes) == 0 {
+		return
+	}
+	subset := lanes[0].door.subset
+	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  host: %s\n  subsets:\n  - name: %s\n", subset, h.subsetNamespace(), h.service, subset)
+	lanes = slices.DeleteFunc(lanes, func(l lane) bool { return !l.door.mutual })
+	if len(lanes) > 0 {
+		b.WriteString("    trafficPolicy:\n      portLevelSettings:\n")
+	}
+	for _, l := range lanes {
+		fmt.Fprintf(b, "      - port: {number: %d}\n        tls: {mode: ISTIO_MUTUAL, sni: %s}\n", l.door.port, h.host)
+	}
+	b.WriteString("---\n")
+}
+
+func (h *hops) writeVirtualService(b *strings.Builder, name string) {
+	gateways := []string{"mesh"}
+	for _, l := range h.lanes {
+		if !slices.Contains(gateways, l.door.gateway) {
+			gateways = append(gateways, l.door.gateway)
+		}
+	}
+	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n", name, h.namespace)
+	fmt.Fprintf(b, "  hosts: [%q]\n  gateways: [%s]\n", h.host, strings.Join(gateways, ", "))
+	if !h.m.Settings().Platform(h.namespace) {
+		fmt.Fprintf(b, "  exportTo: [\".\", %s]\n", h.gateway.Namespace)
+	}
+	sections := map[mesh.Class]*strings.Builder{mesh.HTTPLike: {}, mesh.TLSLike: {}, mesh.TCPLike: {}}
+	for _, l := range h.lanes {
+		sni := ""
+		if l.class == mesh.TLSLike {
+			sni = h.host
+		}
+		writeRule(sections[l.class], "mesh", l.port, sni, h.service, l.door.subset, l.door.port)
+		out, outSNI := l.class, sni
+		if l.door.mutual && l.class == mesh.TLSLike {
+			out, outSNI = mesh.TCPLike, "" // behind ISTIO_MUTUAL a tls rule yields no filter chain
+		}
+		writeRule(sections[out], l.door.gateway, l.door.port, outSNI, h.host, "", l.port)
+	}
+	for _, s := range []struct {
+		name  string
+		class mesh.Class
+	}{{"http", mesh.HTTPLike}, {"tls", mesh.TLSLike}, {"tcp", mesh.TCPLike}} {
+		if rules := sections[s.class].String(); rules != "" {
+			fmt.Fprintf(b, "  %s:\n%s", s.name, rules)
+		}
+	}
+}
+
+func writeRule(b *strings.Builder, gateway string, port int, sni, host, subset string, to int) {
+	fmt.Fprintf(b, "  - match:\n    - gateways: [%s]\n      port: %d\n", gateway, port)
+	if sni != "" {
+		fmt.Fprintf(b, "      sniHosts: [%q]\n", sni)
+	}
+	fmt.Fprintf(b, "    route:\n    - destination:\n        host: %s\n", host)
+	if subset != "" {
+		fmt.Fprintf(b, "        subset: %s\n", subset)
+	}
+	fmt.Fprintf(b, "        port: {number: %d}\n", to)
+}
+
+// selects reports whether a selector matches labels.
 func selects(selector, labels map[string]string) bool {
 	for k, v := range selector {
-		if labels[k] != v {
+		if got, ok := labels[k]; !ok || got != v {
 			return false
 		}
 	}
