@@ -108,6 +108,8 @@ func (c *call) write() (review.Write, error) {
 		OldObject: r.OldObject.Raw,
 	}
 	switch {
+	case r.UID == "" && r.Operation == "":
+		return w, errors.New("what was sent is no AdmissionReview with a request")
 	case r.Operation != admissionv1.Create && r.Operation != admissionv1.Update && r.Operation != admissionv1.Delete:
 		return w, fmt.Errorf("the operation is %q; only CREATE, UPDATE and DELETE are judged", r.Operation)
 	case r.Operation == admissionv1.Delete && len(w.OldObject) == 0:

@@ -298,12 +298,12 @@ func TestDenialHasCauses(t *testing.T) {
 // allowed, at either entry.
 func TestBadReviews(t *testing.T) {
 	tests := []struct{ name, body, message string }{
-		{"empty", "", "empty"},
+		{"empty", "", "no AdmissionReview"},
 		{"not JSON", "{", "unexpected end of JSON input"},
-		{"null", "null", ""},
+		{"null", "null", "no AdmissionReview"},
 		{"another kind", `{"apiVersion":"v1","kind":"Pod"}`, ""},
-		{"no request", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, "operation"},
-		{"null request", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":null}`, "operation"},
+		{"no request", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, "no AdmissionReview"},
+		{"null request", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":null}`, "no AdmissionReview"},
 		{"request of the wrong type", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":[]}`, "cannot unmarshal"},
 		{"unknown version", `{"apiVersion":"admission.k8s.io/v7","kind":"AdmissionReview","request":{}}`, ""},
 		{"oversized", `{"padding":"` + strings.Repeat("x", 8<<20) + `"}`, "too large"},

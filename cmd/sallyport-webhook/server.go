@@ -26,6 +26,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/live"
+	"github.com/sallyport-io/sallyport/internal/reconcile"
 	"github.com/sallyport-io/sallyport/webhook"
 )
 
@@ -63,8 +64,20 @@ func serve(ctx context.Context, f *flags) error {
 	if err != nil {
 		return withRemedy(err)
 	}
+	companions, err := reconcile.New(restConfig, store, reconcile.Options{
+		Events: mgr.GetEventRecorder("sallyport"),
+		Log:    log.WithName("companions"),
+	})
+	if err != nil {
+		return err
+	}
 	if err := register(mgr, cfg, store, judges, log); err != nil {
 		return err
+	}
+	for _, r := range []manager.Runnable{store, judges, companions} {
+		if err := mgr.Add(r); err != nil {
+			return err
+		}
 	}
 	log.Info("starting", "cluster", restConfig.Host, "bind", f.bind, "user", cfg.User())
 	if err := mgr.Start(ctx); err != nil {
@@ -115,7 +128,7 @@ func newManager(cluster *rest.Config, cfg *config.Config, f *flags, bind address
 	})
 }
 
-// register gives the manager everything that it runs.
+// register serves the webhooks, the metrics and the probes.
 func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges *judges, log logr.Logger) error {
 	m, err := webhook.NewMetrics(metrics.Registry)
 	if err != nil {
@@ -133,11 +146,6 @@ func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges
 		Metrics: m,
 		Log:     log.WithName("webhook"),
 	})
-	for _, r := range []manager.Runnable{store, judges} {
-		if err := mgr.Add(r); err != nil {
-			return err
-		}
-	}
 	return errors.Join(
 		mgr.AddHealthzCheck("serving", mgr.GetWebhookServer().StartedChecker()),
 		mgr.AddReadyzCheck("serving", mgr.GetWebhookServer().StartedChecker()),
