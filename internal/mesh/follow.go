@@ -54,7 +54,7 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	if c.gateway != nil {
 		return outcome{verdict: Via, gateway: c.gateway.Name, because: []Reason{reason}, hops: []Hop{hop}}
 	}
-	return outcome{verdict: Direct, hops: []Hop{hop},
+	return outcome{verdict: Direct, hops: []Hop{hop}, host: host, port: t.port,
 		because: []Reason{reason.with("traffic goes straight to %s:%d, which is outside the mesh", host, t.port)}}
 }
 

@@ -58,6 +58,7 @@ func (c *client) path(host string, port int) (o outcome, protocol string, entry 
 		var found []outcome
 		found, protocol, entry = c.listen(l, host, port)
 		outcomes = append(outcomes, found...)
+		outcomes = append(outcomes, c.reached(l, host, port)...)
 	}
 	if len(serving) == 0 {
 		outcomes = append(outcomes, c.unknown(Reason{Ref: c.sidecar.Ref, Path: "spec.egress", Message: fmt.Sprintf("the Sidecar has no egress listener for port %d", port)}))

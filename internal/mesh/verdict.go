@@ -8,6 +8,9 @@ type outcome struct {
 	gateway string // name of the approved gateway that it reaches
 	because []Reason
 	hops    []Hop
+	// Where direct traffic goes.
+	host string
+	port int
 }
 
 // rank orders the verdicts: one direct share makes the whole direct. A share
@@ -26,12 +29,6 @@ func worst(outcomes []outcome) (outcome, bool) {
 		}
 	}
 	return w, true
-}
-
-// because puts a reason in front of those that an outcome has.
-func (o outcome) after(hop Hop) outcome {
-	o.hops = append([]Hop{hop}, o.hops...)
-	return o
 }
 
 // indexed is the JSON path of an element.

@@ -1,0 +1,69 @@
+package mesh
+
+import "slices"
+
+// maxBelow bounds how many services under a wildcard host are followed to see
+// whether a rule for it is in force.
+const maxBelow = 16
+
+// reached follows the rules of other hosts that lead the client's traffic to
+// this one: an egress point is also reached by whatever is routed or mirrored
+// to it. Only what goes there directly is returned.
+func (c *client) reached(l *listener, host string, port int) []outcome {
+	var out []outcome
+	var last *VirtualService
+	for vs := range values(c.m.targets.prefixed(reversed(host) + sep)) {
+		if vs == last || !vs.inMesh() || visibleFrom(vs.ExportTo, vs.Namespace, c.namespace) == hidden || !l.importsVirtual(c, vs) {
+			continue
+		}
+		last = vs
+		for h := range c.m.hosts(vs) {
+			if h == host {
+				continue
+			}
+			for _, o := range c.fromHost(l, h, port) {
+				if o.verdict == Direct && o.host == host && o.port == port {
+					out = append(out, o)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// fromHost follows all traffic for a host that a VirtualService names: on
+// every port of every service of that name, or below it. Services of the
+// cluster that the mesh does not hold are taken to exist.
+func (c *client) fromHost(l *listener, host string, port int) []outcome {
+	var out []outcome
+	names := []string{host}
+	if IsWildcard(host) {
+		for se := range c.m.entries.below(host) {
+			for _, h := range se.Hosts {
+				if h = CanonicalHost(h); HostCovers(host, h) && len(names) < maxBelow {
+					names = append(names, h)
+				}
+			}
+		}
+	}
+	known := false
+	for _, h := range slices.Backward(names) { // the wildcard last
+		s := c.service(l, h)
+		known = known || s != nil
+		if s == nil {
+			if IsWildcard(h) && known {
+				continue // only a wildcard over nothing has a virtual host of its own
+			}
+			out = append(out, c.http(l, h, 80, 80, false)...)
+			if port != 80 && !c.m.outsideName(h) {
+				out = append(out, c.http(l, h, port, port, false)...)
+			}
+			continue
+		}
+		for _, p := range s.ports(c.m) {
+			found, _, _ := c.listen(l, h, p)
+			out = append(out, found...)
+		}
+	}
+	return out
+}
