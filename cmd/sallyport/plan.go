@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
 
@@ -67,25 +68,36 @@ func (j *judged) refuse(cmd *cobra.Command) error {
 	return errDenied
 }
 
-// plan is every object as it would stand in the cluster, as JSON.
+// plan is every object as it would stand in the cluster, as JSON: the given
+// ones, then what Sallyport keeps.
 func (j *judged) plan() ([]json.RawMessage, error) {
-	kept := map[mesh.Ref]bool{}
-	for _, c := range j.batch.Companions {
-		kept[c.Metadata().Ref] = true
-	}
-	var objects []json.RawMessage
-	for i, raw := range j.batch.Objects {
-		// A companion that is given, as in the plan of a plan, is printed
-		// once, and as Sallyport keeps it.
-		if !kept[j.batch.Outcomes[i].Ref] {
-			objects = append(objects, raw)
-		}
-	}
-	companions, err := render(j.batch.Companions)
+	kept, err := render(j.batch.Companions)
 	if err != nil {
 		return nil, err
 	}
-	return append(objects, companions...), nil
+	ours := map[mesh.Ref]bool{}
+	for _, c := range j.batch.Companions {
+		ours[c.Metadata().Ref] = true
+	}
+	for _, namespace := range netpol.Namespaces(j.batch.Mesh) {
+		for _, p := range netpol.For(j.batch.Mesh, namespace) {
+			raw, err := manifestOf(p)
+			if err != nil {
+				return nil, fmt.Errorf("rendering NetworkPolicy %s/%s: %w", p.Namespace, p.Name, err)
+			}
+			kept = append(kept, raw)
+			ours[mesh.Ref{Kind: "NetworkPolicy", Namespace: p.Namespace, Name: p.Name}] = true
+		}
+	}
+	var given []json.RawMessage
+	for i, raw := range j.batch.Objects {
+		// What is given and is Sallyport's own, as in the plan of a plan, is
+		// printed once, and as Sallyport keeps it.
+		if !ours[j.batch.Outcomes[i].Ref] {
+			given = append(given, raw)
+		}
+	}
+	return append(given, kept...), nil
 }
 
 // writeYAML writes a stream of documents.
