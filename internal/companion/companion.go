@@ -16,7 +16,7 @@ import (
 type Set struct {
 	Host string
 	// Objects are the companions: the gateway's side first, the mesh hop
-	// last, which is also the order in which they are to be written.
+	// last. Written in this order they open no direct path at any moment.
 	Objects []mesh.Object
 	// Refused are the claims on the host that cannot be served.
 	Refused []Refusal
@@ -141,10 +141,6 @@ func (p *plan) side(claims []*claim) {
 		return
 	}
 	namespace := claims[0].gateway.Namespace
-	p.set.Objects = append(p.set.Objects, p.registration(namespace, upstreams))
-	if dr := p.origination(namespace, upstreams); dr != nil {
-		p.set.Objects = append(p.set.Objects, dr)
-	}
 	settings := p.mesh.Settings()
 	for _, gateway := range settings.Gateways {
 		mine := slices.DeleteFunc(slices.Clone(claims), func(c *claim) bool { return c.gateway.Name != gateway.Name })
@@ -162,6 +158,12 @@ func (p *plan) side(claims []*claim) {
 			p.gatewayHop(gateway, prefix, service, lanes))
 		p.meshHops(gateway, mine, service, lanes)
 	}
+	if dr := p.origination(namespace, upstreams); dr != nil {
+		p.set.Objects = append(p.set.Objects, dr)
+	}
+	// Last, for it lets the sidecars of the gateway's own namespace see the
+	// host: by then the route to the gateway must be there.
+	p.set.Objects = append(p.set.Objects, p.registration(namespace, upstreams))
 }
 
 // agree returns the claims that do not contradict an earlier one and can be

@@ -72,6 +72,7 @@ type wireMeta struct {
 	CreationTimestamp string            `json:"creationTimestamp"`
 	DeletionTimestamp string            `json:"deletionTimestamp"`
 	UID               string            `json:"uid"`
+	ResourceVersion   string            `json:"resourceVersion"`
 	OwnerReferences   []struct {
 		UID string `json:"uid"`
 	} `json:"ownerReferences"`
@@ -82,11 +83,12 @@ type wireMeta struct {
 func (e *envelope) meta(k kind) (Meta, error) {
 	w := &e.Metadata
 	m := Meta{
-		Ref:         Ref{Kind: k.name, Namespace: intern(w.Namespace), Name: w.Name},
-		Labels:      internMap(w.Labels),
-		Annotations: internMap(w.Annotations),
-		UID:         w.UID,
-		Deleting:    w.DeletionTimestamp != "",
+		Ref:             Ref{Kind: k.name, Namespace: intern(w.Namespace), Name: w.Name},
+		Labels:          internMap(w.Labels),
+		Annotations:     internMap(w.Annotations),
+		UID:             w.UID,
+		ResourceVersion: w.ResourceVersion,
+		Deleting:        w.DeletionTimestamp != "",
 	}
 	if k.clusterScoped {
 		m.Namespace = ""

@@ -40,6 +40,9 @@ type Meta struct {
 	// Owners are the UIDs of the ownerReferences.
 	Owners []string
 	UID    string
+	// ResourceVersion is the API server's, for writes that rest on what was
+	// read; empty for an object that does not exist yet.
+	ResourceVersion string
 	// Deleting is true once a deletionTimestamp is set. Such an object is
 	// still in force in Istio.
 	Deleting bool

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/testr"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -57,12 +58,13 @@ const patience = 30 * time.Second
 // cluster is one test's view of the control plane.
 type cluster struct {
 	client.Client
-	t      *testing.T
-	events *events.FakeRecorder
-	stop   func()
+	watcher client.WithWatch
+	t       testing.TB
+	events  *events.FakeRecorder
+	stop    func()
 }
 
-func newCluster(t *testing.T, namespaces ...string) *cluster {
+func newCluster(t testing.TB, namespaces ...string) *cluster {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(networking.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
@@ -72,7 +74,7 @@ func newCluster(t *testing.T, namespaces ...string) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl := &cluster{Client: client.WithFieldOwner(c, "a-user"), t: t}
+	cl := &cluster{Client: client.WithFieldOwner(c, "a-user"), watcher: c, t: t}
 	for _, name := range append(namespaces, "istio-system") {
 		err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -86,7 +88,10 @@ func newCluster(t *testing.T, namespaces ...string) *cluster {
 func (c *cluster) run(adjust ...func(*reconcile.Options)) {
 	c.t.Helper()
 	c.events = events.NewFakeRecorder(1000)
-	options := reconcile.Options{Grace: 200 * time.Millisecond, Events: c.events, Log: testr.New(c.t)}
+	options := reconcile.Options{Grace: 200 * time.Millisecond, Events: c.events, Log: logr.Discard()}
+	if t, ok := c.t.(*testing.T); ok {
+		options.Log = testr.New(t)
+	}
 	for _, f := range adjust {
 		f(&options)
 	}
@@ -122,19 +127,44 @@ func (c *cluster) run(adjust ...func(*reconcile.Options)) {
 func (c *cluster) create(manifests ...string) {
 	c.t.Helper()
 	for _, manifest := range manifests {
-		var o unstructured.Unstructured
-		if err := yaml.Unmarshal([]byte(manifest), &o.Object); err != nil {
+		o, err := object(manifest)
+		if err != nil {
 			c.t.Fatal(err)
 		}
-		if err := c.Create(c.t.Context(), &o); err != nil {
+		if err := c.Create(c.t.Context(), o); err != nil {
 			c.t.Fatal(err)
 		}
 		c.t.Cleanup(func() {
-			if err := c.Delete(context.Background(), &o); client.IgnoreNotFound(err) != nil {
+			if err := c.Delete(context.Background(), o); client.IgnoreNotFound(err) != nil {
 				c.t.Error(err)
 			}
 		})
 	}
+}
+
+func object(manifest string) (*unstructured.Unstructured, error) {
+	var o unstructured.Unstructured
+	return &o, yaml.Unmarshal([]byte(manifest), &o.Object)
+}
+
+// clear deletes the entries of a namespace and waits until their companions
+// are gone.
+func (c *cluster) clear(namespace string) {
+	c.t.Helper()
+	if err := c.DeleteAllOf(c.t.Context(), &networking.ServiceEntry{}, client.InNamespace(namespace)); err != nil {
+		c.t.Fatal(err)
+	}
+	c.eventually("the companions to be gone", func() error {
+		var left networking.ServiceEntryList
+		if err := c.List(c.t.Context(), &left, client.MatchingLabels{mesh.ManagedByLabel: mesh.ManagedBy}); err != nil {
+			return err
+		}
+		if len(left.Items) > 0 {
+			return fmt.Errorf("%d hosts have companions", len(left.Items))
+		}
+		return nil
+	})
+	c.stop()
 }
 
 // eventually waits until f returns nil.

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,6 +11,10 @@ import (
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
+
+// deletion is the order in which companions go: first nobody sees the host,
+// then nothing routes to it, then goes what the routes led to.
+var deletion = []string{"ServiceEntry", "VirtualService", "DestinationRule", "Gateway"}
 
 // collect deletes the companions of a host that have not been wanted for the
 // time of grace: those that exist, less those of the set. The mesh hops go
@@ -23,12 +26,11 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 		wanted[o.Metadata().Ref] = true
 	}
 	var hops, side []client.Object
-	for _, o := range kinds() {
-		list := listOf(o)
+	for _, kind := range deletion {
+		list := listOf(emptyOf(kind))
 		if err := c.written.List(ctx, list, client.MatchingFields{keyField: key}); err != nil {
 			return 0, fmt.Errorf("companions in the cache: %w", err)
 		}
-		kind := kindOf(o)
 		for o := range items(list) {
 			ref := refOf(kind, o)
 			switch {
@@ -41,9 +43,6 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 			}
 		}
 	}
-	// Routes first, then what they lead to.
-	slices.Reverse(hops)
-	slices.Reverse(side)
 	extra := append(hops, side...)
 	since := c.unwant(key, extra)
 	for i, o := range extra {
@@ -123,7 +122,7 @@ func (c *Companions) close(ctx context.Context, m *mesh.Mesh, ref mesh.Ref, host
 			kept = true
 			continue
 		}
-		if err := c.export(ctx, entry, "~"); err != nil {
+		if err := c.export(ctx, entry, "~", "held: its companions are about to go, and without them it would be reached directly"); err != nil {
 			return false, err
 		}
 	}

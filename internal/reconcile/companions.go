@@ -38,7 +38,7 @@ type Options struct {
 	// Resync is the time between two looks at every host, for changes that
 	// no event told of. Default: 10 minutes.
 	Resync time.Duration
-	// Workers is how many hosts are worked on at once. Default: 4.
+	// Workers is how many hosts are worked on at once. Default: 8.
 	Workers int
 	// Events tells the owners of ServiceEntries what happens. Default: nobody
 	// is told.
@@ -75,7 +75,7 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 		options.Resync = 10 * time.Minute
 	}
 	if options.Workers == 0 {
-		options.Workers = 4
+		options.Workers = 8
 	}
 	if options.Events == nil {
 		options.Events = &events.FakeRecorder{}

@@ -47,19 +47,24 @@ func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.Service
 		return nil
 	}
 	status := c.status(m, entry, taken)
-	switch {
-	case held(entry) && status.ready:
-		return c.export(ctx, entry, entry.Annotations[mesh.ExportAnnotation])
-	case status.text != entry.Annotations[StatusAnnotation]:
-		return c.tell(ctx, entry, status)
+	var err error
+	switch export := entry.Annotations[mesh.ExportAnnotation]; {
+	case held(entry) && status.ready && (export == "." || export == "*"):
+		err = c.export(ctx, entry, export, status.text)
+	case !status.passing && status.text != entry.Annotations[StatusAnnotation]:
+		err = c.tell(ctx, entry, status)
 	}
-	return nil
+	if apierrors.IsConflict(err) {
+		return nil // the version that is news to us is on its way
+	}
+	return err
 }
 
 // status is how things stand with an entry.
 type status struct {
-	ready bool
-	text  string // of the annotation; empty where there is nothing to tell
+	ready   bool
+	passing bool   // companions have just been written, and are not seen yet
+	text    string // of the annotation; empty where there is nothing to tell
 }
 
 // status looks at what the API server has, never at what is intended.
@@ -70,6 +75,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 	}
 	m = companion.Lasting(m, entry.Hosts...).With(open)
 	var keys, refused, waiting []string
+	passing := false
 	for _, h := range entry.Hosts {
 		host := mesh.CanonicalHost(h)
 		set := companion.For(m, host)
@@ -79,7 +85,8 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 			}
 		}
 		for _, o := range set.Objects {
-			if meta := o.Metadata(); meta.Namespace == entry.Namespace && slices.Contains(meta.Owners, entry.UID) {
+			passing = passing || m.Get(o.Metadata().Ref) == nil
+			if meta := o.Metadata(); companion.MeshHop(meta.Ref) && meta.Namespace == entry.Namespace && slices.Contains(meta.Owners, entry.UID) {
 				keys = append(keys, companion.Key(host))
 			}
 		}
@@ -99,7 +106,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 		}
 		return status{text: clip("held: not Sallyport's, but under its names: " + strings.Join(names, ", "))}
 	case len(keys) > 0 || held(entry):
-		return status{text: clip("held: " + strings.Join(waiting, "; "))}
+		return status{passing: passing, text: clip("held: " + strings.Join(waiting, "; "))}
 	default:
 		return status{}
 	}
@@ -133,44 +140,17 @@ func unready(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
 	return out
 }
 
-// export sets a managed entry's exportTo. Before it opens an entry it looks at
-// the entry as the API server has it now, and writes at that version: an
-// entry that was changed meanwhile is not opened by what was true before.
-func (c *Companions) export(ctx context.Context, entry *mesh.ServiceEntry, to string) error {
-	current, version, err := c.read(ctx, entry.Ref)
-	if current == nil || err != nil {
-		return err
-	}
-	if current.UID != entry.UID || current.Annotations[mesh.ExportAnnotation] == "" || current.Deleting {
-		return nil // another entry, or no longer Sallyport's to open and close
-	}
-	if to != "~" {
-		if !held(current) {
-			return nil
-		}
-		to = current.Annotations[mesh.ExportAnnotation]
-		if to != "." && to != "*" {
-			return nil
-		}
-		if status := c.status(c.store.Mesh(), current, nil); !status.ready {
-			return c.tell(ctx, current, status)
-		}
-	}
-	text := "ready: opened to " + to
-	if to == "~" {
-		text = "held: without Sallyport's companions it would be reached directly"
-	} else if status := c.status(c.store.Mesh(), current, nil); status.text != "" {
-		text = status.text
-	}
-	err = c.patch(ctx, current, map[string]any{
-		"metadata": map[string]any{"resourceVersion": version, "annotations": map[string]any{StatusAnnotation: text}},
+// export sets a managed entry's exportTo, at the version that was looked at:
+// what was true of an entry does not open the one that it has become.
+func (c *Companions) export(ctx context.Context, entry *mesh.ServiceEntry, to, status string) error {
+	err := c.patch(ctx, entry, map[string]any{
+		"metadata": map[string]any{"annotations": map[string]any{StatusAnnotation: status}},
 		"spec":     map[string]any{"exportTo": []string{to}},
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		c.announce(entry, status)
 	}
-	c.announce(current, text)
-	return nil
+	return err
 }
 
 // tell writes the annotation.
@@ -183,7 +163,7 @@ func (c *Companions) tell(ctx context.Context, entry *mesh.ServiceEntry, s statu
 		value = s.text
 	}
 	err := c.patch(ctx, entry, map[string]any{
-		"metadata": map[string]any{"uid": entry.UID, "annotations": map[string]any{StatusAnnotation: value}},
+		"metadata": map[string]any{"annotations": map[string]any{StatusAnnotation: value}},
 	})
 	if err != nil {
 		return err
@@ -214,26 +194,9 @@ func (c *Companions) announce(entry *mesh.ServiceEntry, text string) {
 	c.options.Events.Eventf(regarding, nil, kind, reason, "Companions", "%s", note)
 }
 
-// read returns an entry as the API server has it, nil where it is gone.
-func (c *Companions) read(ctx context.Context, ref mesh.Ref) (entry *mesh.ServiceEntry, resourceVersion string, err error) {
-	var o unstructured.Unstructured
-	o.SetGroupVersionKind(networking.SchemeGroupVersion.WithKind("ServiceEntry"))
-	if err := c.client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, &o); err != nil {
-		return nil, "", client.IgnoreNotFound(err)
-	}
-	raw, err := o.MarshalJSON()
-	if err != nil {
-		return nil, "", err
-	}
-	decoded, err := mesh.Decode(raw)
-	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", ref, err)
-	}
-	return decoded.(*mesh.ServiceEntry), o.GetResourceVersion(), nil
-}
-
-// patch merges fields into an entry.
+// patch merges fields into an entry at the version that was looked at.
 func (c *Companions) patch(ctx context.Context, entry *mesh.ServiceEntry, fields map[string]any) error {
+	fields["metadata"].(map[string]any)["resourceVersion"] = entry.ResourceVersion
 	body, err := json.Marshal(fields)
 	if err != nil {
 		return err
@@ -243,10 +206,7 @@ func (c *Companions) patch(ctx context.Context, entry *mesh.ServiceEntry, fields
 	o.SetNamespace(entry.Namespace)
 	o.SetName(entry.Name)
 	err = c.client.Patch(ctx, &o, client.RawPatch(types.MergePatchType, body))
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("%s: %w", entry.Ref, err)
 	}
 	return nil

@@ -2,8 +2,10 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	networking "istio.io/client-go/pkg/apis/networking/v1"
@@ -59,33 +61,54 @@ func (c *Companions) forget(key string) {
 	delete(c.hosts, key)
 }
 
-// write makes the companions of the set exist as they are wanted, in their
-// order. It returns those whose name somebody else's object has; where that
+// write makes the companions of the set exist as they are wanted, stage by
+// stage. It returns those whose name somebody else's object has; where that
 // is one of the gateway's side, the mesh hop stays as it is, for it would lead
 // nowhere.
 func (c *Companions) write(ctx context.Context, m *mesh.Mesh, set companion.Set) (taken []mesh.Ref, err error) {
-	for _, o := range set.Objects {
-		ref := o.Metadata().Ref
-		if len(taken) > 0 && companion.MeshHop(ref) {
+	for _, stage := range stages(set.Objects) {
+		if len(taken) > 0 {
 			break
 		}
-		want, err := companion.Render(o)
-		if err != nil {
+		var wg sync.WaitGroup
+		ok, errs := make([]bool, len(stage)), make([]error, len(stage))
+		for i, o := range stage {
+			wg.Go(func() { ok[i], errs[i] = c.ensure(ctx, m, set.Host, o) })
+		}
+		wg.Wait()
+		if err := errors.Join(errs...); err != nil {
 			return nil, err
 		}
-		want.SetOwnerReferences(owners(m, set.Host, o.Metadata()))
-		ok, err := c.ensure(ctx, ref, want)
-		switch {
-		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-			// Its entries are about to go as well.
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", ref, err)
-		case !ok:
-			taken = append(taken, ref)
-			c.options.Log.Info("left alone an object that has a companion's name but was not written by Sallyport", "object", ref, "host", set.Host)
+		for i, o := range stage {
+			if !ok[i] {
+				ref := o.Metadata().Ref
+				taken = append(taken, ref)
+				c.options.Log.Info("left alone an object that has a companion's name but was not written by Sallyport", "object", ref, "host", set.Host)
+			}
 		}
 	}
 	return taken, nil
+}
+
+// stages splits a set into parts of which each is to stand before the next is
+// written, and whose own order does not matter: what the gateway's routes rest
+// on, the routes, the registration that lets sidecars see the host, and the
+// mesh hops.
+func stages(objects []mesh.Object) [][]mesh.Object {
+	out := make([][]mesh.Object, 4)
+	for _, o := range objects {
+		stage := 0
+		switch ref := o.Metadata().Ref; {
+		case companion.MeshHop(ref):
+			stage = 3
+		case ref.Kind == "ServiceEntry":
+			stage = 2
+		case ref.Kind == "VirtualService":
+			stage = 1
+		}
+		out[stage] = append(out[stage], o)
+	}
+	return out
 }
 
 // owners are the ServiceEntries in a companion's own namespace that it exists
@@ -111,13 +134,29 @@ func owners(m *mesh.Mesh, host string, meta *mesh.Meta) []metav1.OwnerReference 
 // Objects are created and updated rather than applied: only a create fails
 // where somebody else's object has the name, only an update takes away the
 // fields that others have added, and both tell a stale view from a fresh one.
-func (c *Companions) ensure(ctx context.Context, ref mesh.Ref, want client.Object) (ok bool, err error) {
+func (c *Companions) ensure(ctx context.Context, m *mesh.Mesh, host string, o mesh.Object) (ok bool, err error) {
+	ref := o.Metadata().Ref
+	want, err := companion.Render(o)
+	if err != nil {
+		return true, err
+	}
+	want.SetOwnerReferences(owners(m, host, o.Metadata()))
+	ok, err = c.put(ctx, ref, want)
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return true, nil // its entries are about to go as well
+	}
+	if err != nil {
+		return true, fmt.Errorf("%s: %w", ref, err)
+	}
+	return ok, nil
+}
+
+func (c *Companions) put(ctx context.Context, ref mesh.Ref, want client.Object) (ok bool, err error) {
 	have := emptyOf(ref.Kind)
 	err = c.written.Get(ctx, client.ObjectKeyFromObject(want), have)
 	if apierrors.IsNotFound(err) {
-		created := want.DeepCopyObject().(client.Object)
 		if c.store.Mesh().Get(ref) == nil {
-			err = c.client.Create(ctx, created)
+			err = c.client.Create(ctx, want)
 			if err == nil {
 				c.options.Log.V(1).Info("created", "object", ref)
 			}
@@ -127,7 +166,7 @@ func (c *Companions) ensure(ctx context.Context, ref mesh.Ref, want client.Objec
 		}
 		err = c.client.Get(ctx, client.ObjectKeyFromObject(want), have)
 		if apierrors.IsNotFound(err) {
-			return true, fmt.Errorf("it was deleted a moment ago")
+			return true, errors.New("it was deleted a moment ago")
 		}
 	}
 	switch {

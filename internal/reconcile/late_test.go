@@ -1,0 +1,256 @@
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	networking "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// history is every version of the objects that make paths, in the order in
+// which the API server made them: the resourceVersions of one etcd are in the
+// order of the writes.
+type history struct {
+	mu      sync.Mutex
+	changes []change
+}
+
+type change struct {
+	version int
+	at      time.Time // when the change was seen
+	ref     mesh.Ref
+	object  mesh.Object // nil where it was deleted
+}
+
+// record follows the kinds of companions until the test is over.
+func record(t testing.TB, c client.WithWatch) *history {
+	t.Helper()
+	h := &history{}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	for _, kind := range companion.Kinds {
+		var list unstructured.UnstructuredList
+		list.SetGroupVersionKind(networking.SchemeGroupVersion.WithKind(kind + "List"))
+		w, err := c.Watch(ctx, &list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			defer w.Stop()
+			for event := range w.ResultChan() {
+				if ctx.Err() != nil {
+					return
+				}
+				h.add(t, kind, event)
+			}
+		})
+	}
+	return h
+}
+
+func (h *history) add(t testing.TB, kind string, event watch.Event) {
+	o, ok := event.Object.(*unstructured.Unstructured)
+	if !ok {
+		t.Errorf("watch of %s: %v", kind, event.Object)
+		return
+	}
+	version, err := strconv.Atoi(o.GetResourceVersion())
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	ch := change{version: version, at: time.Now(), ref: mesh.Ref{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}}
+	if event.Type != watch.Deleted {
+		raw, err := o.MarshalJSON()
+		if err == nil {
+			ch.object, err = mesh.Decode(raw)
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.changes = append(h.changes, ch)
+}
+
+// replay yields the mesh after every change, with the change.
+func (h *history) replay(yield func(*mesh.Mesh, change) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	slices.SortFunc(h.changes, func(a, b change) int { return a.version - b.version })
+	m := mesh.New(mesh.DefaultSettings())
+	for _, ch := range h.changes {
+		if ch.object == nil {
+			m = m.Without(ch.ref)
+		} else {
+			m = m.With(ch.object)
+		}
+		if !yield(m, ch) {
+			return
+		}
+	}
+}
+
+// neverDirect fails the test where at any version of the cluster some client
+// reached one of the namespace's hosts directly.
+func (h *history) neverDirect(t testing.TB, namespace string) {
+	t.Helper()
+	versions := 0
+	for m, ch := range h.replay {
+		for o := range m.In("ServiceEntry", namespace) {
+			// Only what concerns the entry's host can have changed its paths.
+			entry := o.(*mesh.ServiceEntry)
+			host := entry.Hosts[0]
+			if ch.ref != entry.Ref && !(companion.Is(ch.ref) && companion.KeyOf(ch.ref) == companion.Key(host)) {
+				continue
+			}
+			versions++
+			for _, port := range entry.Ports {
+				for _, client := range []string{namespace, "istio-system", mesh.AnyClient} {
+					if path := m.Paths(client, host, port.Number); path.Verdict == mesh.Direct {
+						t.Errorf("at version %d, after a write of %s, %s reached %s:%d directly: %+v", ch.version, ch.ref, client, host, port.Number, path.Because)
+					}
+				}
+			}
+		}
+	}
+	if versions == 0 {
+		t.Error("no version of the cluster was looked at")
+	}
+}
+
+// latencies are, for the entries of a namespace, the times from the first
+// version of each to the one that is open.
+func (h *history) latencies(namespace string) []time.Duration {
+	created := make(map[mesh.Ref]time.Time)
+	var out []time.Duration
+	for _, ch := range h.replay {
+		entry, ok := ch.object.(*mesh.ServiceEntry)
+		if !ok || entry.Namespace != namespace || companion.Is(entry.Ref) {
+			continue
+		}
+		at, seen := created[entry.Ref]
+		switch {
+		case !seen:
+			created[entry.Ref] = ch.at
+		case !at.IsZero() && slices.Equal(entry.ExportTo, []string{"."}):
+			out = append(out, ch.at.Sub(at))
+			created[entry.Ref] = time.Time{}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// load creates n entries of one host each, pace apart, and waits until all
+// are open.
+func load(t testing.TB, c *cluster, h *history, namespace string, n int, pace time.Duration) []time.Duration {
+	t.Helper()
+	c.create(held(namespace, "first", "first."+namespace+".com", tls))
+	c.opens(namespace, "first") // the reconciler has started
+	ticker := time.NewTicker(max(pace, time.Microsecond))
+	defer ticker.Stop()
+	var wg sync.WaitGroup
+	limit := make(chan struct{}, 16)
+	for i := range n {
+		<-ticker.C
+		limit <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-limit }()
+			name := fmt.Sprintf("host-%d", i)
+			o, err := object(held(namespace, name, name+"."+namespace+".com", tls))
+			if err == nil {
+				err = c.Create(t.Context(), o)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	var out []time.Duration
+	c.eventually(fmt.Sprintf("%d entries to be opened", n), func() error {
+		if out = h.latencies(namespace); len(out) != n+1 {
+			return fmt.Errorf("%d are open", len(out))
+		}
+		return nil
+	})
+	return out
+}
+
+// TestNeverDirect: at no version of the cluster is there a direct path to a
+// host whose entry was created, changed, and deleted.
+func TestNeverDirect(t *testing.T) {
+	c := newCluster(t, "early")
+	h := record(t, c.watcher)
+	c.run()
+	latencies := load(t, c, h, "early", 40, 20*time.Millisecond)
+	t.Logf("time to path: p50 %s, p99 %s", latencies[len(latencies)/2], latencies[len(latencies)*99/100])
+
+	// Drift: somebody takes a companion away that holds a path.
+	key := companion.Key("host-0.early.com")
+	var gateway networking.Gateway
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "istio-system", Name: key}, &gateway); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(t.Context(), &gateway); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually("the Gateway to be back", func() error {
+		return c.Get(t.Context(), client.ObjectKey{Namespace: "istio-system", Name: key}, &gateway)
+	})
+	for i := range 40 {
+		entry := c.entry("early", fmt.Sprintf("host-%d", i))
+		if err := c.Delete(t.Context(), entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 40 {
+		c.gone(fmt.Sprintf("host-%d.early.com", i))
+	}
+	h.neverDirect(t, "early")
+}
+
+// BenchmarkTimeToPath measures the time from the creation of a ServiceEntry
+// to its being open with its whole path in place, at 50 creations a second.
+func BenchmarkTimeToPath(b *testing.B) {
+	for b.Loop() {
+		c := newCluster(b, "paced")
+		h := record(b, c.watcher)
+		c.run()
+		report(b, load(b, c, h, "paced", 500, 20*time.Millisecond))
+		c.clear("paced")
+	}
+}
+
+// BenchmarkBurst measures the same for 1000 hosts at once.
+func BenchmarkBurst(b *testing.B) {
+	for b.Loop() {
+		c := newCluster(b, "burst")
+		h := record(b, c.watcher)
+		c.run()
+		report(b, load(b, c, h, "burst", 1000, 0))
+		c.clear("burst")
+	}
+}
+
+func report(b *testing.B, latencies []time.Duration) {
+	for _, p := range []int{50, 99, 100} {
+		at := latencies[min(len(latencies)*p/100, len(latencies)-1)]
+		b.ReportMetric(float64(at)/float64(time.Millisecond), fmt.Sprintf("p%d-ms", p))
+	}
+}
