@@ -63,7 +63,7 @@ func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) 
 			}
 			before := without.Paths(client, host, port.Number).Entry
 			other, ok := without.Get(before).(*mesh.ServiceEntry)
-			if !ok || other.Namespace == se.Namespace || sameEndpoints(se, other) {
+			if !ok || other.Namespace == se.Namespace || sameEndpoints(se, other) || wasFirst(p, se, other, host) {
 				continue
 			}
 			name := "namespace " + client
@@ -80,6 +80,24 @@ func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) 
 		}
 	}
 	return clients, replaced
+}
+
+// wasFirst reports whether the entry registered the host before the other did:
+// then it is the other's owner who comes second, and nothing is taken. An
+// entry that takes up the host in an update comes second however old it is.
+func wasFirst(p *Pass, se, other *mesh.ServiceEntry, host string) bool {
+	if old, ok := p.Old.(*mesh.ServiceEntry); ok && !slices.ContainsFunc(old.Hosts, func(h string) bool { return mesh.CanonicalHost(h) == host }) {
+		return false
+	}
+	for _, e := range p.After.EntriesFor(host) { // oldest first
+		switch e.Ref {
+		case se.Ref:
+			return !slices.ContainsFunc(se.ExportTo, func(e string) bool { return e != "*" && e != "." && e != se.Namespace })
+		case other.Ref:
+			return false
+		}
+	}
+	return false
 }
 
 // atGateway returns the entry that this one replaces for the gateway's own

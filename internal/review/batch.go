@@ -160,6 +160,7 @@ type world struct {
 	sets               map[string]companion.Set
 	hosts              []string
 	clients            []string // every namespace that the mesh names
+	singled            map[string][]string
 	known              map[pathKey]mesh.Path
 }
 
@@ -169,7 +170,7 @@ type pathKey struct {
 }
 
 func newWorld(state, live *mesh.Mesh) *world {
-	w := &world{state: state, live: live, sets: map[string]companion.Set{}, known: map[pathKey]mesh.Path{}}
+	w := &world{state: state, live: live, sets: map[string]companion.Set{}, singled: map[string][]string{}, known: map[pathKey]mesh.Path{}}
 	for p := range live.AllPoints() {
 		w.hosts = append(w.hosts, p.Host)
 	}
@@ -215,11 +216,27 @@ func (w *world) path(client, host string, port int) mesh.Path {
 	return p
 }
 
+// clientsOf returns the clients whose paths for the host are listed: those
+// that the mesh names, and those that an object singles out, in an exportTo
+// say.
+func (w *world) clientsOf(host string) []string {
+	clients, ok := w.singled[host]
+	if !ok {
+		clients = append(slices.Clone(w.clients), w.after.Clients(host)...)
+		slices.Sort(clients)
+		clients = slices.DeleteFunc(slices.Compact(clients), func(ns string) bool {
+			return gatewayNamespace(w.live.Settings(), ns)
+		})
+		w.singled[host] = clients
+	}
+	return clients
+}
+
 // paths returns the path of every egress point for every client.
 func (w *world) paths() []mesh.Path {
 	var paths []mesh.Path
 	for point := range w.live.AllPoints() {
-		for _, client := range w.clients {
+		for _, client := range w.clientsOf(point.Host) {
 			paths = append(paths, w.path(client, point.Host, point.Port))
 		}
 	}
@@ -269,9 +286,9 @@ func (w *world) pass(o mesh.Object) rules.Pass {
 	points = slices.CompactFunc(points, func(a, b mesh.Point) bool { return comparePoints(a, b) == 0 })
 	reach, bounded := reachOf(w.live, o)
 	for _, point := range points {
-		clients := w.clients
-		if bounded {
-			clients = reach
+		clients := reach
+		if !bounded {
+			clients = w.clientsOf(point.Host)
 		}
 		for _, client := range clients {
 			p.Paths = append(p.Paths, w.path(client, point.Host, point.Port))
