@@ -196,9 +196,9 @@ func (d *door) oldestTLS(host string) (hostedServer, bool) {
 }
 
 // shadowed explains why a TLS server is not served: an older one on the port
-// lists one of its hosts, or expects plain text. Two that list the same host
-// under different namespaces ("a/host", "host") give Envoy the same match
-// twice, which it refuses.
+// lists one of its hosts, or expects plain text. Two that end TLS and list the
+// same host under different namespaces ("a/host", "host") give Envoy the same
+// match twice, which it refuses.
 func (d *door) shadowed(h hostedServer) *outcome {
 	if plain, ok := d.first(true); ok && d.plainOpen(plain) {
 		o := d.fail(plain.reason(".port", ""), "this server is older and expects plain text on the port, so %s is not served", h.gateway.Ref)
@@ -211,7 +211,8 @@ func (d *door) shadowed(h hostedServer) *outcome {
 				if other == h || other.server().plain() || other.server().Bind != "" {
 					continue
 				}
-				if older(other, h) || !sameEntry(other, h, host) {
+				same := sameEntry(other, h, host)
+				if same && older(other, h) || !same && !other.server().passthrough() && !h.server().passthrough() {
 					o := d.fail(other.reason(".hosts", ""), "another server on the port lists %s, which collides with %s", host, h.gateway.Ref)
 					return &o
 				}

@@ -22,7 +22,7 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	if s != nil && s.k8s != nil && s.k8s.Type == "ExternalName" {
 		// An alias: Istio puts the name it stands for in its place.
 		alias := s.k8s
-		host = CanonicalHost(alias.ExternalName)
+		host = alias.ExternalName
 		reason.Message = strings.TrimPrefix(reason.Message+"; ", "; ") + alias.Ref.String() + " is an alias of " + host
 		s = c.destination(l, host)
 	}
@@ -33,7 +33,10 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	if !s.hasPort(c.m, t.port) {
 		return c.broken(reason, hop, "%s has no port %d", s.ref(), t.port)
 	}
-	p := c.policy(host, s.namespace)
+	if c.gateway != nil && s.dialsOriginal() {
+		return c.broken(reason, hop, "%s has resolution %s, with which a gateway finds no address", s.ref(), s.entries[0].Resolution)
+	}
+	p := c.policy(CanonicalHost(host), s.namespace)
 	if subset != "" {
 		if dr, _ := p.subset(subset); dr == nil {
 			return c.missingSubset(reason, hop, p, host, subset)
@@ -56,6 +59,12 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	}
 	return outcome{verdict: Direct, hops: []Hop{hop}, host: host, port: t.port,
 		because: []Reason{reason.with("traffic goes straight to %s:%d, which is outside the mesh", host, t.port)}}
+}
+
+// dialsOriginal reports whether a proxy dials the address, or the name, that
+// its own client chose: only sidecars can.
+func (s *service) dialsOriginal() bool {
+	return len(s.entries) > 0 && (s.entries[0].Resolution == "NONE" || s.entries[0].Resolution == "DYNAMIC_DNS")
 }
 
 // String names the proxy for people.

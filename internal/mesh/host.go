@@ -66,10 +66,16 @@ func HostsOverlap(a, b string) bool { return HostCovers(a, b) || HostCovers(b, a
 // object in the namespace stands for: a name without a dot is a Service of
 // that namespace (ResolveShortnameToFQDN in Istio's pilot/pkg/model).
 func ResolveHost(host, namespace, clusterDomain string) string {
+	return CanonicalHost(qualify(host, namespace, clusterDomain))
+}
+
+// qualify is ResolveHost without a change of spelling. Istio compares names as
+// they are written, so two spellings of a host are two services to it.
+func qualify(host, namespace, clusterDomain string) string {
 	if host == "" || host == "*" || strings.Contains(host, ".") || isIP(host) {
-		return CanonicalHost(host)
+		return host
 	}
-	return CanonicalHost(host) + "." + namespace + ".svc." + clusterDomain
+	return host + "." + namespace + ".svc." + clusterDomain
 }
 
 func isIP(host string) bool {

@@ -50,11 +50,13 @@ func (c *client) http(l *listener, host string, port, matchPort int, registered 
 // (separateVSHostsAndServices and computeWildcardHostVirtualServiceIndex).
 func (c *client) hostVirtuals(l *listener, host string) []*VirtualService {
 	candidates := c.virtuals(l, host)
+	host = strings.ToLower(host) // here, and only here, Istio does the same
 	var exact []*VirtualService
 	var broad *VirtualService
 	pattern := ""
 	for _, vs := range candidates {
-		for h := range c.m.hosts(vs) {
+		for h := range c.m.spelledHosts(vs) {
+			h = strings.ToLower(h)
 			switch {
 			case h == host && !(IsWildcard(h) && vs.gatewaySemantics()):
 				exact = append(exact, vs)
@@ -196,10 +198,9 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 	var outcomes []outcome
 	follow := func(d *Destination, field, what string) {
 		t := traffic{class: HTTPLike, host: host, port: port, authority: authority}
-		if d.Port != nil && d.Port.Number != 0 {
-			t.port = d.Port.Number
-		}
-		outcomes = append(outcomes, c.follow(l, t, c.m.host(rule.owner, d.Host), d.Subset, rule.reason(field, what)))
+		to := c.m.spelled(rule.owner, d.Host)
+		t.port = c.destinationPort(l, to, d, port, c.gateway == nil)
+		outcomes = append(outcomes, c.follow(l, t, to, d.Subset, rule.reason(field, what)))
 	}
 	shares := 0
 	for i := range rule.Route {
@@ -259,27 +260,14 @@ func (c *client) unrouted(l *listener, host string, port int, class Class) outco
 	if s == nil {
 		return outcome{verdict: Broken}
 	}
-	if class == HTTPLike && s.miscased(host) {
-		return outcome{verdict: Broken, because: []Reason{{Ref: s.ref(), Path: "spec.hosts",
-			Message: "Istio's routes name the host in lower case, but its cluster as written, so requests find none"}}}
-	}
 	message := fmt.Sprintf("no rule covers port %d for this client, so its proxy connects to the host itself", port)
 	reason := Reason{Ref: s.ref(), Path: "spec.ports", Message: message}
 	if se, i := s.portEntry(port); se != nil {
 		reason.Ref, reason.Path = se.Ref, indexed("spec.ports", i)
 	}
-	return c.follow(l, traffic{class: class, host: host, port: port, authority: host}, host, "", reason)
-}
-
-// miscased reports whether every entry of the service writes the host with
-// capitals.
-func (s *service) miscased(host string) bool {
-	for _, se := range s.entries {
-		for _, h := range se.Hosts {
-			if CanonicalHost(h) == host && strings.ToLower(h) == h {
-				return false
-			}
-		}
+	to := host
+	if class == HTTPLike {
+		to = strings.ToLower(host) // the route's cluster, whatever that of the entry is called
 	}
-	return len(s.entries) > 0
+	return c.follow(l, traffic{class: class, host: host, port: port, authority: host}, to, "", reason)
 }

@@ -15,6 +15,9 @@ func (c *client) tls(l *listener, host string, port int) []outcome {
 	routed, covered := never, false
 	seen := map[string]bool{}
 	for _, vs := range c.virtuals(l, host) {
+		if !c.m.namesSpelling(vs, host) {
+			continue
+		}
 		for i := range vs.TLS {
 			rule := &vs.TLS[i]
 			if len(rule.Route) == 0 {
@@ -54,8 +57,20 @@ func (c *client) tls(l *listener, host string, port int) []outcome {
 	return outcomes
 }
 
+// namesSpelling reports whether one of the VirtualService's hosts shares a
+// name with the host as both are written (getConfigsForHost).
+func (m *Mesh) namesSpelling(vs *VirtualService, host string) bool {
+	for h := range m.spelledHosts(vs) {
+		if HostsOverlap(h, host) {
+			return true
+		}
+	}
+	return false
+}
+
 // coversSNI reports whether a chain takes connections for the host.
 func coversSNI(sniHosts []string, host string) bool {
+	host = CanonicalHost(host)
 	return len(sniHosts) == 0 || slices.ContainsFunc(sniHosts, func(s string) bool { return HostCovers(CanonicalHost(s), host) })
 }
 
@@ -83,6 +98,9 @@ func (c *client) matchesL4(gateways []string, labels map[string]string, namespac
 func (c *client) tcp(l *listener, host string, port int) []outcome {
 	var outcomes []outcome
 	for _, vs := range c.virtuals(l, host) {
+		if !c.m.namesSpelling(vs, host) {
+			continue
+		}
 		for i := range vs.TCP {
 			rule := &vs.TCP[i]
 			if len(rule.Route) == 0 {
@@ -120,22 +138,26 @@ func (c *client) l4Route(l *listener, routes []RouteDestination, vs *VirtualServ
 		if len(routes) > 1 && r.Weight <= 0 {
 			continue
 		}
-		t := traffic{class: class, host: host, port: c.l4Port(l, vs, &r.Destination, port), authority: host}
+		to := c.m.spelled(vs, r.Destination.Host)
+		t := traffic{class: class, host: host, port: c.destinationPort(l, to, &r.Destination, port, false), authority: host}
 		reason := Reason{Ref: vs.Ref, Path: path + vs.destinationPath(i)}
-		outcomes = append(outcomes, c.follow(l, t, c.m.host(vs, r.Destination.Host), r.Destination.Subset, reason))
+		outcomes = append(outcomes, c.follow(l, t, to, r.Destination.Subset, reason))
 	}
 	return outcomes
 }
 
-// l4Port is the port a destination stands for: its own, that of a service with
-// one port, or the listener's (GetDestinationCluster).
-func (c *client) l4Port(l *listener, vs *VirtualService, d *Destination, port int) int {
+// destinationPort is the port that a destination stands for: its own, that of
+// a service with one port, or the listener's (GetDestinationCluster). The http
+// rules of a sidecar see of each service only the listener's port.
+func (c *client) destinationPort(l *listener, host string, d *Destination, port int, listenerOnly bool) int {
 	if d.Port != nil && d.Port.Number != 0 {
 		return d.Port.Number
 	}
-	if s := c.destination(l, c.m.host(vs, d.Host)); s != nil {
-		if ports := s.ports(c.m); len(ports) == 1 {
-			return ports[0]
+	if !listenerOnly {
+		if s := c.destination(l, host); s != nil {
+			if ports := s.ports(c.m); len(ports) == 1 {
+				return ports[0]
+			}
 		}
 	}
 	return port

@@ -54,11 +54,15 @@ func (m *Mesh) protocolOf(host string, port int) string {
 func (c *client) path(host string, port int) (o outcome, protocol string, entry Ref) {
 	serving, proxies := c.listeners(port)
 	var outcomes []outcome
-	for _, l := range serving {
-		var found []outcome
-		found, protocol, entry = c.listen(l, host, port)
+	for i, l := range serving {
+		found, as, registered := c.listen(l, host, port)
+		if as == "" && i < len(serving)-1 {
+			continue // not imported for this port alone, but perhaps for all
+		}
 		outcomes = append(outcomes, found...)
 		outcomes = append(outcomes, c.reached(l, host, port)...)
+		protocol, entry = as, registered
+		break
 	}
 	if len(serving) == 0 {
 		outcomes = append(outcomes, c.unknown(Reason{Ref: c.sidecar.Ref, Path: "spec.egress", Message: fmt.Sprintf("the Sidecar has no egress listener for port %d", port)}))
@@ -78,37 +82,56 @@ func (c *client) path(host string, port int) (o outcome, protocol string, entry 
 // listen follows the traffic that one egress listener takes, by the class of
 // the protocol of every entry that registers the port.
 func (c *client) listen(l *listener, host string, port int) (outcomes []outcome, protocol string, entry Ref) {
-	s := c.service(l, host)
-	if s == nil || len(s.entries) == 0 && s.k8s == nil {
-		return c.unregistered(l, host, port), "", Ref{}
-	}
-	done := map[Class]bool{}
-	for p := range c.m.portProtocols(s, port) {
-		if protocol == "" {
-			protocol, entry = protocolName(p), s.ref()
-		}
-		class := ClassOf(p)
-		if done[class] {
+	for _, spelling := range c.m.spellings(host) {
+		s := c.service(l, spelling)
+		if s == nil || s.assumed != nil {
 			continue
 		}
-		done[class] = true
-		switch class {
-		case HTTPLike:
-			outcomes = append(outcomes, c.http(l, host, port, port, true)...)
-		case TLSLike:
-			outcomes = append(outcomes, c.tls(l, host, port)...)
-		case TCPLike:
-			outcomes = append(outcomes, c.tcp(l, host, port)...)
-		case Sniffed:
-			outcomes = append(outcomes, c.http(l, host, port, port, true)...)
-			outcomes = append(outcomes, c.tcp(l, host, port)...)
-		case UDPLike:
+		done := map[Class]bool{}
+		for p := range c.m.portProtocols(s, port) {
+			if protocol == "" {
+				protocol, entry = protocolName(p), s.ref()
+			}
+			class := ClassOf(p)
+			if done[class] {
+				continue
+			}
+			done[class] = true
+			outcomes = append(outcomes, c.listenAs(l, l.class(class), class, spelling, port)...)
 		}
 	}
 	if protocol == "" {
 		return c.unregistered(l, host, port), "", Ref{}
 	}
 	return outcomes, protocol, entry
+}
+
+// listenAs follows traffic of a service port of one class on a listener of
+// another.
+func (c *client) listenAs(l *listener, listens, class Class, host string, port int) []outcome {
+	var outcomes []outcome
+	if listens == HTTPLike || listens == Sniffed {
+		// Routes are made for service ports that may carry HTTP.
+		if class == HTTPLike || class == Sniffed {
+			outcomes = append(outcomes, c.http(l, host, port, port, true)...)
+		}
+	}
+	switch listens {
+	case TLSLike:
+		outcomes = append(outcomes, c.tls(l, host, port)...)
+	case TCPLike, Sniffed:
+		outcomes = append(outcomes, c.tcp(l, host, port)...)
+	}
+	return outcomes
+}
+
+// class is how the listener treats the traffic of a service port: as its own
+// port says, where it has one.
+func (l *listener) class(port Class) Class {
+	if l.egress == nil || l.egress.Port == nil {
+		return port
+	}
+	return ClassOf(l.egress.Port.Protocol)
 }
 
 // portProtocols yields the protocol under which each entry of a service

@@ -18,11 +18,8 @@ func (c *client) reached(l *listener, host string, port int) []outcome {
 		}
 		last = vs
 		for h := range c.m.hosts(vs) {
-			if h == host {
-				continue
-			}
-			for _, o := range c.fromHost(l, h, port) {
-				if o.verdict == Direct && o.host == host && o.port == port {
+			for _, o := range c.fromHost(l, h, host, port) {
+				if o.verdict == Direct && CanonicalHost(o.host) == host && o.port == port {
 					out = append(out, o)
 				}
 			}
@@ -34,7 +31,7 @@ func (c *client) reached(l *listener, host string, port int) []outcome {
 // fromHost follows all traffic for a host that a VirtualService names: on
 // every port of every service of that name, or below it. Services of the
 // cluster that the mesh does not hold are taken to exist.
-func (c *client) fromHost(l *listener, host string, port int) []outcome {
+func (c *client) fromHost(l *listener, host, except string, port int) []outcome {
 	var out []outcome
 	names := []string{host}
 	if IsWildcard(host) {
@@ -49,6 +46,13 @@ func (c *client) fromHost(l *listener, host string, port int) []outcome {
 	known := false
 	for _, h := range slices.Backward(names) { // the wildcard last
 		s := c.service(l, h)
+		if s != nil && !slices.Contains(s.ports(c.m), 80) {
+			// Port 80 is listened on for every VirtualService.
+			out = append(out, c.http(l, h, 80, 80, false)...)
+		}
+		if h == except {
+			continue // its own traffic has been followed
+		}
 		known = known || s != nil
 		if s == nil {
 			if IsWildcard(h) && known {

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"iter"
 	"slices"
 	"strings"
 )
@@ -30,9 +31,10 @@ type listener struct {
 
 var importAll = &listener{}
 
-// listeners returns the egress listener that serves a port, and the HTTP
-// proxy listeners, which serve every port on one of their own. Both are
-// empty where the Sidecar has none: the port is not listened on.
+// listeners returns the egress listeners that may serve a port, first one
+// for that port alone and then the one for all ports, and the HTTP proxy
+// listeners, which serve every port on one of their own. Both are empty where
+// the Sidecar has none: the port is not listened on.
 func (c *client) listeners(port int) (serving, proxies []*listener) {
 	if c.sidecar == nil || len(c.sidecar.Egress) == 0 {
 		return []*listener{importAll}, nil
@@ -42,7 +44,7 @@ func (c *client) listeners(port int) (serving, proxies []*listener) {
 		switch {
 		case l.proxies():
 			proxies = append(proxies, l)
-		case len(serving) == 0 && (l.egress.Port == nil || l.egress.Port.Number == port):
+		case l.egress.Port == nil || l.egress.Port.Number == port:
 			serving = append(serving, l)
 		}
 	}
@@ -69,7 +71,7 @@ func importHost(entry, clientNamespace string) (namespace, host string, excluded
 	if namespace == "." {
 		namespace = clientNamespace
 	}
-	return namespace, CanonicalHost(host), excluded, true
+	return namespace, host, excluded, true
 }
 
 // importsService reports whether the listener imports a service
@@ -101,7 +103,7 @@ func (l *listener) importsVirtual(c *client, vs *VirtualService) bool {
 	if l.egress == nil {
 		return true
 	}
-	for h := range c.m.hosts(vs) {
+	for h := range c.m.spelledHosts(vs) {
 		if l.importsRoute(c, vs, h) {
 			return true
 		}
@@ -184,8 +186,22 @@ func selectorLabels(se *ServiceEntry) map[string]string {
 	return se.WorkloadLabels.Labels
 }
 
-// service returns what the client gets for a host from a listener, or nil
-// where the host is not registered for it.
+// spellings are the ways in which entries write a host, its canonical form
+// first. To Istio they are services of their own.
+func (m *Mesh) spellings(host string) []string {
+	out := []string{host}
+	for se := range m.entries.exactly(host) {
+		for _, h := range se.Hosts {
+			if h != host && CanonicalHost(h) == host && !slices.Contains(out, h) {
+				out = append(out, h)
+			}
+		}
+	}
+	return out
+}
+
+// service returns what the client gets for a host, in one spelling, from a
+// listener, or nil where the host is not registered for it.
 //
 // Sidecars (selectServices, unified): the namespace of the client first, then
 // a Kubernetes Service, then the first entry in the order exported, public and
@@ -198,7 +214,7 @@ func (c *client) service(l *listener, host string) *service {
 	}
 	var named, open []*ServiceEntry // exported to the namespace by name, and to all
 	own := false
-	for se := range c.m.entries.exactly(host) {
+	for se := range c.m.spelledEntries(host) {
 		seen := visibleFrom(c.m.exportOf(se), se.Namespace, c.namespace)
 		if seen == hidden || !l.importsService(c, se.Namespace, host) {
 			continue
@@ -225,6 +241,17 @@ func (c *client) service(l *listener, host string) *service {
 	return &service{host: host, namespace: namespace, entries: slices.DeleteFunc(entries, func(se *ServiceEntry) bool {
 		return se.Namespace != namespace
 	})}
+}
+
+// spelledEntries yields the entries that write the host in this way.
+func (m *Mesh) spelledEntries(host string) iter.Seq[*ServiceEntry] {
+	return func(yield func(*ServiceEntry) bool) {
+		for se := range m.entries.exactly(CanonicalHost(host)) {
+			if slices.Contains(se.Hosts, host) && !yield(se) {
+				return
+			}
+		}
+	}
 }
 
 // k8sService returns the Kubernetes Service of that name. An approved gateway
@@ -272,7 +299,7 @@ func (c *client) destination(l *listener, host string) *service {
 	if s := c.service(importAll, host); s != nil {
 		return s
 	}
-	for se := range c.m.entries.exactly(host) {
+	for se := range c.m.spelledEntries(host) {
 		if se.Namespace == c.namespace {
 			return &service{host: host, namespace: se.Namespace, entries: []*ServiceEntry{se}}
 		}

@@ -24,6 +24,14 @@ func (m *Mesh) host(vs *VirtualService, name string) string {
 	return ResolveHost(name, vs.Namespace, m.settings.ClusterDomain)
 }
 
+// spelled is host as the VirtualService writes it.
+func (m *Mesh) spelled(vs *VirtualService, name string) string {
+	if vs.gatewaySemantics() {
+		return name
+	}
+	return qualify(name, vs.Namespace, m.settings.ClusterDomain)
+}
+
 // hosts are the resolved hosts of the VirtualService.
 func (m *Mesh) hosts(vs *VirtualService) iter.Seq[string] {
 	return func(yield func(string) bool) {
@@ -84,11 +92,23 @@ func (vs *VirtualService) destinations() iter.Seq[*Destination] {
 	}
 }
 
+// spelledHosts are the hosts of the VirtualService as it writes them.
+func (m *Mesh) spelledHosts(vs *VirtualService) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, h := range vs.Hosts {
+			if !yield(m.spelled(vs, h)) {
+				return
+			}
+		}
+	}
+}
+
 // virtuals returns the mesh VirtualServices that the client imports on a
-// listener and that share a name with the host, in the order in which Istio
+// listener and that share a name with the host, however written, in the order in which Istio
 // considers them (SelectVirtualServices in its pilot/pkg/model): private ones,
 // those exported to the namespace, public ones; within each, the oldest first.
 func (c *client) virtuals(l *listener, host string) []*VirtualService {
+	host = CanonicalHost(host)
 	found := distinct(append(c.m.routes.overlapping(host), c.m.attachedTo(host)...))
 	out := make([]*VirtualService, 0, len(found))
 	for want := private; want <= public; want++ {
