@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -82,7 +83,7 @@ func exportOf(m *mesh.Mesh, se *mesh.ServiceEntry) (string, bool) {
 func ready(m *mesh.Mesh, se *mesh.ServiceEntry, exportTo []string) bool {
 	open := *se
 	open.ExportTo = exportTo
-	m = m.With(&open)
+	m = companion.Lasting(m, open.Hosts...).With(&open)
 	s := scopeOf(m, m, &open, nil)
 	for _, point := range m.Points(&open) {
 		for _, client := range s.clients(m, point) {
