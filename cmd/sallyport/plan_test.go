@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sallyport-io/sallyport/internal/manifest"
+	"github.com/sallyport-io/sallyport/internal/manifest/crdtest"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
@@ -23,6 +25,20 @@ func sallyport(t *testing.T, stdin string, args ...string) string {
 	return stdout.String()
 }
 
+// acceptable checks that an API server takes every object of a plan.
+func acceptable(t *testing.T, server *crdtest.Server, plan string) {
+	t.Helper()
+	objects, err := manifest.Reader{Stdin: strings.NewReader(plan)}.Read("-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		if err := server.Refuses(o.APIVersion, o.Kind, o.Raw); err != nil {
+			t.Errorf("an API server refuses %s %s/%s: %v", o.Kind, o.Namespace, o.Name, err)
+		}
+	}
+}
+
 // TestPlanStandsAlone: what a plan adds carries the traffic without Sallyport.
 // Under names that are not Sallyport's own the objects are anybody's; judged
 // with injection disabled, every port still goes via the gateway.
@@ -35,6 +51,7 @@ spec:
   ports: [%s]
   resolution: DNS
 `
+	server := crdtest.New(t)
 	for name, ports := range map[string]string{
 		"http and https": "{number: 80, name: http, protocol: HTTP}, {number: 443, name: https, protocol: HTTPS}",
 		"tls originated": "{number: 80, name: http, protocol: HTTP}, {number: 443, name: origination, protocol: HTTP}",
@@ -58,6 +75,7 @@ gateways:
 					t.Fatal(err)
 				}
 				plan := sallyport(t, fmt.Sprintf(entry, ports), "plan", "--config", cfg, "-")
+				acceptable(t, server, plan)
 				byHand := strings.ReplaceAll(plan, "sallyport-", "by-hand-")
 				var r report.Review
 				out := sallyport(t, byHand, "review", "--config", cfg, "--injection=disabled", "-o", "json", "-")
