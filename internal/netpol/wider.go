@@ -1,0 +1,167 @@
+package netpol
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// Wider returns where a NetworkPolicy lets pods of a walled namespace go
+// further than the wall does. Policies add up: one of them that allows is
+// enough. Nothing is returned for a policy that only narrows, of a namespace
+// that is not walled, or of Sallyport itself.
+//
+// Namespaces are taken as they are in the mesh. A selector that matches no
+// namespace outside today may match one tomorrow; only the administrator, who
+// labels namespaces, can bring that about.
+func Wider(m *mesh.Mesh, np *mesh.NetworkPolicy) ([]mesh.Reason, error) {
+	if Is(np.Ref) || !Walled(m, np.Namespace) {
+		return nil, nil
+	}
+	var policy networkingv1.NetworkPolicy
+	if err := json.Unmarshal(np.Raw, &policy); err != nil {
+		return nil, fmt.Errorf("%s: %w", np.Ref, err)
+	}
+	if !affectsEgress(policy.Spec) {
+		return nil, nil
+	}
+	w := widener{m, np, wall(m, np.Namespace).Spec.Egress, neighbours(m, np.Namespace)}
+	var reasons []mesh.Reason
+	for i, rule := range policy.Spec.Egress {
+		at := fmt.Sprintf("spec.egress[%d]", i)
+		if len(rule.To) == 0 {
+			reasons = append(reasons, w.reason(at, "allows every destination%s", onPorts(rule.Ports)))
+			continue
+		}
+		for j, peer := range rule.To {
+			reasons = append(reasons, w.peer(fmt.Sprintf("%s.to[%d]", at, j), peer, rule.Ports)...)
+		}
+	}
+	return reasons, nil
+}
+
+// affectsEgress follows the API's defaulting: without policyTypes, a policy
+// with egress rules is one for egress; with them, they decide alone.
+func affectsEgress(s networkingv1.NetworkPolicySpec) bool {
+	if len(s.PolicyTypes) == 0 {
+		return len(s.Egress) > 0
+	}
+	return slices.Contains(s.PolicyTypes, networkingv1.PolicyTypeEgress)
+}
+
+type widener struct {
+	m          *mesh.Mesh
+	np         *mesh.NetworkPolicy
+	wall       []networkingv1.NetworkPolicyEgressRule
+	neighbours []string
+}
+
+func (w widener) reason(path, format string, args ...any) mesh.Reason {
+	return mesh.Reason{Ref: w.np.Ref, Path: path, Message: fmt.Sprintf(format, args...)}
+}
+
+func (w widener) peer(path string, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) []mesh.Reason {
+	if peer.IPBlock != nil {
+		if local := netip.MustParsePrefix(nodeLocalDNS); peer.IPBlock.CIDR == local.String() && subset(ports, w.wall[1].Ports) {
+			return nil
+		}
+		return []mesh.Reason{w.reason(path+".ipBlock.cidr", "allows the addresses %s%s", peer.IPBlock.CIDR, onPorts(ports))}
+	}
+	if peer.NamespaceSelector == nil {
+		return nil // pods of its own namespace
+	}
+	selector, err := metav1.LabelSelectorAsSelector(peer.NamespaceSelector)
+	if err != nil {
+		return []mesh.Reason{w.reason(path+".namespaceSelector", "cannot be read: %v", err)}
+	}
+	if selector.Empty() {
+		return []mesh.Reason{w.reason(path+".namespaceSelector", "allows every namespace%s", onPorts(ports))}
+	}
+	var outside []string
+	for o := range w.m.All("Namespace") {
+		ns := o.Metadata()
+		set := labels.Merge(labels.Set(ns.Labels), labels.Set{nameLabel: ns.Name})
+		if !selector.Matches(set) || slices.Contains(w.neighbours, ns.Name) || w.covered(ns.Name, peer, ports) {
+			continue
+		}
+		outside = append(outside, ns.Name)
+	}
+	if len(outside) == 0 {
+		return nil
+	}
+	return []mesh.Reason{w.reason(path, "allows namespace %s, outside the mesh%s", strings.Join(outside, ", "), onPorts(ports))}
+}
+
+// covered reports whether the wall itself allows what the peer allows in the
+// namespace: the same pods or fewer, on the same ports or fewer.
+func (w widener) covered(namespace string, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) bool {
+	if peer.PodSelector == nil || len(peer.PodSelector.MatchLabels) == 0 {
+		return false
+	}
+	for _, rule := range w.wall {
+		for _, ours := range rule.To {
+			if ours.PodSelector == nil || ours.NamespaceSelector.MatchLabels[nameLabel] != namespace {
+				continue
+			}
+			want := labels.SelectorFromSet(ours.PodSelector.MatchLabels)
+			if want.Matches(labels.Set(peer.PodSelector.MatchLabels)) && subset(ports, rule.Ports) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// subset reports whether every port is one of those allowed. No ports at all
+// stand for every port.
+func subset(ports, allowed []networkingv1.NetworkPolicyPort) bool {
+	if len(ports) == 0 {
+		return false
+	}
+	for _, p := range ports {
+		if p.Port == nil || p.EndPort != nil {
+			return false
+		}
+		if !slices.ContainsFunc(allowed, func(a networkingv1.NetworkPolicyPort) bool {
+			return *a.Port == *p.Port && *a.Protocol == protocolOf(p)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// protocolOf is the port's protocol, TCP where it says none.
+func protocolOf(p networkingv1.NetworkPolicyPort) corev1.Protocol {
+	if p.Protocol == nil {
+		return corev1.ProtocolTCP
+	}
+	return *p.Protocol
+}
+
+func onPorts(ports []networkingv1.NetworkPolicyPort) string {
+	if len(ports) == 0 {
+		return ""
+	}
+	var list []string
+	for _, p := range ports {
+		switch {
+		case p.Port == nil:
+			list = append(list, fmt.Sprintf("every %s port", protocolOf(p)))
+		case p.EndPort != nil:
+			list = append(list, fmt.Sprintf("%s %s-%d", protocolOf(p), p.Port, *p.EndPort))
+		default:
+			list = append(list, fmt.Sprintf("%s %s", protocolOf(p), p.Port))
+		}
+	}
+	return " on " + strings.Join(list, ", ")
+}

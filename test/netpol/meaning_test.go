@@ -1,0 +1,170 @@
+package netpol_test
+
+import (
+	"bufio"
+	"bytes"
+	"maps"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/mattfenwick/cyclonus/pkg/matcher"
+	"github.com/rogpeppe/go-internal/txtar"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
+)
+
+// TestMeaning asks an evaluator of NetworkPolicies that is not ours
+// (github.com/mattfenwick/cyclonus) whether traffic passes, for every row of the
+// matrices in testdata/meaning*.txtar. A row is
+//
+//	FROM -> TO PROTOCOL/PORT[=NAME] yes|no  reason
+//
+// where FROM and TO are names of peers.yaml, or addresses outside the cluster.
+func TestMeaning(t *testing.T) {
+	rows := 0
+	for _, file := range []string{"testdata/meaning.txtar", "testdata/meaning-defaults.txtar"} {
+		t.Run(file, func(t *testing.T) {
+			a, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows += matrix(t, a)
+		})
+	}
+	if rows < 60 {
+		t.Errorf("%d rows are too few to prove anything", rows)
+	}
+}
+
+func matrix(t *testing.T, a *txtar.Archive) int {
+	t.Helper()
+	m := meshOf(t, section(a, "mesh.yaml"), settingsOf(t, a))
+	var policies []*networkingv1.NetworkPolicy
+	for _, ns := range netpol.Namespaces(m) {
+		policies = append(policies, netpol.For(m, ns)...)
+	}
+	for _, doc := range documents(section(a, "others.yaml")) {
+		var p networkingv1.NetworkPolicy
+		if err := yaml.UnmarshalStrict(doc, &p); err != nil {
+			t.Fatal(err)
+		}
+		policies = append(policies, &p)
+	}
+	evaluator := matcher.BuildNetworkPolicies(false, policies)
+	var peers map[string]struct {
+		Namespace string
+		Labels    map[string]string
+		IP        string
+	}
+	if err := yaml.UnmarshalStrict(section(a, "peers.yaml"), &peers); err != nil {
+		t.Fatal(err)
+	}
+	peer := func(name string) *matcher.TrafficPeer {
+		p, ok := peers[name]
+		if !ok {
+			return &matcher.TrafficPeer{IP: name}
+		}
+		if p.Namespace == "" {
+			return &matcher.TrafficPeer{IP: p.IP}
+		}
+		ns := m.Namespace(p.Namespace)
+		if ns == nil {
+			t.Fatalf("peer %s is in namespace %s, which the mesh lacks", name, p.Namespace)
+		}
+		labels := map[string]string{"kubernetes.io/metadata.name": ns.Name}
+		maps.Copy(labels, ns.Labels)
+		return &matcher.TrafficPeer{
+			IP:       p.IP,
+			Internal: &matcher.InternalPeer{Namespace: ns.Name, NamespaceLabels: labels, PodLabels: p.Labels},
+		}
+	}
+	rows := 0
+	lines := bufio.NewScanner(bytes.NewReader(section(a, "matrix")))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 || fields[0] == "#" {
+			continue
+		}
+		if len(fields) < 6 || fields[1] != "->" || fields[4] != "yes" && fields[4] != "no" {
+			t.Fatalf("no row: %s", lines.Text())
+		}
+		protocol, port, _ := strings.Cut(fields[3], "/")
+		port, name, _ := strings.Cut(port, "=")
+		number, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatalf("no row: %s", lines.Text())
+		}
+		rows++
+		got := evaluator.IsTrafficAllowed(&matcher.Traffic{
+			Source: peer(fields[0]), Destination: peer(fields[2]),
+			ResolvedPort: number, ResolvedPortName: name, Protocol: corev1.Protocol(protocol),
+		}).IsAllowed()
+		if got != (fields[4] == "yes") {
+			t.Errorf("%s: the evaluator says %t", lines.Text(), got)
+		}
+	}
+	return rows
+}
+
+func section(a *txtar.Archive, name string) []byte {
+	for _, f := range a.Files {
+		if f.Name == name {
+			return f.Data
+		}
+	}
+	return nil
+}
+
+func documents(data []byte) [][]byte {
+	var docs [][]byte
+	for doc := range bytes.SplitSeq(data, []byte("---\n")) {
+		if len(bytes.TrimSpace(doc)) > 0 {
+			docs = append(docs, doc)
+		}
+	}
+	return docs
+}
+
+// settingsOf reads the comment of an archive: "networkPolicy" switches the
+// default on, "two gateways" adds a second one.
+func settingsOf(t *testing.T, a *txtar.Archive) mesh.Settings {
+	t.Helper()
+	s := mesh.DefaultSettings()
+	for line := range strings.SplitSeq(string(a.Comment), "\n") {
+		switch setting, ok := strings.CutPrefix(line, "setting: "); {
+		case !ok:
+		case setting == "networkPolicy":
+			s.NetworkPolicy = true
+		case setting == "two gateways":
+			s.Gateways = append(s.Gateways, mesh.EgressGateway{
+				Name: "partners", Namespace: "partner-gateway", Service: "partners", Selector: map[string]string{"app": "partners"},
+			})
+			s.PlatformNamespaces = append(s.PlatformNamespaces, "partner-gateway")
+		default:
+			t.Fatalf("no setting: %s", setting)
+		}
+	}
+	return s
+}
+
+func meshOf(t *testing.T, manifests []byte, s mesh.Settings) *mesh.Mesh {
+	t.Helper()
+	var objects []mesh.Object
+	for _, doc := range documents(manifests) {
+		raw, err := yaml.YAMLToJSONStrict(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := mesh.Decode(raw)
+		if err != nil {
+			t.Fatalf("%v:\n%s", err, doc)
+		}
+		objects = append(objects, o)
+	}
+	return mesh.New(s, objects...)
+}
