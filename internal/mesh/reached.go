@@ -50,10 +50,10 @@ func (c *client) fromHost(l *listener, host, except string, port int) []outcome 
 			// Port 80 is listened on for every VirtualService.
 			out = append(out, c.http(l, h, 80, 80, false)...)
 		}
+		known = known || s != nil
 		if h == except {
 			continue // its own traffic has been followed
 		}
-		known = known || s != nil
 		if s == nil {
 			if IsWildcard(h) && known {
 				continue // only a wildcard over nothing has a virtual host of its own
