@@ -58,6 +58,8 @@ An ExternalName Service is the external host that it stands for.`,
 
 // idle reports whether the model has followed every host of the
 // VirtualService, with its entries open, and found that it opens no path.
+// Where it is a companion that wins, the rule is not idle but in wait: Istio
+// prefers the older of two, and a companion that is written anew is the newer.
 func idle(p *Pass, vs *mesh.VirtualService) bool {
 	if len(vs.Hosts) == 0 {
 		// A delegate: the paths of its roots tell, and without root there
@@ -69,7 +71,17 @@ func idle(p *Pass, vs *mesh.VirtualService) bool {
 			return false
 		}
 	}
-	return !opens(p, vs.Ref)
+	return !opens(p, vs.Ref) && !besideCompanion(p, vs)
+}
+
+// besideCompanion reports whether Sallyport keeps a route for a host of the
+// VirtualService in its namespace.
+func besideCompanion(p *Pass, vs *mesh.VirtualService) bool {
+	return slices.ContainsFunc(vs.Hosts, func(host string) bool {
+		return slices.ContainsFunc(p.After.RoutesFor(mesh.CanonicalHost(host)), func(other *mesh.VirtualService) bool {
+			return other.Namespace == vs.Namespace && other.Labels[mesh.ManagedByLabel] == mesh.ManagedBy
+		})
+	})
 }
 
 // opens reports whether the object is a reason for a direct path.
