@@ -1,0 +1,273 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sallyport-io/sallyport/internal/config"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// documents returns the YAML documents of a file of manifests/.
+func documents(t *testing.T, name string) [][]byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "manifests", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Split(data, []byte("\n---\n"))
+}
+
+// decode decodes the one document of a kind strictly.
+func decode[T any](t *testing.T, file, kind string) *T {
+	t.Helper()
+	var found *T
+	for _, doc := range documents(t, file) {
+		var meta metav1.TypeMeta
+		if err := yaml.Unmarshal(doc, &meta); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if meta.Kind != kind {
+			continue
+		}
+		if found != nil {
+			t.Fatalf("%s has more than one %s", file, kind)
+		}
+		found = new(T)
+		if err := yaml.UnmarshalStrict(doc, found); err != nil {
+			t.Fatalf("%s: %s: %v", file, kind, err)
+		}
+	}
+	if found == nil {
+		t.Fatalf("%s has no %s", file, kind)
+	}
+	return found
+}
+
+func entries(t *testing.T) (*admissionregistrationv1.MutatingWebhook, *admissionregistrationv1.ValidatingWebhook) {
+	t.Helper()
+	m := decode[admissionregistrationv1.MutatingWebhookConfiguration](t, "webhooks.yaml", "MutatingWebhookConfiguration")
+	v := decode[admissionregistrationv1.ValidatingWebhookConfiguration](t, "webhooks.yaml", "ValidatingWebhookConfiguration")
+	if len(m.Webhooks) != 1 || len(v.Webhooks) != 1 {
+		t.Fatalf("%d mutating and %d validating entries, want one each", len(m.Webhooks), len(v.Webhooks))
+	}
+	for _, a := range []map[string]string{m.Annotations, v.Annotations} {
+		if got, want := a["cert-manager.io/inject-ca-from"], "sallyport-system/sallyport-webhook"; got != want {
+			t.Errorf("CA is injected from %q, want %q", got, want)
+		}
+	}
+	return &m.Webhooks[0], &v.Webhooks[0]
+}
+
+func TestWebhookEntries(t *testing.T) {
+	m, v := entries(t)
+	if *m.FailurePolicy != admissionregistrationv1.Ignore || *v.FailurePolicy != admissionregistrationv1.Fail {
+		t.Errorf("failurePolicy %s and %s: the mutating entry fails open, the validating one closed", *m.FailurePolicy, *v.FailurePolicy)
+	}
+	if *m.SideEffects != admissionregistrationv1.SideEffectClassNone || *v.SideEffects != admissionregistrationv1.SideEffectClassNone {
+		t.Error("sideEffects must be None, or a dry run is refused")
+	}
+	if *m.MatchPolicy != admissionregistrationv1.Equivalent || *v.MatchPolicy != admissionregistrationv1.Equivalent {
+		t.Error("matchPolicy must be Equivalent, or another version of the API goes by")
+	}
+	if *m.TimeoutSeconds > 3 || *v.TimeoutSeconds > 3 {
+		t.Error("timeoutSeconds must be small")
+	}
+	if *m.ReinvocationPolicy != admissionregistrationv1.IfNeededReinvocationPolicy {
+		t.Error("reinvocationPolicy must be IfNeeded: others may change a ServiceEntry after us")
+	}
+	if d := cmp.Diff(m.MatchConditions, v.MatchConditions); d != "" {
+		t.Errorf("the entries' matchConditions differ (-mutating +validating):\n%s", d)
+	}
+	if d := cmp.Diff(m.NamespaceSelector, v.NamespaceSelector); d != "" {
+		t.Errorf("the entries' namespaceSelectors differ (-mutating +validating):\n%s", d)
+	}
+	if m.ObjectSelector != nil || v.ObjectSelector != nil {
+		t.Error("an objectSelector selects by labels that a tenant can set")
+	}
+	for _, e := range v.NamespaceSelector.MatchExpressions {
+		if e.Key != corev1.LabelMetadataName {
+			t.Errorf("the namespaceSelector reads the label %s; only %s cannot be set by anybody", e.Key, corev1.LabelMetadataName)
+		}
+	}
+}
+
+// apiResources are the resources of the kinds that rules judge.
+var apiResources = map[string]string{
+	"CronJob":               "batch/cronjobs",
+	"DaemonSet":             "apps/daemonsets",
+	"Deployment":            "apps/deployments",
+	"DestinationRule":       "networking.istio.io/destinationrules",
+	"EndpointSlice":         "discovery.k8s.io/endpointslices",
+	"Endpoints":             "/endpoints",
+	"EnvoyFilter":           "networking.istio.io/envoyfilters",
+	"GRPCRoute":             "gateway.networking.k8s.io/grpcroutes",
+	"Gateway":               "networking.istio.io/gateways",
+	"HTTPRoute":             "gateway.networking.k8s.io/httproutes",
+	"Ingress":               "networking.k8s.io/ingresses",
+	"Job":                   "batch/jobs",
+	"K8sGateway":            "gateway.networking.k8s.io/gateways",
+	"ListenerSet":           "gateway.networking.k8s.io/listenersets",
+	"Namespace":             "/namespaces",
+	"NetworkPolicy":         "networking.k8s.io/networkpolicies",
+	"Pod":                   "/pods",
+	"ProxyConfig":           "networking.istio.io/proxyconfigs",
+	"ReplicaSet":            "apps/replicasets",
+	"ReplicationController": "/replicationcontrollers",
+	"RequestAuthentication": "security.istio.io/requestauthentications",
+	"Service":               "/services",
+	"ServiceEntry":          "networking.istio.io/serviceentries",
+	"Sidecar":               "networking.istio.io/sidecars",
+	"StatefulSet":           "apps/statefulsets",
+	"TCPRoute":              "gateway.networking.k8s.io/tcproutes",
+	"TLSRoute":              "gateway.networking.k8s.io/tlsroutes",
+	"TrafficExtension":      "extensions.istio.io/trafficextensions",
+	"VirtualService":        "networking.istio.io/virtualservices",
+	"WasmPlugin":            "extensions.istio.io/wasmplugins",
+	"WorkloadEntry":         "networking.istio.io/workloadentries",
+	"WorkloadGroup":         "networking.istio.io/workloadgroups",
+	"XListenerSet":          "gateway.networking.x-k8s.io/xlistenersets",
+}
+
+// TestEveryJudgedKindReachesTheWebhook compares the rules with the validating
+// entry: a kind that a rule judges must be sent to it, and no other.
+func TestEveryJudgedKindReachesTheWebhook(t *testing.T) {
+	_, v := entries(t)
+	sent := make(map[string]bool)
+	for _, r := range v.Rules {
+		for _, op := range []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update} {
+			if !slices.Contains(r.Operations, op) {
+				t.Errorf("%v of %v is not sent", op, r.Resources)
+			}
+		}
+		for _, group := range r.APIGroups {
+			for _, resource := range r.Resources {
+				if !strings.Contains(resource, "/") { // subresources come with their resource
+					sent[group+"/"+resource] = true
+				}
+			}
+		}
+	}
+	judged := make(map[string]bool)
+	for _, rule := range rules.All {
+		for _, kind := range rule.Kinds {
+			resource, ok := apiResources[kind]
+			if !ok {
+				t.Errorf("rule %s judges %s, which apiResources does not have", rule.Name, kind)
+			}
+			judged[resource] = true
+			if !sent[resource] {
+				t.Errorf("rule %s judges %s, but the validating entry has no %s", rule.Name, kind, resource)
+				sent[resource] = true
+			}
+		}
+	}
+	// Two groups and two resources in one rule: these pairs do not exist.
+	delete(sent, "gateway.networking.k8s.io/xlistenersets")
+	delete(sent, "gateway.networking.x-k8s.io/listenersets")
+	for _, resource := range slices.Sorted(maps.Keys(sent)) {
+		if !judged[resource] {
+			t.Errorf("the validating entry has %s, which no rule judges", resource)
+		}
+	}
+}
+
+// TestDeletesThatOpenAPathAreJudged lists the kinds without which traffic may
+// go another way.
+func TestDeletesThatOpenAPathAreJudged(t *testing.T) {
+	_, v := entries(t)
+	for _, kind := range []string{
+		"ServiceEntry", "VirtualService", "Gateway", "DestinationRule", "Sidecar", "WorkloadEntry",
+		"K8sGateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "NetworkPolicy",
+	} {
+		group, resource, _ := strings.Cut(apiResources[kind], "/")
+		if !slices.ContainsFunc(v.Rules, func(r admissionregistrationv1.RuleWithOperations) bool {
+			return slices.Contains(r.APIGroups, group) && slices.Contains(r.Resources, resource) &&
+				slices.Contains(r.Operations, admissionregistrationv1.Delete)
+		}) {
+			t.Errorf("the DELETE of a %s is not judged", kind)
+		}
+	}
+}
+
+// TestManifestsAgree checks the names that several manifests and the
+// configuration share.
+func TestManifestsAgree(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "manifests", "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse("config.yaml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace, account := cfg.Account()
+	sa := decode[corev1.ServiceAccount](t, "rbac.yaml", "ServiceAccount")
+	if sa.Namespace != namespace || sa.Name != account {
+		t.Errorf("the configuration's serviceAccount is %s/%s, the manifests' %s/%s", namespace, account, sa.Namespace, sa.Name)
+	}
+	d := decode[appsv1.Deployment](t, "deployment.yaml", "Deployment")
+	if d.Namespace != namespace || d.Spec.Template.Spec.ServiceAccountName != account {
+		t.Errorf("the Deployment runs as %s/%s", d.Namespace, d.Spec.Template.Spec.ServiceAccountName)
+	}
+	m, v := entries(t)
+	if want := fmt.Sprintf("request.userInfo.username != '%s'", cfg.User()); m.MatchConditions[0].Expression != want {
+		t.Errorf("the first matchCondition is %q, want %q", m.MatchConditions[0].Expression, want)
+	}
+	svc := decode[corev1.Service](t, "service.yaml", "Service")
+	if d := cmp.Diff(d.Spec.Template.Labels["app.kubernetes.io/name"], svc.Spec.Selector["app.kubernetes.io/name"]); d != "" {
+		t.Errorf("the Service selects other pods (-have +selected):\n%s", d)
+	}
+	for _, ref := range []*admissionregistrationv1.ServiceReference{m.ClientConfig.Service, v.ClientConfig.Service} {
+		if ref.Name != svc.Name || ref.Namespace != svc.Namespace {
+			t.Errorf("a webhook calls the Service %s/%s, want %s/%s", ref.Namespace, ref.Name, svc.Namespace, svc.Name)
+		}
+	}
+	if ns := decode[corev1.Namespace](t, "namespace.yaml", "Namespace"); ns.Name != namespace {
+		t.Errorf("the namespace is %s, want %s", ns.Name, namespace)
+	}
+	if !slices.ContainsFunc(v.NamespaceSelector.MatchExpressions, func(e metav1.LabelSelectorRequirement) bool {
+		return e.Operator == metav1.LabelSelectorOpNotIn && slices.Contains(e.Values, namespace)
+	}) {
+		t.Errorf("the namespace %s is not excluded: the server could not come back by itself", namespace)
+	}
+}
+
+// TestPodIsRestricted checks what the Pod Security level "restricted" asks,
+// and what keeps a rollout quiet.
+func TestPodIsRestricted(t *testing.T) {
+	d := decode[appsv1.Deployment](t, "deployment.yaml", "Deployment")
+	pod := d.Spec.Template.Spec
+	c := pod.Containers[0]
+	switch {
+	case *d.Spec.Replicas < 3:
+		t.Error("fewer than three replicas")
+	case !*pod.SecurityContext.RunAsNonRoot || pod.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault:
+		t.Error("the pod must run as another user than root, with the runtime's seccomp profile")
+	case *c.SecurityContext.AllowPrivilegeEscalation || !*c.SecurityContext.ReadOnlyRootFilesystem:
+		t.Error("the container may escalate privileges, or write to its own files")
+	case !slices.Contains(c.SecurityContext.Capabilities.Drop, "ALL"):
+		t.Error("the container keeps capabilities")
+	case c.LivenessProbe == nil || c.ReadinessProbe == nil || c.StartupProbe == nil:
+		t.Error("a probe is missing")
+	case c.Lifecycle == nil || c.Lifecycle.PreStop == nil || c.Lifecycle.PreStop.Sleep == nil:
+		t.Error("without a pause before the end the API server calls a pod that is gone")
+	}
+	const drain = 20 // seconds that the server takes to stop, at most
+	if pause := c.Lifecycle.PreStop.Sleep.Seconds; *pod.TerminationGracePeriodSeconds <= pause+drain {
+		t.Errorf("terminationGracePeriodSeconds %d is not enough for the pause of %d and the server's %d", *pod.TerminationGracePeriodSeconds, pause, drain)
+	}
+}
