@@ -1,7 +1,6 @@
 package companion
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -267,7 +266,7 @@ func (b builder) groupPrefix(s mesh.Settings, gateway mesh.EgressGateway) string
 			return b.key
 		}
 		if g.Namespace == gateway.Namespace {
-			return fmt.Sprintf("%s-g%s", b.key, digest(gateway.Name, 8))
+			return b.key + gatewayMark + digest(gateway.Name, markLength)
 		}
 	}
 	return b.key

@@ -30,7 +30,7 @@ func claims(m *mesh.Mesh, host string) (accepted []*claim, refused []Refusal) {
 		if len(m.Points(entry)) == 0 || !Injects(m, entry.Namespace) || !needed(m, entry, host) {
 			continue
 		}
-		if message, fix := unservable(m, host); message != "" {
+		if message, fix := unservable(m, entry, host); message != "" {
 			refused = append(refused, Refusal{Entry: entry.Ref, Path: field, Message: message, Fix: fix})
 			continue
 		}
@@ -126,11 +126,14 @@ func gatewayFor(m *mesh.Mesh, namespace string) (gateway mesh.EgressGateway, pro
 		namespace, name, mesh.GatewayLabel)
 }
 
-// unservable says why no companions can route the host through a gateway, and
+// unservable says why no companions can route an entry's host through a gateway, and
 // what to do instead; both are empty where they can.
-func unservable(m *mesh.Mesh, host string) (message, fix string) {
+func unservable(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (message, fix string) {
 	domain := m.Settings().ClusterDomain
 	switch {
+	case !slices.Contains(entry.Hosts, host):
+		return fmt.Sprintf("Istio compares hosts byte by byte, and no route to %s would be one to this spelling of it", host),
+			fmt.Sprintf("Write the host as %q.", host)
 	case mesh.IsWildcard(host):
 		return fmt.Sprintf("%s is a wildcard, and Istio's egress gateway has no way to dial the name that a client asked for", host),
 			"Register every name on its own (hosts: [api" + strings.TrimPrefix(host, "*") + "]), or ask the platform team for a route to the one server behind the wildcard."

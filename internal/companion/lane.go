@@ -89,7 +89,7 @@ func (p *planner) http(carries []upstream) (why string) {
 // apart by server name only. Port 443 goes by the host's own name, every
 // other port by a synthetic one.
 func (p *planner) opaque(u upstream) (why string) {
-	suffix := "-p" + strconv.Itoa(u.port)
+	suffix := portSuffix + strconv.Itoa(u.port)
 	l := lane{name: "tls", protocol: "TLS", tlsMode: "ISTIO_MUTUAL", sni: p.host, carries: []upstream{u}}
 	if !p.gateway.MutualTLS {
 		l.tlsMode = "PASSTHROUGH"

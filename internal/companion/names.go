@@ -3,7 +3,6 @@ package companion
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,20 +22,51 @@ const (
 	meshSuffix      = "-mesh"   // the mesh hop
 	hopSuffix       = "-hop"    // the mesh hop's own DestinationRule, where one is needed
 	originateSuffix = "-origin" // the DestinationRule by which the gateway originates TLS
-)
+	portSuffix      = "-p"      // and a port's number: the lane of that port alone
 
-// reserved is the form of every name that Sallyport gives: the host's hash,
-// the gateway where a namespace has several, and the companion's part.
-var reserved = regexp.MustCompile(`^sallyport-[0-9a-f]{20}(-g[0-9a-f]{8})?(-mesh|-hop|-origin|-p[0-9]{1,5})?$`)
+	gatewayMark = "-g" // and a hash of the gateway's name
+	markLength  = 8
+)
 
 // Kinds are the kinds of the companions.
 var Kinds = []string{"ServiceEntry", "Gateway", "DestinationRule", "VirtualService"}
 
 // Is reports whether the Ref is one that Sallyport uses for companions: such
-// objects may be written by nobody else.
+// objects may be written by nobody else. The names are the prefix, the host's
+// hash, a mark of the gateway where a namespace has several, and the
+// companion's part: sallyport-HASH[-gGATEWAY][-mesh|-hop|-origin|-pPORT].
 func Is(ref mesh.Ref) bool {
-	return slices.Contains(Kinds, ref.Kind) && reserved.MatchString(ref.Name)
+	if !slices.Contains(Kinds, ref.Kind) {
+		return false
+	}
+	rest, ok := strings.CutPrefix(ref.Name, namePrefix)
+	if !ok || len(rest) < hashLength || !only(rest[:hashLength], isHex) {
+		return false
+	}
+	rest = rest[hashLength:]
+	if mark, ok := strings.CutPrefix(rest, gatewayMark); ok && len(mark) >= markLength && only(mark[:markLength], isHex) {
+		rest = mark[markLength:]
+	}
+	switch rest {
+	case "", meshSuffix, hopSuffix, originateSuffix:
+		return true
+	}
+	port, ok := strings.CutPrefix(rest, portSuffix)
+	return ok && len(port) >= 1 && len(port) <= 5 && only(port, isDigit)
 }
+
+func only(s string, class func(byte) bool) bool {
+	for i := range len(s) {
+		if !class(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func isHex(c byte) bool { return isDigit(c) || 'a' <= c && c <= 'f' }
 
 // MeshHop reports whether a companion belongs to the clients' side, which
 // leads to the gateway's: it is written last and deleted first.
