@@ -55,7 +55,8 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 			because: []Reason{reason.with("the traffic goes to %s in the mesh; where that sends it is not known", s.ref())}}
 	}
 	if c.gateway != nil {
-		return outcome{verdict: Via, gateway: c.gateway.Name, because: []Reason{reason}, hops: []Hop{hop}}
+		return outcome{verdict: Via, gateway: c.gateway.Name, hops: []Hop{hop},
+			because: []Reason{reason.with("the gateway sends the traffic on to %s:%d", host, t.port)}}
 	}
 	return outcome{verdict: Direct, hops: []Hop{hop}, host: host, port: t.port,
 		because: []Reason{reason.with("traffic goes straight to %s:%d, which is outside the mesh", host, t.port)}}
