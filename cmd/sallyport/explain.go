@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -132,20 +133,25 @@ func explainPath(w io.Writer, p mesh.Path, host string, where func(mesh.Reason) 
 	if p.Host != host {
 		fmt.Fprintf(w, "  registered as %s\n", p.Host)
 	}
-	decided := map[field]bool{}
+	because := map[field]string{}
+	for _, r := range p.Because {
+		because[field{r.Ref, r.Path}] = r.Message
+	}
+	said := map[field]bool{}
 	for i, h := range p.Hops {
-		decided[field{h.Decided.Ref, h.Decided.Path}] = true
+		f := field{h.Decided.Ref, h.Decided.Path}
+		said[f] = true
 		fmt.Fprintf(w, "  %d. %s\n     -> %s\n", i+1, h.From, h.To)
 		if h.Decided.Kind != "" {
 			fmt.Fprintf(w, "     by %s\n", where(h.Decided))
 		}
-		if h.Decided.Message != "" {
-			fmt.Fprintf(w, "     %s\n", h.Decided.Message)
+		if message := cmp.Or(because[f], h.Decided.Message); message != "" {
+			fmt.Fprintf(w, "     %s\n", message)
 		}
 	}
 	for _, r := range p.Because {
-		if decided[field{r.Ref, r.Path}] {
-			continue // has been said with its hop
+		if said[field{r.Ref, r.Path}] {
+			continue
 		}
 		fmt.Fprintf(w, "  because %s\n", r.Message)
 		if r.Kind != "" {

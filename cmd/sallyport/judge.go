@@ -67,7 +67,9 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 			cmd.PrintErrf("note: %s is no manifest (it has neither apiVersion nor kind): skipped\n", file)
 		},
 	}
-	state, stateErr := reader.Read(in.state...)
+	stored := reader
+	stored.Stored = true
+	state, stateErr := stored.Read(in.state...)
 	objects, err := reader.Read(names...)
 	if err := errors.Join(stateErr, err); err != nil {
 		return nil, err

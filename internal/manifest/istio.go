@@ -69,7 +69,7 @@ func (c *checker) object(o *Object) {
 	}
 	for _, f := range o.root.fields {
 		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "spec", "status"}, f.key) {
-			c.errorf(f.line, f.key, "unknown field%s", suggest(f.key, slices.Values([]string{"metadata", "spec"})))
+			c.unknown(f, f.key, slices.Values([]string{"metadata", "spec"}))
 		}
 	}
 	spec := o.root.get("spec")

@@ -57,6 +57,9 @@ func (c *checker) goObject(o *Object) {
 		}
 		c.errorf(o.LineOf(path), path, "%s", message)
 	}
+	if c.stored {
+		return
+	}
 	for _, u := range unknown {
 		if m := unknownField.FindStringSubmatch(u.Error()); m != nil {
 			c.errorf(o.LineOf(m[1]), m[1], "unknown field")

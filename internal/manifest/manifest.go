@@ -64,6 +64,9 @@ func (e *Error) Error() string {
 type Reader struct {
 	// Stdin is what the name "-" stands for.
 	Stdin io.Reader
+	// Stored is for objects that an API server holds already. It may be newer
+	// than this program: fields that are not known here are left alone.
+	Stored bool
 	// Skipped, where not nil, is told of files in directories that are YAML
 	// or JSON but no manifests.
 	Skipped func(file string)
@@ -103,7 +106,7 @@ func (r Reader) Read(names ...string) ([]*Object, error) {
 				}
 				continue
 			}
-			objs, err := parse(f, docs)
+			objs, err := r.parse(f, docs)
 			objects = append(objects, objs...)
 			if err != nil {
 				errs = append(errs, err)

@@ -99,6 +99,28 @@ func TestReadStdin(t *testing.T) {
 	}
 }
 
+// TestReadStored: what an API server holds may have fields of a later day.
+func TestReadStored(t *testing.T) {
+	const in = `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a, later: x}
+spec: {hosts: [a.example], later: {x: y}}
+status: {later: x}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: a}
+spec: {later: x}
+`
+	if _, err := (manifest.Reader{Stdin: strings.NewReader(in)}).Read("-"); err == nil {
+		t.Error("unknown fields of an object to be written are accepted")
+	}
+	objects, err := manifest.Reader{Stdin: strings.NewReader(in), Stored: true}.Read("-")
+	if err != nil || len(objects) != 2 {
+		t.Errorf("%d objects, error %v; want both objects", len(objects), err)
+	}
+}
+
 func TestReadMissingFile(t *testing.T) {
 	_, err := manifest.Reader{}.Read(filepath.Join(t.TempDir(), "absent.yaml"))
 	if err == nil || !strings.HasSuffix(err.Error(), "absent.yaml: no such file or directory") {

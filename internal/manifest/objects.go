@@ -12,12 +12,12 @@ import (
 func (v *value) typed() bool { return v.get("apiVersion") != nil || v.get("kind") != nil }
 
 // parse returns the objects of one file's documents.
-func parse(file string, docs []*value) ([]*Object, error) {
+func (r Reader) parse(file string, docs []*value) ([]*Object, error) {
 	var objects []*Object
 	var errs []error
 	for _, doc := range docs {
 		for _, v := range flatten(doc) {
-			o, err := newObject(file, v)
+			o, err := r.newObject(file, v)
 			if err != nil {
 				errs = append(errs, err)
 				continue
@@ -51,8 +51,8 @@ func flatten(doc *value) []*value {
 }
 
 // newObject checks one object and takes down what is needed of it.
-func newObject(file string, v *value) (*Object, error) {
-	c := &checker{file: file}
+func (r Reader) newObject(file string, v *value) (*Object, error) {
+	c := &checker{file: file, stored: r.Stored}
 	if v.kind != object {
 		c.errorf(v.line, "", "a manifest is an object with apiVersion, kind and metadata; this is %s", v.kind)
 		return nil, c.err()
@@ -116,7 +116,7 @@ func (c *checker) metadata(meta *value) {
 			}
 		default:
 			if !slices.Contains(metadataFields, f.key) {
-				c.errorf(f.line, path, "unknown field%s", suggest(f.key, slices.Values(metadataFields)))
+				c.unknown(f, path, slices.Values(metadataFields))
 			}
 		}
 	}

@@ -15,9 +15,10 @@ import (
 
 // checker collects what is wrong with one object, and what is out of date.
 type checker struct {
-	file  string
-	errs  []error
-	notes []Note
+	file   string
+	stored bool // see [Reader.Stored]
+	errs   []error
+	notes  []Note
 }
 
 func (c *checker) err() error { return errors.Join(c.errs...) }
@@ -28,6 +29,13 @@ func (c *checker) errorf(line int, path, format string, args ...any) {
 
 func (c *checker) notef(line int, path, fix, format string, args ...any) {
 	c.notes = append(c.notes, Note{Path: path, Line: line, Message: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// unknown is about a field that is none of the known ones.
+func (c *checker) unknown(f *field, path string, known iter.Seq[string]) {
+	if !c.stored {
+		c.errorf(f.line, path, "unknown field%s", suggest(f.key, known))
+	}
 }
 
 // required returns a string that must be there.
@@ -61,7 +69,7 @@ func (c *checker) message(v *value, md protoreflect.MessageDescriptor, path stri
 		fd := md.Fields().ByJSONName(f.key)
 		if fd == nil {
 			if fd = md.Fields().ByTextName(f.key); fd == nil {
-				c.errorf(f.line, join(path, f.key), "unknown field%s", suggest(f.key, jsonNames(md)))
+				c.unknown(f, join(path, f.key), jsonNames(md))
 				continue
 			}
 			c.rename(v, f, fd.JSONName(), path)
