@@ -22,7 +22,9 @@ var (
 		"192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
 	}
 	insideV6 = []string{
-		"::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fc00::/7", "fe80::/10", "ff00::/8",
+		// ::/64 holds ::1 and the IPv4-mapped addresses, which the API server
+		// does not take as a range of their own.
+		"::/64", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fc00::/7", "fe80::/10", "ff00::/8",
 	}
 )
 
@@ -104,6 +106,7 @@ func needed(m *mesh.Mesh) []networkingv1.NetworkPolicyEgressRule {
 			}
 			for _, e := range entry.Endpoints {
 				address, err := netip.ParseAddr(e.Address)
+				address = address.Unmap().WithZone("")
 				if err != nil || !within(address, insideV4, insideV6) || forbidden(address) {
 					continue
 				}
@@ -150,6 +153,5 @@ func within(address netip.Addr, lists ...[]string) bool {
 }
 
 func forbidden(address netip.Addr) bool {
-	address = address.Unmap()
 	return slices.ContainsFunc(never, func(p netip.Prefix) bool { return p.Contains(address) })
 }

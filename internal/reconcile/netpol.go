@@ -1,0 +1,270 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	networkingclient "k8s.io/client-go/kubernetes/typed/networking/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/sallyport-io/sallyport/internal/live"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
+)
+
+// NetworkPolicies keeps the policies that package netpol computes: it writes
+// those that are wanted, repairs those that were changed, and deletes those
+// that nobody wants any more.
+//
+// It implements controller-runtime's Runnable and LeaderElectionRunnable.
+type NetworkPolicies struct {
+	store  *live.Store
+	client networkingclient.NetworkPoliciesGetter
+	// resync is the time between two looks at every namespace, for changes
+	// that no event told of.
+	resync time.Duration
+	log    logr.Logger
+
+	queue   workqueue.TypedRateLimitingInterface[string] // of namespaces
+	leading atomic.Bool
+}
+
+// settleTime is how long a change of the mesh that concerns every namespace
+// is left to be joined by others: an installation changes many at once.
+const settleTime = 100 * time.Millisecond
+
+// NewNetworkPolicies returns a NetworkPolicies that reads the mesh from the
+// store, which must not have been started yet, and writes to the cluster
+// behind cfg. A resync of zero stands for ten minutes.
+func NewNetworkPolicies(cfg *rest.Config, store *live.Store, resync time.Duration, log logr.Logger) (*NetworkPolicies, error) {
+	if resync == 0 {
+		resync = 10 * time.Minute
+	}
+	client, err := networkingclient.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("client for writing NetworkPolicies: %w", err)
+	}
+	n := &NetworkPolicies{
+		store:  store,
+		client: client,
+		resync: resync,
+		log:    log,
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),
+			workqueue.TypedRateLimitingQueueConfig[string]{Name: "networkpolicies"}),
+	}
+	store.Subscribe(n.changed)
+	return n, nil
+}
+
+// NeedLeaderElection tells controller-runtime's manager that one replica
+// writes.
+func (n *NetworkPolicies) NeedLeaderElection() bool { return true }
+
+// Start works until the context ends. It writes nothing before it has seen
+// the whole cluster: a wall without its doors would stop the mesh.
+func (n *NetworkPolicies) Start(ctx context.Context) error {
+	if n.store.WaitForSync(ctx) != nil {
+		return nil // the context has ended
+	}
+	n.leading.Store(true)
+	defer n.leading.Store(false)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n.work(ctx)
+	}()
+	defer func() {
+		n.queue.ShutDown()
+		<-done
+	}()
+	ticker := time.NewTicker(n.resync)
+	defer ticker.Stop()
+	for {
+		n.enqueueAll()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// changed is told of every change of the mesh.
+func (n *NetworkPolicies) changed(old, new mesh.Object) {
+	if !n.leading.Load() {
+		return
+	}
+	o := new
+	if o == nil {
+		o = old
+	}
+	ref := o.Metadata().Ref
+	settings := n.store.Mesh().Settings()
+	switch ref.Kind {
+	case "NetworkPolicy":
+		if netpol.Is(ref) {
+			n.queue.Add(ref.Namespace)
+		}
+	case "Namespace":
+		n.queue.Add(ref.Name)
+		n.enqueueAll() // it may have become, or no longer be, a neighbour
+	case "Service", "ServiceEntry":
+		// DNS, istiod, the gateways, and what the platform lets gateways reach.
+		if settings.Platform(ref.Namespace) || netpolConcerns(settings, ref.Namespace) {
+			n.enqueueAll()
+		}
+	}
+}
+
+// netpolConcerns reports whether a Service of the namespace can be one that
+// policies are derived from, platform or not.
+func netpolConcerns(s mesh.Settings, namespace string) bool {
+	return namespace == s.RootNamespace || namespace == metav1.NamespaceSystem ||
+		slices.ContainsFunc(s.Gateways, func(g mesh.EgressGateway) bool { return g.Namespace == namespace })
+}
+
+// enqueueAll puts every namespace on the queue that is to have policies, or
+// has one that it perhaps should not have.
+func (n *NetworkPolicies) enqueueAll() {
+	m := n.store.Mesh()
+	for _, namespace := range netpol.Namespaces(m) {
+		n.queue.AddAfter(namespace, settleTime)
+	}
+	for o := range m.All("NetworkPolicy") {
+		if ref := o.Metadata().Ref; netpol.Is(ref) {
+			n.queue.AddAfter(ref.Namespace, settleTime)
+		}
+	}
+}
+
+func (n *NetworkPolicies) work(ctx context.Context) {
+	for {
+		namespace, shutdown := n.queue.Get()
+		if shutdown {
+			return
+		}
+		switch err := n.reconcile(ctx, namespace); {
+		case ctx.Err() != nil:
+		case err != nil:
+			n.log.Error(err, "NetworkPolicies are not as they should be; trying again", "namespace", namespace)
+			n.queue.AddRateLimited(namespace)
+		default:
+			n.queue.Forget(namespace)
+		}
+		n.queue.Done(namespace)
+	}
+}
+
+// reconcile makes the policies of one namespace those that the mesh wants.
+func (n *NetworkPolicies) reconcile(ctx context.Context, namespace string) error {
+	m := n.store.Mesh()
+	ns := m.Namespace(namespace)
+	if ns == nil || ns.Deleting {
+		return nil // the API server takes the policies away with it
+	}
+	wanted := map[string]bool{}
+	for _, policy := range netpol.For(m, namespace) {
+		wanted[policy.Name] = true
+		have, err := n.have(m, namespace, policy.Name)
+		if err != nil {
+			return err
+		}
+		if err := n.write(ctx, have, policy); err != nil {
+			return err
+		}
+	}
+	for o := range m.In("NetworkPolicy", namespace) {
+		ref := o.Metadata().Ref
+		if !netpol.Is(ref) || wanted[ref.Name] || o.Metadata().Deleting {
+			continue
+		}
+		have, err := n.have(m, namespace, ref.Name)
+		if err != nil {
+			return err
+		}
+		if err := n.delete(ctx, have); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// have returns a policy as the store last saw it, or nil.
+func (n *NetworkPolicies) have(m *mesh.Mesh, namespace, name string) (*networkingv1.NetworkPolicy, error) {
+	ref := mesh.Ref{Kind: "NetworkPolicy", Namespace: namespace, Name: name}
+	o, ok := m.Get(ref).(*mesh.NetworkPolicy)
+	if !ok {
+		return nil, nil
+	}
+	policy := &networkingv1.NetworkPolicy{}
+	if err := json.Unmarshal(o.Raw, policy); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", ref, err)
+	}
+	return policy, nil
+}
+
+// write creates or repairs a policy. What somebody else has put under one of
+// our names stays: it would be taken over silently, and given back never.
+func (n *NetworkPolicies) write(ctx context.Context, have, want *networkingv1.NetworkPolicy) error {
+	ref := mesh.Ref{Kind: "NetworkPolicy", Namespace: want.Namespace, Name: want.Name}
+	done := "created a NetworkPolicy"
+	options := metav1.PatchOptions{FieldManager: FieldManager}
+	if have != nil {
+		switch {
+		case !ours(have):
+			return fmt.Errorf("%s is not Sallyport's, and its name is reserved: delete or rename it", ref)
+		case have.DeletionTimestamp != nil:
+			return nil
+		case equality.Semantic.DeepEqual(have.Spec, want.Spec) && holds(have.Labels, want.Labels):
+			return nil
+		}
+		done = "repaired a NetworkPolicy"
+		options.Force = new(true)
+		want = want.DeepCopy()
+		want.ResourceVersion = have.ResourceVersion // whoever was faster is looked at again
+	}
+	data, err := json.Marshal(want)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", ref, err)
+	}
+	_, err = n.client.NetworkPolicies(want.Namespace).Patch(ctx, want.Name, types.ApplyPatchType, data, options)
+	switch {
+	case apierrors.IsConflict(err):
+		return nil // the store will tell of it
+	case err != nil:
+		return fmt.Errorf("writing %s: %w", ref, err)
+	}
+	n.log.Info(done, "object", ref)
+	return nil
+}
+
+// delete deletes exactly the policy that was looked at.
+func (n *NetworkPolicies) delete(ctx context.Context, have *networkingv1.NetworkPolicy) error {
+	if have == nil || !ours(have) {
+		return nil
+	}
+	ref := mesh.Ref{Kind: "NetworkPolicy", Namespace: have.Namespace, Name: have.Name}
+	err := n.client.NetworkPolicies(have.Namespace).Delete(ctx, have.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion},
+	})
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return nil // the store will tell of it
+	case err != nil:
+		return fmt.Errorf("deleting %s: %w", ref, err)
+	}
+	n.log.Info("deleted a NetworkPolicy that nobody wants any more", "object", ref)
+	return nil
+}
