@@ -71,10 +71,14 @@ func serve(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
+	policies, err := reconcile.NewNetworkPolicies(restConfig, store, 0, log.WithName("networkpolicies"))
+	if err != nil {
+		return err
+	}
 	if err := register(mgr, cfg, store, judges, log); err != nil {
 		return err
 	}
-	for _, r := range []manager.Runnable{store, judges, companions} {
+	for _, r := range []manager.Runnable{store, judges, companions, policies} {
 		if err := mgr.Add(r); err != nil {
 			return err
 		}
