@@ -90,7 +90,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 				keys = append(keys, companion.Key(host))
 			}
 		}
-		waiting = append(waiting, unready(m, open, host)...)
+		waiting = append(waiting, companion.Unready(m, open, host)...)
 	}
 	switch {
 	case len(waiting) == 0 && (len(keys) > 0 || held(entry)):
@@ -117,27 +117,6 @@ func clip(s string) string {
 		return strings.ToValidUTF8(s[:maxStatus-3], "") + "..."
 	}
 	return s
-}
-
-// unready says which ports of a host do not go through the gateway for some
-// client of the entry. Blocked is good enough: nothing leaves.
-func unready(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
-	var out []string
-	for _, port := range entry.Ports {
-		for _, client := range companion.Clients(m, entry, host) {
-			path := m.Paths(client, host, port.Number)
-			if path.Verdict == mesh.Via || path.Verdict == mesh.Blocked {
-				continue
-			}
-			why := ""
-			if len(path.Because) > 0 {
-				why = ": " + path.Because[0].Message
-			}
-			out = append(out, fmt.Sprintf("%s port %d is %s%s", host, port.Number, path.Verdict, why))
-			break
-		}
-	}
-	return out
 }
 
 // export sets a managed entry's exportTo, at the version that was looked at:

@@ -132,7 +132,7 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 func admit(live *mesh.Mesh, subjects []mesh.Object, raw [][]byte) (*mesh.Mesh, error) {
 	for i, o := range subjects {
 		se, ok := o.(*mesh.ServiceEntry)
-		if !ok || len(se.ExportTo) > 0 || len(se.Hosts) == 0 || !injected(live, se.Namespace) {
+		if !ok || len(se.ExportTo) > 0 || len(se.Hosts) == 0 || !companion.Injects(live, se.Namespace) {
 			continue
 		}
 		value, _ := exportOf(live, se)
@@ -268,7 +268,7 @@ func (w *world) pass(o mesh.Object) rules.Pass {
 		After:    w.after,
 		Live:     w.live,
 		Reserved: companion.Is(ref),
-		Injected: injected(w.live, ref.Namespace),
+		Injected: companion.Injects(w.live, ref.Namespace),
 		Memo:     new(rules.Memo),
 		PathBefore: func(p mesh.Path) mesh.Path {
 			return w.before.Paths(p.Client, p.Host, p.Port)

@@ -25,8 +25,9 @@ var held = []string{"~"}
 // that Sallyport itself manages ([mesh.ExportAnnotation]), and is idempotent.
 //
 // A ServiceEntry without exportTo is to be seen by its own namespace, or by
-// all where the platform owns it; but not before every path to its hosts is
-// via, which is a question to the mesh as it stands, not as it will be.
+// all where the platform owns it or Sallyport keeps no companions for it; but
+// not before its paths are via, which is a question to the mesh as it stands,
+// not as it will be.
 func Default(m *mesh.Mesh, w Write) ([]PatchOp, error) {
 	if w.Request.Operation == "DELETE" {
 		return nil, nil
@@ -66,32 +67,32 @@ func Default(m *mesh.Mesh, w Write) ([]PatchOp, error) {
 
 // exportOf returns what the entry's exportTo is to be once it is open, and
 // whether the entry's own annotation says so. An annotation that says neither
-// "." nor "*" is left for the rules to complain about.
+// "." nor "*" is left for the rules to complain about. Where users keep the
+// routes themselves an entry is what Istio makes of it, public: confined to
+// its namespace it would be out of sight of the gateway's hop.
 func exportOf(m *mesh.Mesh, se *mesh.ServiceEntry) (string, bool) {
 	switch v := se.Annotations[mesh.ExportAnnotation]; {
 	case v == "." || v == "*":
 		return v, true
-	case m.Settings().Platform(se.Namespace):
+	case m.Settings().Platform(se.Namespace), !companion.Injects(m, se.Namespace):
 		return "*", false
 	default:
 		return ".", false
 	}
 }
 
-// ready reports whether every path of the entry is via, or closed to the
-// client, in the mesh as it stands with the entry open.
+// ready reports whether nothing keeps the entry from being open, in the mesh
+// as it stands.
 func ready(m *mesh.Mesh, se *mesh.ServiceEntry, exportTo []string) bool {
 	open := *se
 	open.ExportTo = exportTo
 	m = companion.Lasting(m, open.Hosts...).With(&open)
-	s := scopeOf(m, m, &open, nil)
-	for _, point := range m.Points(&open) {
-		for _, client := range s.clients(m, point) {
-			switch m.Paths(client, point.Host, point.Port).Verdict {
-			case mesh.Via, mesh.Blocked:
-			default:
-				return false
-			}
+	if len(m.Points(&open)) == 0 {
+		return true // it registers nothing outside the mesh
+	}
+	for host := range hostsOf(&open) {
+		if len(companion.Unready(m, &open, host)) > 0 {
+			return false
 		}
 	}
 	return true

@@ -35,7 +35,7 @@ func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object) rules.Pass
 		After:    after,
 		Live:     live,
 		Reserved: companion.Is(ref),
-		Injected: injected(live, ref.Namespace),
+		Injected: companion.Injects(live, ref.Namespace),
 		Memo:     new(rules.Memo),
 		PathBefore: func(p mesh.Path) mesh.Path {
 			return before().Paths(p.Client, p.Host, p.Port)
@@ -69,27 +69,6 @@ func hostsOf(o mesh.Object) map[string]bool {
 		}
 	}
 	return hosts
-}
-
-// injected reports whether Sallyport keeps companions in the namespace.
-func injected(m *mesh.Mesh, namespace string) bool {
-	s := m.Settings()
-	label := ""
-	if ns := m.Namespace(namespace); ns != nil {
-		label = ns.Labels[mesh.InjectionLabel]
-	}
-	switch {
-	case s.Platform(namespace):
-		return label == "enabled"
-	case s.InjectionOverride != nil:
-		return *s.InjectionOverride
-	case label == "enabled":
-		return true
-	case label == "disabled":
-		return false
-	default:
-		return s.Injection
-	}
 }
 
 // scope is what a write can change: the egress points, and the namespaces in

@@ -1,0 +1,40 @@
+package companion
+
+import (
+	"fmt"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// Unready says what keeps a held entry from being opened, in the mesh as it
+// stands with the entry open: for each port of the host the first client that
+// a path keeps waiting. A path that is direct, or that cannot be told, does so
+// for every client the entry is meant for. One that fails does for the
+// entry's own namespace where Sallyport keeps companions: the missing half is
+// about to be written, and nobody is to meet the host before. Elsewhere a
+// path that fails leaks nothing and may be meant, as that of raw TLS to a
+// server for HTTP.
+func Unready(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
+	var out []string
+	injects := Injects(m, entry.Namespace)
+	for _, port := range entry.Ports {
+		for _, client := range Clients(m, entry, host) {
+			path := m.Paths(client, host, port.Number)
+			switch path.Verdict {
+			case mesh.Via, mesh.Blocked:
+				continue
+			case mesh.Broken:
+				if !injects || client != entry.Namespace {
+					continue
+				}
+			}
+			why := ""
+			if len(path.Because) > 0 {
+				why = ": " + path.Because[0].Message
+			}
+			out = append(out, fmt.Sprintf("%s port %d is %s%s", host, port.Number, path.Verdict, why))
+			break
+		}
+	}
+	return out
+}
