@@ -31,8 +31,8 @@ func (m *Mesh) Affected(o Object) []Point {
 	case *DestinationRule:
 		h := ResolveHost(o.Host, o.Namespace, m.settings.ClusterDomain)
 		a.host(h)
-		for i := range m.settings.Gateways {
-			if g := m.settings.Gateways[i].Host(m.settings.ClusterDomain); HostCovers(h, g) {
+		for i := range m.names.gateways {
+			if g := m.names.gateways[i]; HostCovers(h, g) {
 				for j := range o.Subsets {
 					a.routedTo(g, o.Subsets[j].Name, true)
 				}
@@ -76,7 +76,7 @@ func (m *Mesh) Affected(o Object) []Point {
 }
 
 func (m *Mesh) serviceHost(namespace, name string) string {
-	return name + "." + namespace + ".svc." + m.settings.ClusterDomain
+	return name + "." + namespace + m.names.suffix
 }
 
 // affected collects egress points.
@@ -132,7 +132,7 @@ func (a *affected) virtual(vs *VirtualService) {
 	if len(vs.Hosts) > 0 {
 		return
 	}
-	for root := range values(a.m.delegates.prefixed(vs.Namespace + "/" + vs.Name + sep)) {
+	for root := range a.m.delegates.under(vs.Namespace + "/" + vs.Name + sep) {
 		for h := range a.m.hosts(root) {
 			a.host(h)
 		}
@@ -142,11 +142,11 @@ func (a *affected) virtual(vs *VirtualService) {
 // routedTo adds the egress points of the VirtualServices that lead to a
 // destination, or to one subset of it.
 func (a *affected) routedTo(host, subset string, oneSubset bool) {
-	prefix := reversed(host) + sep
+	prefix := hostPrefix(host)
 	if oneSubset {
 		prefix += subset + sep
 	}
-	for vs := range values(a.m.targets.prefixed(prefix)) {
+	for vs := range a.m.targets.under(prefix) {
 		if a.full() {
 			return
 		}
@@ -169,7 +169,7 @@ func (a *affected) gateway(gw *Gateway) {
 	if !wide {
 		return
 	}
-	for vs := range values(a.m.bound.prefixed(gw.Namespace + "/" + gw.Name + sep)) {
+	for vs := range a.m.bound.under(gw.Namespace + "/" + gw.Name + sep) {
 		if a.full() {
 			return
 		}

@@ -341,7 +341,7 @@ func (d *door) bound(h hostedServer) []*VirtualService {
 	for _, entry := range h.server().Hosts {
 		_, host := serverHost(entry, h.gateway.Namespace)
 		if IsWildcard(host) {
-			found = slices.Collect(values(d.m.index.bound.prefixed(h.name() + sep)))
+			found = slices.Collect(d.m.index.bound.under(h.name() + sep))
 			break
 		}
 		found = append(found, d.m.routes.overlapping(host)...)

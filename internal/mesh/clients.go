@@ -49,7 +49,7 @@ func (m *Mesh) Clients(host string) []string {
 	}
 	m.addShadows(c)
 	for _, se := range entries {
-		for r := range values(m.attached.prefixed("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep)) {
+		for r := range m.attached.under("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep) {
 			c.add(r.Namespace)
 		}
 	}
@@ -103,10 +103,10 @@ func (m *Mesh) addShadows(c crowd) {
 	n := 0
 	for i := range m.settings.Gateways {
 		g := &m.settings.Gateways[i]
-		host := g.Host(m.settings.ClusterDomain)
+		host := m.names.gateways[i]
 		hosts := append([]string{host}, slices.Collect(m.policies.patterns(host))...)
 		for _, h := range hosts {
-			prefix := reversed(h) + sep
+			prefix := hostPrefix(h)
 			for start := prefix; n < maxShadows; {
 				key, dr, ok := m.policies.next(start)
 				if !ok || !strings.HasPrefix(key, prefix) {

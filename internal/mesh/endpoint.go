@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"net/netip"
 	"strings"
 )
 
@@ -81,7 +80,7 @@ func (m *Mesh) outside(address, location string) bool {
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		return path != ""
 	}
-	if ip, err := netip.ParseAddr(address); err == nil {
+	if ip, ok := parseIP(address); ok {
 		ip = ip.Unmap()
 		switch {
 		case ip.IsLoopback():
@@ -103,7 +102,7 @@ func (m *Mesh) outsideName(host string) bool {
 		if !strings.Contains(host, ".") || strings.HasSuffix(host, ".svc") {
 			return false
 		}
-		if !strings.HasSuffix(host, "."+m.settings.ClusterDomain) {
+		if !inDomain(host, m.settings.ClusterDomain) {
 			return true
 		}
 		svc := m.service(host)
@@ -150,7 +149,7 @@ func (m *Mesh) slicesOutside(svc *Service) bool {
 
 // service returns the Kubernetes Service of that canonical name, or nil.
 func (m *Mesh) service(host string) *Service {
-	namespace, name, ok := serviceOf(host, m.settings.ClusterDomain)
+	namespace, name, ok := serviceOf(host, m.names.suffix)
 	if !ok {
 		return nil
 	}
@@ -161,9 +160,9 @@ func (m *Mesh) service(host string) *Service {
 // gatewayOf returns the approved egress gateway whose Service has that
 // canonical name, or nil.
 func (m *Mesh) gatewayOf(host string) *EgressGateway {
-	for i := range m.settings.Gateways {
-		if g := &m.settings.Gateways[i]; g.Host(m.settings.ClusterDomain) == host {
-			return g
+	for i, name := range m.names.gateways {
+		if name == host {
+			return &m.settings.Gateways[i]
 		}
 	}
 	return nil

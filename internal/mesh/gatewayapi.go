@@ -21,7 +21,7 @@ func (m *Mesh) attachedTo(host string) []*VirtualService {
 	}
 	var out []*VirtualService
 	for se := range m.entries.exactly(host) {
-		for r := range values(m.attached.prefixed("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep)) {
+		for r := range m.attached.under("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep) {
 			for _, p := range r.ParentRefs {
 				if p.Kind == "ServiceEntry" && p.Name == se.Name && orDefault(p.Namespace, r.Namespace) == se.Namespace {
 					out = append(out, m.routeVirtual(r, host, p.Port))
@@ -189,7 +189,7 @@ func (d *door) routesOf(k *K8sGateway, name string) []*Route {
 	}
 	var out []*Route
 	for _, n := range append(names, "") {
-		out = slices.AppendSeq(out, values(d.m.attached.prefixed(parent+n+sep)))
+		out = slices.AppendSeq(out, d.m.attached.under(parent+n+sep))
 	}
 	return out
 }

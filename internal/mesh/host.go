@@ -79,16 +79,28 @@ func qualify(host, namespace, clusterDomain string) string {
 }
 
 func isIP(host string) bool {
-	if host == "" || host[0] > 'f' { // the first byte of an address is a hex digit or a colon
-		return false
-	}
-	_, err := netip.ParseAddr(host)
-	return err == nil
+	_, ok := parseIP(host)
+	return ok
 }
 
-// serviceOf splits the name of a Kubernetes Service under the cluster domain.
-func serviceOf(host, clusterDomain string) (namespace, name string, ok bool) {
-	rest, ok := strings.CutSuffix(host, ".svc."+clusterDomain)
+// parseIP is quick about names, which are what it mostly sees.
+func parseIP(s string) (netip.Addr, bool) {
+	if s == "" || (s[0] < '0' || s[0] > '9') && !strings.Contains(s, ":") {
+		return netip.Addr{}, false
+	}
+	ip, err := netip.ParseAddr(s)
+	return ip, err == nil
+}
+
+// inDomain reports whether a name lies under a domain.
+func inDomain(host, domain string) bool {
+	rest, ok := strings.CutSuffix(host, domain)
+	return ok && strings.HasSuffix(rest, ".")
+}
+
+// serviceOf splits the name of a Kubernetes Service, given what all end with.
+func serviceOf(host, suffix string) (namespace, name string, ok bool) {
+	rest, ok := strings.CutSuffix(host, suffix)
 	if !ok {
 		return "", "", false
 	}
@@ -100,12 +112,19 @@ func serviceOf(host, clusterDomain string) (namespace, name string, ok bool) {
 }
 
 // reversed is the host read from its end, so that the names below a suffix are
-// neighbours in an index. A wildcard's star stays in front of the bytes that
-// follow it: "*.x.org" becomes "gro.x.*".
+// neighbours in an index. A wildcard's star stays behind the bytes that it
+// follows: "*.x.org" becomes "gro.x.*".
 func reversed(host string) string {
-	b := make([]byte, len(host))
-	for i := range len(host) {
-		b[len(host)-1-i] = host[i]
+	p := hostPrefix(host)
+	return p[:len(p)-len(sep)]
+}
+
+// hostPrefix is what the keys of a host begin with in a [hostIndex].
+func hostPrefix(host string) string {
+	var buf [128]byte
+	b := buf[:0]
+	for i := len(host) - 1; i >= 0; i-- {
+		b = append(b, host[i])
 	}
-	return string(b)
+	return string(append(b, sep...))
 }

@@ -37,7 +37,7 @@ func (x *hostIndex[V]) count(e *edit, host string, delta uint32) {
 }
 
 func (x *hostIndex[V]) add(e *edit, host, key string, v V) {
-	k := reversed(host) + sep + key
+	k := hostPrefix(host) + key
 	if _, ok := x.get(k); !ok {
 		x.count(e, host, 1)
 	}
@@ -45,7 +45,7 @@ func (x *hostIndex[V]) add(e *edit, host, key string, v V) {
 }
 
 func (x *hostIndex[V]) remove(e *edit, host, key string) {
-	k := reversed(host) + sep + key
+	k := hostPrefix(host) + key
 	if _, ok := x.get(k); ok {
 		x.count(e, host, ^uint32(0))
 		x.delete(e, k)
@@ -54,7 +54,7 @@ func (x *hostIndex[V]) remove(e *edit, host, key string) {
 
 // exactly yields the values of exactly this host, wildcard or not.
 func (x *hostIndex[V]) exactly(host string) iter.Seq[V] {
-	return values(x.prefixed(reversed(host) + sep))
+	return x.under(hostPrefix(host))
 }
 
 // patterns yields the wildcards, the most specific first, that may be
@@ -96,7 +96,7 @@ func (x *hostIndex[V]) covering(host string) iter.Seq[V] {
 // below yields the values of every host that a wildcard covers, other than
 // the wildcard itself.
 func (x *hostIndex[V]) below(pattern string) iter.Seq[V] {
-	self := reversed(pattern) + sep
+	self := hostPrefix(pattern)
 	return func(yield func(V) bool) {
 		for k, v := range x.prefixed(reversed(pattern[1:])) {
 			if len(k) >= len(self) && k[:len(self)] == self {

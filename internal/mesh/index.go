@@ -15,6 +15,7 @@ const sep = "\x00"
 // All of it is persistent: a copy of the struct is a copy of the index.
 type index struct {
 	settings *Settings
+	names    *names
 	// objects by kind, namespace and name.
 	objects tree[Object]
 	// entries by host, then by age and namespace (model.SortServicesByCreationTime:
@@ -50,6 +51,12 @@ type index struct {
 	attached tree[*Route]
 	// ambient are the namespaces in ambient mode.
 	ambient tree[*Namespace]
+}
+
+// names are canonical names that follow from the settings.
+type names struct {
+	gateways []string // of the approved gateways' Services, in their order
+	suffix   string   // of every Service: ".svc." and the cluster domain
 }
 
 func objectKey(r Ref) string { return r.Kind + sep + r.Namespace + sep + r.Name }

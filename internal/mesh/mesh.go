@@ -9,15 +9,16 @@ import (
 // Mesh is an immutable set of objects with the indexes that [Mesh.Paths]
 // needs. Its zero value is not usable; see [New].
 type Mesh struct {
-	settings *Settings
-	open     bool // held entries read as open
+	open bool // held entries read as open
 	index
 }
 
 // New builds a mesh.
 func New(s Settings, objects ...Object) *Mesh {
-	m := &Mesh{settings: &s}
-	m.index.settings = m.settings
+	m := &Mesh{index: index{settings: &s, names: &names{suffix: ".svc." + s.ClusterDomain}}}
+	for _, g := range s.Gateways {
+		m.names.gateways = append(m.names.gateways, g.Host(s.ClusterDomain))
+	}
 	return m.With(objects...)
 }
 
@@ -64,22 +65,12 @@ func (m *Mesh) Get(r Ref) Object {
 
 // All yields every object of one kind, ordered by namespace and name.
 func (m *Mesh) All(kind string) iter.Seq[Object] {
-	return values(m.objects.prefixed(kind + sep))
+	return m.objects.under(kind + sep)
 }
 
 // In yields every object of one kind in one namespace, ordered by name.
 func (m *Mesh) In(kind, namespace string) iter.Seq[Object] {
-	return values(m.objects.prefixed(kind + sep + namespace + sep))
-}
-
-func values[K, V any](entries iter.Seq2[K, V]) iter.Seq[V] {
-	return func(yield func(V) bool) {
-		for _, v := range entries {
-			if !yield(v) {
-				return
-			}
-		}
-	}
+	return m.objects.under(kind + sep + namespace + sep)
 }
 
 // Namespace returns the namespace, or nil when the mesh does not hold it.
@@ -91,7 +82,7 @@ func (m *Mesh) Namespace(name string) *Namespace {
 // EntriesFor returns the ServiceEntries that register exactly this canonical
 // host, oldest first.
 func (m *Mesh) EntriesFor(host string) []*ServiceEntry {
-	return slices.Collect(values(m.entries.prefixed(reversed(host) + sep)))
+	return slices.Collect(m.entries.under(hostPrefix(host)))
 }
 
 // Points returns the egress points that one object registers: for a

@@ -176,6 +176,9 @@ func (c *client) unregistered(l *listener, host string, port int) []outcome {
 // sidecarsFor returns the Sidecars of which one applies to each workload of
 // the namespace; nil stands for none.
 func (m *Mesh) sidecarsFor(namespace string) []*Sidecar {
+	if m.scopes.root == nil {
+		return noSidecar
+	}
 	var out []*Sidecar
 	var whole *Sidecar
 	if namespace != "" {
@@ -186,6 +189,8 @@ func (m *Mesh) sidecarsFor(namespace string) []*Sidecar {
 	}
 	return append(out, whole)
 }
+
+var noSidecar = []*Sidecar{nil}
 
 // sidecarsIn returns the Sidecar for every workload of a namespace, the oldest
 // of several, and those for some workloads.
@@ -227,6 +232,9 @@ func (m *Mesh) filtered(namespace string, o outcome) outcome {
 // envoyFilter returns an EnvoyFilter for proxies in the namespace, or, with a
 // gateway, for its pods.
 func (m *Mesh) envoyFilter(namespace string, g *EgressGateway) *EnvoyFilter {
+	if _, some := m.objects.first("EnvoyFilter" + sep); !some {
+		return nil
+	}
 	for _, from := range []string{namespace, m.settings.RootNamespace} {
 		for o := range m.In("EnvoyFilter", from) {
 			f := o.(*EnvoyFilter)

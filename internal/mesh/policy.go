@@ -17,7 +17,7 @@ func (x *index) visitPolicy(dr *DestinationRule, i indexer) {
 	key := dr.Namespace + sep + policyGroup(dr) + sep
 	age := ageKey(&dr.Meta)
 	putHost(i, &x.policies, host, key+age, dr)
-	key = reversed(host) + sep + key
+	key = hostPrefix(host) + key
 	for j := range dr.Subsets {
 		put(i, &x.subsets, key+dr.Subsets[j].Name+sep+age, dr)
 	}
@@ -37,6 +37,12 @@ func policyGroup(dr *DestinationRule) string {
 			b.WriteString(k + "=" + s.MatchLabels[k] + ",")
 		}
 		return b.String()
+	}
+	switch len(dr.ExportTo) {
+	case 0:
+		return ""
+	case 1:
+		return dr.ExportTo[0]
 	}
 	to := slices.Clone(dr.ExportTo)
 	slices.Sort(to)
@@ -58,7 +64,10 @@ func (p policyPool) holds(dr *DestinationRule) bool {
 	if dr.WorkloadSelector != nil {
 		to = []string{"."}
 	}
-	privateOnly := len(slices.Compact(slices.Sorted(slices.Values(to)))) == 1 && (to[0] == "." || to[0] == dr.Namespace)
+	privateOnly := len(to) > 0 && (to[0] == "." || to[0] == dr.Namespace)
+	for _, other := range to {
+		privateOnly = privateOnly && other == to[0]
+	}
 	switch p {
 	case localPool:
 		return len(to) == 0 || slices.Contains(to, "*") || slices.Contains(to, ".") || slices.Contains(to, dr.Namespace)
@@ -113,7 +122,7 @@ func (c *client) policyIn(pool policyPool, namespace, host string) *policy {
 // there are any in the pool, even if none of them is for this client: Istio
 // looks no further.
 func (c *client) policyFor(pool policyPool, namespace, ruleHost string) (p *policy, found bool) {
-	prefix := reversed(ruleHost) + sep + namespace + sep
+	prefix := hostPrefix(ruleHost) + namespace + sep
 	for start := prefix; ; {
 		key, dr, ok := c.m.policies.next(start)
 		if !ok || !strings.HasPrefix(key, prefix) {

@@ -12,7 +12,7 @@ const maxBelow = 16
 func (c *client) reached(l *listener, host string, port int) []outcome {
 	var out []outcome
 	var last *VirtualService
-	for vs := range values(c.m.targets.prefixed(reversed(host) + sep)) {
+	for vs := range c.m.targets.under(hostPrefix(host)) {
 		if vs == last || !vs.inMesh() || visibleFrom(vs.ExportTo, vs.Namespace, c.namespace) == hidden || !l.importsVirtual(c, vs) {
 			continue
 		}

@@ -29,7 +29,10 @@ type listener struct {
 	egress *EgressListener // nil: everything
 }
 
-var importAll = &listener{}
+var (
+	importAll    = &listener{}
+	allListeners = []*listener{importAll}
+)
 
 // listeners returns the egress listeners that may serve a port, first one
 // for that port alone and then the one for all ports, and the HTTP proxy
@@ -37,7 +40,7 @@ var importAll = &listener{}
 // the Sidecar has none: the port is not listened on.
 func (c *client) listeners(port int) (serving, proxies []*listener) {
 	if c.sidecar == nil || len(c.sidecar.Egress) == 0 {
-		return []*listener{importAll}, nil
+		return allListeners, nil
 	}
 	for i := range c.sidecar.Egress {
 		l := &listener{egress: &c.sidecar.Egress[i]}

@@ -115,7 +115,7 @@ func (m *Mesh) gatewayIndex(g *EgressGateway) int {
 // serversFor yields the servers on a port of a gateway that register exactly
 // this host, oldest first.
 func (m *Mesh) serversFor(g, port int, host string) iter.Seq[hostedServer] {
-	return values(m.servers.prefixed(reversed(host) + sep + serverKey(g, port)))
+	return m.servers.under(hostPrefix(host) + serverKey(g, port))
 }
 
 // firstServer returns the oldest server on a port, plain text or TLS.
@@ -127,10 +127,16 @@ func (m *Mesh) firstServer(g, port int, plain bool) (hostedServer, bool) {
 	return m.listeners.first(serverKey(g, port) + kind)
 }
 
+// gatewayService is the Service of an approved gateway, or nil.
+func (m *Mesh) gatewayService(g *EgressGateway) *Service {
+	svc, _ := m.Get(Ref{Kind: "Service", Namespace: g.Namespace, Name: g.Service}).(*Service)
+	return svc
+}
+
 // targetPort is the port of the gateway's pods behind a port of its Service,
 // and whether the Service has the port.
 func (m *Mesh) targetPort(g *EgressGateway, port int) (int, bool) {
-	svc := m.service(g.Host(m.settings.ClusterDomain))
+	svc := m.gatewayService(g)
 	if svc == nil {
 		for _, p := range m.assumedPorts(g) {
 			if p[0] == port {
@@ -165,7 +171,7 @@ func (m *Mesh) serverPorts(g *EgressGateway, port int) []int {
 		return nil
 	}
 	ports := []int{port}
-	if svc := m.service(g.Host(m.settings.ClusterDomain)); svc != nil {
+	if svc := m.gatewayService(g); svc != nil {
 		for _, p := range svc.Ports {
 			if t, _ := m.targetPort(g, p.Port); p.Port != port && t == target {
 				ports = append(ports, p.Port)

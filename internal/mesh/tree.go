@@ -3,7 +3,6 @@ package mesh
 import (
 	"iter"
 	"slices"
-	"sort"
 	"strings"
 )
 
@@ -47,7 +46,10 @@ func (n *node[V]) mutable(e *edit) *node[V] {
 
 // child is the index of the kid that holds key, if any does.
 func (n *node[V]) child(key string) int {
-	i := sort.Search(len(n.keys), func(i int) bool { return n.keys[i] > key })
+	i, found := slices.BinarySearch(n.keys, key)
+	if found {
+		return i
+	}
 	return max(i-1, 0)
 }
 
@@ -162,56 +164,69 @@ func (n *node[V]) delete(e *edit, key string) *node[V] {
 
 // from yields the entries whose key is at least start, in order.
 func (t tree[V]) from(start string) iter.Seq2[string, V] {
-	return func(yield func(string, V) bool) {
-		if t.root != nil {
-			t.root.from(start, yield)
-		}
+	return func(yield func(string, V) bool) { t.root.scan(start, "", yield) }
+}
+
+// prefixed yields the entries whose key begins with prefix, in order.
+func (t tree[V]) prefixed(prefix string) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) { t.root.scan(prefix, prefix, yield) }
+}
+
+// under yields the values of the keys that begin with prefix, in order.
+func (t tree[V]) under(prefix string) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		t.root.scan(prefix, prefix, func(_ string, v V) bool { return yield(v) })
 	}
 }
 
-func (n *node[V]) from(start string, yield func(string, V) bool) bool {
+// scan yields the entries from start on, for as long as they have the prefix.
+func (n *node[V]) scan(start, prefix string, yield func(string, V) bool) bool {
+	if n == nil {
+		return true
+	}
 	if n.kids == nil {
 		i, _ := slices.BinarySearch(n.keys, start)
 		for ; i < len(n.keys); i++ {
-			if !yield(n.keys[i], n.vals[i]) {
+			if !strings.HasPrefix(n.keys[i], prefix) || !yield(n.keys[i], n.vals[i]) {
 				return false
 			}
 		}
 		return true
 	}
 	for i := n.child(start); i < len(n.kids); i++ {
-		if !n.kids[i].from(start, yield) {
+		if !n.kids[i].scan(start, prefix, yield) {
 			return false
 		}
-		start = "" // every later kid is beyond it
 	}
 	return true
 }
 
-// prefixed yields the entries whose key begins with prefix, in order.
-func (t tree[V]) prefixed(prefix string) iter.Seq2[string, V] {
-	return func(yield func(string, V) bool) {
-		for k, v := range t.from(prefix) {
-			if !strings.HasPrefix(k, prefix) || !yield(k, v) {
-				return
-			}
-		}
-	}
-}
-
 // first returns the value of the least key that begins with prefix.
-func (t tree[V]) first(prefix string) (V, bool) {
-	for _, v := range t.prefixed(prefix) {
-		return v, true
+func (t tree[V]) first(prefix string) (val V, ok bool) {
+	key, v, found := t.root.seek(prefix)
+	if !found || !strings.HasPrefix(key, prefix) {
+		return val, false
 	}
-	var zero V
-	return zero, false
+	return v, true
 }
 
 // next returns the entry of the least key that is at least start.
-func (t tree[V]) next(start string) (key string, val V, ok bool) {
-	for k, v := range t.from(start) {
-		return k, v, true
+func (t tree[V]) next(start string) (key string, val V, ok bool) { return t.root.seek(start) }
+
+func (n *node[V]) seek(start string) (key string, val V, ok bool) {
+	if n == nil {
+		return "", val, false
+	}
+	if n.kids == nil {
+		if i, _ := slices.BinarySearch(n.keys, start); i < len(n.keys) {
+			return n.keys[i], n.vals[i], true
+		}
+		return "", val, false
+	}
+	for i := n.child(start); i < len(n.kids); i++ {
+		if key, val, ok = n.kids[i].seek(start); ok {
+			return key, val, true
+		}
 	}
 	return "", val, false
 }
