@@ -97,8 +97,8 @@ func (vs *VirtualService) sourceNamespaces() []string {
 	return out
 }
 
-// addShadows adds namespaces with DestinationRules that cover an approved
-// gateway, except the gateway's own.
+// addShadows adds namespaces with DestinationRules of their own that cover an
+// approved gateway, and those to which such a rule is exported by name.
 func (m *Mesh) addShadows(c crowd) {
 	n := 0
 	for i := range m.settings.Gateways {
@@ -112,11 +112,13 @@ func (m *Mesh) addShadows(c crowd) {
 				if !ok || !strings.HasPrefix(key, prefix) {
 					break
 				}
-				if dr.Namespace != g.Namespace && !c[dr.Namespace] {
+				had := len(c)
+				if dr.Namespace != g.Namespace {
 					c.add(dr.Namespace)
-					n++
 				}
-				start = prefix + dr.Namespace + "\x01" // beyond the namespace
+				c.add(dr.ExportTo...)
+				n += len(c) - had
+				start = prefix + dr.Namespace + sep + policyGroup(dr) + "\x01" // beyond the group
 			}
 		}
 	}

@@ -1,0 +1,118 @@
+package mesh_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// verdicts are all paths of a mesh, for every namespace it names.
+func verdicts(m *mesh.Mesh) map[string]mesh.Path {
+	out := map[string]mesh.Path{}
+	for p := range m.AllPoints() {
+		for _, c := range append(m.Clients(p.Host), "default", mesh.AnyClient) {
+			out[fmt.Sprintf("%s:%d from %s", p.Host, p.Port, c)] = m.Paths(c, p.Host, p.Port)
+		}
+	}
+	return out
+}
+
+// TestOrderOfWrites checks that a mesh depends on what it holds and not on how
+// it came to hold it: any order, with detours.
+func TestOrderOfWrites(t *testing.T) {
+	files, err := filepath.Glob("testdata/observed/*/all.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for _, file := range files {
+		objects := readYAML(t, file)
+		// Where two documents are one object, the last one counts.
+		unique := map[mesh.Ref]mesh.Object{}
+		for _, o := range objects {
+			unique[o.Metadata().Ref] = o
+		}
+		want := verdicts(mesh.New(mesh.DefaultSettings(), objects...))
+		for range 3 {
+			m := mesh.New(mesh.DefaultSettings())
+			shuffled := slices.Collect(maps.Values(unique))
+			rnd.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+			for _, o := range shuffled {
+				m = m.With(o)
+				if gone := shuffled[rnd.IntN(len(shuffled))]; rnd.IntN(2) == 0 {
+					m = m.With(gone).Without(gone.Metadata().Ref).With(o)
+				}
+			}
+			m = m.With(shuffled...)
+			if diff := cmp.Diff(want, verdicts(m)); diff != "" {
+				t.Fatalf("%s: the order of writes matters (-want +got):\n%s", file, diff)
+			}
+		}
+	}
+}
+
+// TestAffected checks that a write changes no path that Affected does not
+// name: the verdict of every other egress point is the same before and after,
+// for every client.
+func TestAffected(t *testing.T) {
+	files, err := filepath.Glob("testdata/observed/*/all.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		objects := readYAML(t, file)
+		after := mesh.New(mesh.DefaultSettings(), objects...)
+		for _, o := range objects {
+			before := after.Without(o.Metadata().Ref)
+			named := map[string]bool{}
+			for _, p := range append(after.Affected(o), before.Affected(o)...) {
+				named[fmt.Sprintf("%s:%d", p.Host, p.Port)] = true
+			}
+			for p := range after.AllPoints() {
+				if named[fmt.Sprintf("%s:%d", p.Host, p.Port)] {
+					continue
+				}
+				for _, c := range append(after.Clients(p.Host), before.Clients(p.Host)...) {
+					was, is := before.Paths(c, p.Host, p.Port).Verdict, after.Paths(c, p.Host, p.Port).Verdict
+					if was != is && (was == mesh.Direct || is == mesh.Direct) {
+						t.Errorf("%s: %s makes %s:%d from %s %s, from %s, and does not say so",
+							filepath.Base(filepath.Dir(file)), o.Metadata().Ref, p.Host, p.Port, c, is, was)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestClients checks that a namespace which Clients does not name has the path
+// of any client.
+func TestClients(t *testing.T) {
+	files, err := filepath.Glob("testdata/observed/*/all.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		objects := readYAML(t, file)
+		m := mesh.New(mesh.DefaultSettings(), objects...)
+		for p := range m.AllPoints() {
+			clients := m.Clients(p.Host)
+			other := m.Paths(mesh.AnyClient, p.Host, p.Port).Verdict
+			for _, ns := range []string{"default", "attacker", "platform", "egress-cfg", "tenant", "nobody", "istio-system"} {
+				if slices.Contains(clients, ns) {
+					continue
+				}
+				if got := m.Paths(ns, p.Host, p.Port).Verdict; got != other {
+					t.Errorf("%s: %s:%d from %s is %s, from any client %s, but Clients does not name it: %q",
+						filepath.Base(filepath.Dir(file)), p.Host, p.Port, ns, got, other, clients)
+				}
+			}
+		}
+	}
+}
