@@ -1,8 +1,8 @@
 package policies
 
 import (
-	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -10,18 +10,12 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// contractDoc is the part of the reference that no metadata tells.
-//
-//go:embed contract.md
-var contractDoc string
-
-// Markdown is the reference of the set's policies: the contract, a table, and
-// one section for each policy, with its sample where samples has one
-// (FILE.txtar beside FILE.rego).
+// Markdown is the reference of the set's policies: a table, and one section
+// for each policy, with its sample where the sources have one (FILE.txtar
+// beside FILE.rego).
 func (s *Set) Markdown(sources ...Source) (string, error) {
 	var b strings.Builder
-	b.WriteString(contractDoc)
-	b.WriteString("\n## The library\n\n| policy | what it asks | severity | kinds |\n|---|---|---|---|\n")
+	b.WriteString("| policy | what it asks | severity | kinds |\n|---|---|---|---|\n")
 	for _, p := range s.Policies {
 		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", p.Name, p.Name, p.Title, p.Severity, strings.Join(p.Kinds, ", "))
 	}
@@ -88,6 +82,9 @@ func sampleOf(p *Policy, sources []Source) (*txtar.Archive, error) {
 			continue
 		}
 		content, err := fs.ReadFile(src.FS, file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("sample of policy %s: %w", p.Name, err)
 		}

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"os"
 	"testing"
 )
 
@@ -56,7 +57,11 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "README.md", []byte(got))
+	contract, err := os.ReadFile("contract.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "README.md", []byte(string(contract)+"\n## The library\n\n"+got))
 }
 
 // TestLibrarySleeps checks that nothing of the library is in force unasked.

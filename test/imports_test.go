@@ -28,6 +28,7 @@ var layers = map[string][]string{
 	"policies":           {"internal/mesh", "rules"},
 	"internal/review":    {"internal/companion", "internal/mesh", "internal/netpol", "rules"},
 	"internal/report":    {"internal/mesh", "rules"},
+	"internal/sample":    {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
 
 	// What talks to a cluster, or is talked to.
 	"internal/live":      {"internal/mesh"},
@@ -35,13 +36,12 @@ var layers = map[string][]string{
 	"webhook":            {"internal/companion", "internal/mesh", "internal/netpol", "internal/review", "rules"},
 
 	// Wiring.
-	"cmd/sallyport":         {"internal/companion", "internal/config", "internal/manifest", "internal/mesh", "internal/netpol", "internal/report", "internal/review", "policies", "rules"},
+	"cmd/sallyport":         {"internal/companion", "internal/config", "internal/manifest", "internal/mesh", "internal/netpol", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
 	"cmd/sallyport-webhook": {"internal/config", "internal/live", "internal/reconcile", "internal/review", "policies", "rules", "webhook"},
 
 	// For tests and the demo. Nothing above imports these, nor any other
 	// package whose name ends in "test".
 	"rules/rulestest":         {"internal/config", "internal/mesh", "internal/review", "rules"},
-	"internal/policytest":     {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
 	"hack/controlplane":       {},
 	"hack/controlplane/build": {"hack/controlplane"},
 	"hack/server":             {"hack/controlplane"},

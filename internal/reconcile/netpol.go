@@ -51,6 +51,8 @@ func NewNetworkPolicies(cfg *rest.Config, store *live.Store, resync time.Duratio
 	if resync == 0 {
 		resync = 10 * time.Minute
 	}
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS = -1 // one worker bounds what is in flight
 	client, err := networkingclient.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("client for writing NetworkPolicies: %w", err)

@@ -1,4 +1,4 @@
-// Package policytest runs the samples of policies: whole objects, judged as
+// Package sample runs the samples of policies: whole objects, judged as
 // admission would judge them, with the findings that are to come of it.
 //
 // A sample is a txtar archive beside its policy, with the same name
@@ -13,7 +13,7 @@
 //
 // Each object of a bad or good file is judged by itself, as a write into the
 // world: as an UPDATE where the world has it already, as a CREATE otherwise.
-package policytest
+package sample
 
 import (
 	"bytes"
@@ -49,9 +49,10 @@ type Result struct {
 	Failures []string
 }
 
-// Run runs every sample of the source. The sources are loaded for each
-// sample anew, with the parameters of its configuration.
-func Run(ctx context.Context, src policies.Source, all ...policies.Source) ([]Result, error) {
+// Run runs every sample of the source. The source is loaded for each sample
+// anew, with the parameters of the sample's configuration and no policy in
+// force but the sample's own.
+func Run(ctx context.Context, src policies.Source) ([]Result, error) {
 	var results []Result
 	err := fs.WalkDir(src.FS, ".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || path.Ext(file) != ".txtar" {
@@ -62,7 +63,7 @@ func Run(ctx context.Context, src policies.Source, all ...policies.Source) ([]Re
 			return err
 		}
 		r := Result{File: path.Join(src.Name, file), Archive: txtar.Parse(content)}
-		got, err := run(ctx, policies.RuleName(strings.TrimSuffix(path.Base(file), ".txtar")), r.Archive, &r, all)
+		got, err := r.run(ctx, src, policies.RuleName(strings.TrimSuffix(path.Base(file), ".txtar")))
 		if err != nil {
 			r.Failures = append(r.Failures, err.Error())
 		} else if want := section(r.Archive, "want"); string(want.Data) != got {
@@ -93,12 +94,14 @@ type request struct {
 	Time   string   `json:"time"`
 }
 
-func run(ctx context.Context, name string, archive *txtar.Archive, r *Result, sources []policies.Source) (string, error) {
+// run judges the sample's objects by the policy with that name, and returns
+// the findings.
+func (r *Result) run(ctx context.Context, src policies.Source, name string) (string, error) {
 	cfg := config.Default()
 	req := request{Time: defaultTime}
 	var world []mesh.Object
 	old := map[mesh.Ref][]byte{}
-	for _, f := range archive.Files {
+	for _, f := range r.Archive.Files {
 		var err error
 		switch f.Name {
 		case "config.yaml":
@@ -119,20 +122,17 @@ func run(ctx context.Context, name string, archive *txtar.Archive, r *Result, so
 			return "", fmt.Errorf("%s: %w", f.Name, err)
 		}
 	}
-	set, err := policies.Load(ctx, cfg.Policies.Parameters, sources...)
+	src.OptIn = true
+	set, err := policies.Load(ctx, map[string]any{name: cfg.Policies.Parameters[name]}, src)
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(set.Rules, func(r *rules.Rule) bool { return r.Name == name })
-	if i < 0 {
-		return "", fmt.Errorf("no policy %s is in force: config.yaml must have policies.parameters.%s", name, name)
-	}
-	judge := &review.Judge{Rules: set.Rules[i : i+1]}
+	judge := &review.Judge{Rules: set.Rules}
 	m := mesh.New(cfg.Settings(), world...)
 
 	var got bytes.Buffer
 	seen := map[string]bool{}
-	for _, f := range archive.Files {
+	for _, f := range r.Archive.Files {
 		kind, _, _ := strings.Cut(strings.TrimSuffix(f.Name, ".yaml"), "-")
 		if kind != "bad" && kind != "good" {
 			if !slices.Contains([]string{"config", "request", "world", "want"}, kind) {

@@ -1,4 +1,4 @@
-package policytest_test
+package sample_test
 
 import (
 	"flag"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"github.com/sallyport-io/sallyport/internal/policytest"
+	"github.com/sallyport-io/sallyport/internal/sample"
 	"github.com/sallyport-io/sallyport/policies"
 )
 
@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the want sections of the librar
 
 // TestLibrary runs the samples of the shipped library: each policy has one.
 func TestLibrary(t *testing.T) {
-	results, err := policytest.Run(t.Context(), policies.Library(), policies.Library())
+	results, err := sample.Run(t.Context(), policies.Library())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,14 +64,14 @@ deny contains {"msg": "no"} if count(input.object.spec.hosts) > 0
 		want  = "-- want --\nServiceEntry/shop/a: : deny: no\n"
 	)
 	tests := []struct {
-		name, file, sample, failure string
+		name, file, archive, failure string
 	}{
 		{"passes", "none.txtar", bad + good + want, ""},
 		{"other findings", "none.txtar", bad + good + "-- want --\n", "got:\nServiceEntry/shop/a: : deny: no"},
 		{"bad one is good", "none.txtar", bad + good + want + strings.ReplaceAll(good, "good.yaml", "bad-2.yaml"), "bad-2.yaml: ServiceEntry/shop/a: 0 findings"},
 		{"good one is bad", "none.txtar", bad + good + want + strings.ReplaceAll(bad, "bad.yaml", "good-2.yaml"), "good-2.yaml: ServiceEntry/shop/a: 1 findings"},
 		{"no good one", "none.txtar", bad + want, "needs at least one bad-*.yaml and one good-*.yaml"},
-		{"no such policy", "nun.txtar", bad + good + want, "no policy nun is in force"},
+		{"no such policy", "nun.txtar", bad + good + want, "policies.parameters.nun: there is no policy of this name"},
 		{"misspelt section", "none.txtar", "-- wrld.yaml --\n" + bad + good + want, "wrld.yaml: a sample has"},
 		{"no YAML", "none.txtar", "-- bad.yaml --\n{\n" + good + want, "bad.yaml: "},
 	}
@@ -79,9 +79,9 @@ deny contains {"msg": "no"} if count(input.object.spec.hosts) > 0
 		t.Run(tt.name, func(t *testing.T) {
 			src := policies.Source{Name: "org", FS: fstest.MapFS{
 				"none.rego": {Data: []byte(policy)},
-				tt.file:     {Data: []byte(tt.sample)},
+				tt.file:     {Data: []byte(tt.archive)},
 			}}
-			results, err := policytest.Run(t.Context(), src, src)
+			results, err := sample.Run(t.Context(), src)
 			if err != nil || len(results) != 1 {
 				t.Fatalf("%d results, error %v", len(results), err)
 			}
