@@ -48,6 +48,9 @@ func serve(ctx context.Context, f *flags) error {
 	if err := checkCertificate(f.certDir); err != nil {
 		return err
 	}
+	if err := checkPorts(ctx, f.bind, f.metricsBind, f.healthBind); err != nil {
+		return withRemedy(err)
+	}
 	judges, err := newJudges(ctx, cfg.Policies, f.policies, log.WithName("policies"))
 	if err != nil {
 		return err
@@ -164,6 +167,25 @@ func checkCertificate(dir string) error {
 	if err != nil {
 		return fmt.Errorf("serving certificate: %w; --cert-dir must hold tls.crt and tls.key in PEM, "+
 			"in a pod the Secret that cert-manager writes for the Certificate sallyport-webhook", err)
+	}
+	return nil
+}
+
+// checkPorts fails early where the server could not listen: before it has
+// read the cluster, and taken the lead.
+func checkPorts(ctx context.Context, addresses ...string) error {
+	var listen net.ListenConfig
+	for _, a := range addresses {
+		if a == "0" { // turned off
+			continue
+		}
+		l, err := listen.Listen(ctx, "tcp", a)
+		if err != nil {
+			return err
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
