@@ -20,23 +20,27 @@ const (
 )
 
 // denial is the message of a refused write: what is wrong, where, and the
-// fix, for every finding that denies.
+// fix, for every finding that denies. A fix that serves several is given once.
 func denial(out review.Outcome, decision string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s must not be written like this:\n", out.Ref)
+	given := map[string]bool{}
 	for _, f := range out.Findings {
 		if f.Severity != rules.Deny {
 			continue
 		}
 		fmt.Fprintf(&b, "- %s [%s]\n", located(f), f.Rule)
-		if fix := strings.TrimSpace(f.Fix); fix != "" {
-			b.WriteString("  fix: ")
-			if strings.Contains(fix, "\n") {
-				b.WriteString("|\n    ")
-			}
-			b.WriteString(strings.ReplaceAll(fix, "\n", "\n    "))
-			b.WriteByte('\n')
+		fix := strings.TrimSpace(f.Fix)
+		switch {
+		case fix == "":
+		case given[fix]:
+			b.WriteString("  fix: the one above\n")
+		case strings.Contains(fix, "\n"):
+			fmt.Fprintf(&b, "  fix: |\n    %s\n", strings.ReplaceAll(fix, "\n", "\n    "))
+		default:
+			fmt.Fprintf(&b, "  fix: %s\n", fix)
 		}
+		given[fix] = true
 	}
 	tail := "decision " + decision
 	return truncate(b.String(), maxDenial-len(tail)) + tail

@@ -123,3 +123,30 @@ func TestGateTurnsAway(t *testing.T) {
 		t.Errorf("refused with every place free: %s", resp.Result.Message)
 	}
 }
+
+func TestDenialGivesAFixOnce(t *testing.T) {
+	out := review.Outcome{
+		Ref: mesh.Ref{Kind: "VirtualService", Namespace: "shop", Name: "cnn"},
+		Findings: []rules.Finding{
+			{Rule: "one", Severity: rules.Deny, Path: "spec.http[0]", Message: "goes out", Fix: "spec:\n  hosts: []\n"},
+			{Rule: "two", Severity: rules.Deny, Message: "is direct", Fix: "spec:\n  hosts: []\n"},
+			{Rule: "three", Severity: rules.Deny, Message: "is ugly", Fix: "Rename it."},
+			{Rule: "four", Severity: rules.Deny, Message: "is beyond help"},
+			{Rule: "five", Severity: rules.Warn, Message: "is odd", Fix: "Never mind."},
+		},
+	}
+	want := `VirtualService/shop/cnn must not be written like this:
+- spec.http[0]: goes out [one]
+  fix: |
+    spec:
+      hosts: []
+- is direct [two]
+  fix: the one above
+- is ugly [three]
+  fix: Rename it.
+- is beyond help [four]
+decision 42`
+	if got := denial(out, "42"); got != want {
+		t.Errorf("denial() = %s\nwant %s", got, want)
+	}
+}
