@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
 )
@@ -38,8 +39,8 @@ func (c *call) validate(ctx context.Context) (resp admission.Response) {
 	if err != nil {
 		return c.cannotJudge(err)
 	}
-	if ref := c.ref(); companion.Is(ref) {
-		if c.mayWriteCompanions() {
+	if ref := c.ref(); companion.Is(ref) || netpol.Is(ref) {
+		if c.mayWriteOurs() {
 			return c.allowed(review.Outcome{Ref: ref, Known: true}, nil)
 		}
 		return c.reserved(ref)
@@ -176,9 +177,9 @@ var collectors = []string{
 	"system:kube-controller-manager",
 }
 
-// mayWriteCompanions reports whether the user may touch what Sallyport keeps.
-// The label on a companion, or its content, is no proof of anything.
-func (c *call) mayWriteCompanions() bool {
+// mayWriteOurs reports whether the user may touch what Sallyport keeps. The
+// label on an object, or its content, is no proof of anything.
+func (c *call) mayWriteOurs() bool {
 	user := c.request.UserInfo.Username
 	return user == c.User || c.request.Operation == admissionv1.Delete && slices.Contains(collectors, user)
 }

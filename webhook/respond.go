@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
 )
@@ -68,16 +69,21 @@ func (c *call) denied(out review.Outcome) admission.Response {
 	return c.finish(resp, verdictDeny, out)
 }
 
-// reserved refuses a write to one of Sallyport's own objects.
+// reserved refuses a write to one of Sallyport's own objects, whatever the
+// namespace's mode.
 func (c *call) reserved(ref mesh.Ref) admission.Response {
-	const rule = "reserved-name"
+	fix := "change the ServiceEntry that registers the host, and the companions follow; or label its namespace " +
+		mesh.InjectionLabel + "=disabled and write objects of other names"
+	if netpol.Is(ref) {
+		fix = "Sallyport keeps this policy while the namespace is labelled " + mesh.NetworkPolicyLabel +
+			"=enabled; policies of other names may be added beside it"
+	}
 	out := review.Outcome{Ref: ref, Known: true, Findings: []rules.Finding{{
-		Rule:     rule,
+		Rule:     "reserved-companion",
 		Severity: rules.Deny,
 		Path:     "metadata.name",
-		Message:  fmt.Sprintf("names of this form belong to the companions that Sallyport keeps; user %q may not write them", c.request.UserInfo.Username),
-		Fix: "change the ServiceEntry that registers the host, and the companions follow; or label its namespace " +
-			mesh.InjectionLabel + "=disabled and write objects of other names",
+		Message:  fmt.Sprintf("Sallyport alone writes the objects of this name; user %q may not", c.request.UserInfo.Username),
+		Fix:      fix,
 	}}}
 	c.Metrics.judged(out, time.Since(c.began))
 	return c.denied(out)

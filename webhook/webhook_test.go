@@ -22,6 +22,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
 )
@@ -227,10 +228,10 @@ func TestValidate(t *testing.T) {
 			code: 500, verdict: "error", message: []string{`operation is ""`},
 		}, {
 			name: "companion written by somebody", request: request(entry(own, "good.example.com"), named(own)),
-			code: 403, verdict: "deny", message: []string{"metadata.name", `user "alice" may not write them`, "fix: change the ServiceEntry"},
+			code: 403, verdict: "deny", message: []string{"metadata.name", `user "alice" may not`, "fix: change the ServiceEntry"},
 		}, {
 			name: "companion deleted by somebody", request: request(entry(own, "good.example.com"), named(own), deleted),
-			code: 403, verdict: "deny", message: []string{"reserved-name"},
+			code: 403, verdict: "deny", message: []string{"reserved-companion"},
 		}, {
 			name: "companion written by Sallyport", request: request(entry(own, "denied.example.com"), named(own), as(ownUser)),
 			allowed: true, code: 200, verdict: "allow",
@@ -239,7 +240,14 @@ func TestValidate(t *testing.T) {
 			allowed: true, code: 200, verdict: "allow",
 		}, {
 			name: "companion created by Kubernetes", request: request(entry(own, "good.example.com"), named(own), as("system:serviceaccount:kube-system:generic-garbage-collector")),
-			code: 403, verdict: "deny", message: []string{"reserved-name"},
+			code: 403, verdict: "deny", message: []string{"reserved-companion"},
+		}, {
+			name: "NetworkPolicy of Sallyport deleted by somebody",
+			request: request(`{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"namespace":"shop","name":"`+netpol.EgressName+`"},"spec":{"podSelector":{}}}`,
+				named(netpol.EgressName), deleted, func(r *admissionv1.AdmissionRequest) {
+					r.Kind = metav1.GroupVersionKind{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"}
+				}),
+			code: 403, verdict: "deny", message: []string{"reserved-companion", "sallyport.io/network-policy=enabled"},
 		}, {
 			name: "Sallyport's account is judged like any other otherwise", request: request(entry("api", "denied.example.com"), as(ownUser)),
 			code: 403, verdict: "deny", message: []string{"this host is not for you"},

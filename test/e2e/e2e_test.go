@@ -267,7 +267,7 @@ func testProtection(t *testing.T, c *cluster) {
 		resource := strings.ToLower(kind) + ".networking.istio.io"
 		c.denied(t, "", "annotate", resource, name, "-n", namespace, "touched=yes")
 		out := c.denied(t, "", "delete", resource, name, "-n", namespace)
-		if !strings.Contains(out, "reserved-name") || !strings.Contains(out, "ServiceEntry") {
+		if !strings.Contains(out, "reserved-companion") || !strings.Contains(out, "ServiceEntry") {
 			t.Errorf("the denial does not say whose it is:\n%s", out)
 		}
 	}
