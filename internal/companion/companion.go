@@ -142,6 +142,12 @@ func (p *plan) side(claims []*claim) {
 	}
 	namespace := claims[0].gateway.Namespace
 	settings := p.mesh.Settings()
+	type hop struct {
+		gateway mesh.EgressGateway
+		claims  []*claim
+		lanes   []lane
+	}
+	var hops []hop
 	for _, gateway := range settings.Gateways {
 		mine := slices.DeleteFunc(slices.Clone(claims), func(c *claim) bool { return c.gateway.Name != gateway.Name })
 		if len(mine) == 0 {
@@ -156,7 +162,7 @@ func (p *plan) side(claims []*claim) {
 		p.set.Objects = append(p.set.Objects,
 			p.clientHop(gateway, namespace, prefix, service, lanes),
 			p.gatewayHop(gateway, prefix, service, lanes))
-		p.meshHops(gateway, mine, service, lanes)
+		hops = append(hops, hop{gateway, mine, lanes})
 	}
 	if dr := p.origination(namespace, upstreams); dr != nil {
 		p.set.Objects = append(p.set.Objects, dr)
@@ -164,6 +170,9 @@ func (p *plan) side(claims []*claim) {
 	// Last, for it lets the sidecars of the gateway's own namespace see the
 	// host: by then the route to the gateway must be there.
 	p.set.Objects = append(p.set.Objects, p.registration(namespace, upstreams))
+	for _, h := range hops {
+		p.meshHops(h.gateway, h.claims, h.gateway.Host(settings.ClusterDomain), h.lanes)
+	}
 }
 
 // agree returns the claims that do not contradict an earlier one and can be
@@ -283,9 +292,22 @@ func (p *plan) meshHops(gateway mesh.EgressGateway, claims []*claim, service str
 			dr.ExportTo, dr.Owners = to, owners
 			p.hops = append(p.hops, dr)
 		}
-		p.hops = append(p.hops, p.meshHop(namespace, slices.Compact(exportTo), owners, service, lanes, ports))
+		if !p.routed(claims[:n]) {
+			p.hops = append(p.hops, p.meshHop(namespace, slices.Compact(exportTo), owners, service, lanes, ports))
+		}
 		claims = claims[n:]
 	}
+}
+
+// routed reports whether users' own VirtualServices lead the clients of one
+// namespace's claims to the gateway's side. Ours would only hide what they say
+// of timeouts, retries and headers.
+func (p *plan) routed(claims []*claim) bool {
+	if len(p.mesh.RoutesFor(p.host)) == 0 {
+		return false
+	}
+	m := p.mesh.With(p.set.Objects...).With(p.hops...)
+	return !slices.ContainsFunc(claims, func(c *claim) bool { return needed(m, c.entry, p.host) })
 }
 
 // Lasting returns the mesh without the companions of the hosts that are about
