@@ -48,6 +48,9 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		}
 		arrival := arrival{traffic: t, gateway: g.to, port: g.port, cluster: clusterName(host, t.port, subset)}
 		arrival.tls, arrival.tlsReason = p.tls(subset, t.port)
+		if len(s.entries) > 0 {
+			reason = Reason{Ref: s.ref(), Path: "spec.endpoints", Message: "every endpoint is the gateway"}
+		}
 		return c.m.arrive(arrival, reason, hop)
 	}
 	if !c.m.outsideService(s) {

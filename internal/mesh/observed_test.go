@@ -12,11 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"sigs.k8s.io/yaml"
-
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -141,31 +138,11 @@ func missing(list []string, p mesh.Point) bool {
 	})
 }
 
-// readYAML decodes the objects of a file. Those without a creation time exist
-// since ever, as they do for Istio's own test server.
 func readYAML(t testing.TB, file string) []mesh.Object {
 	t.Helper()
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var objects []mesh.Object
-	for doc := range bytes.SplitSeq(raw, []byte("\n---")) {
-		if len(bytes.TrimSpace(doc)) == 0 {
-			continue
-		}
-		raw, err := yaml.YAMLToJSON(doc)
-		if err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		o, err := mesh.Decode(raw)
-		if err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		if o.Metadata().Created.IsZero() {
-			o.Metadata().Created = time.Unix(0, 0)
-		}
-		objects = append(objects, o)
-	}
-	return objects
+	return decodeYAML(t, file, raw)
 }

@@ -161,8 +161,13 @@ func (m *Mesh) portProtocols(s *service, port int) func(func(string) bool) {
 func (c *client) unregistered(l *listener, host string, port int) []outcome {
 	reason := Reason{Message: fmt.Sprintf("%s does not see port %d of this host", c, port)}
 	for se := range c.m.entries.exactly(host) {
-		reason.Ref, reason.Path = se.Ref, "spec.exportTo"
-		break
+		if reason.Ref == (Ref{}) {
+			reason.Ref, reason.Path = se.Ref, "spec.exportTo"
+		}
+		if c.sidecar != nil && visibleFrom(c.m.exportOf(se), se.Namespace, c.namespace) != hidden && !l.importsService(c, se.Namespace, host) {
+			reason.Ref, reason.Path = c.sidecar.Ref, "spec.egress"
+			break
+		}
 	}
 	o := c.unknown(reason)
 	if port == 80 {

@@ -1,0 +1,109 @@
+package mesh_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// TestPaths runs testdata/paths: each file is a mesh ("mesh.yaml"), perhaps
+// other approved gateways ("gateways.yaml") and namespaces to ask for
+// ("clients"), and all paths with their first reason ("paths").
+func TestPaths(t *testing.T) {
+	files, err := filepath.Glob("testdata/paths/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sections := map[string][]byte{}
+			for _, f := range archive.Files {
+				sections[f.Name] = f.Data
+			}
+			settings := mesh.DefaultSettings()
+			if raw := sections["gateways.yaml"]; raw != nil {
+				if err := yaml.UnmarshalStrict(raw, &settings.Gateways); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m := mesh.New(settings, decodeYAML(t, file, sections["mesh.yaml"])...)
+			if _, held := sections["open"]; held {
+				m = m.Open()
+			}
+			asked := strings.Fields(string(sections["clients"]))
+			var got bytes.Buffer
+			for p := range m.AllPoints() {
+				clients := append(slices.Clone(m.Clients(p.Host)), asked...)
+				slices.Sort(clients)
+				for _, c := range append(slices.Compact(clients), mesh.AnyClient) {
+					path := m.Paths(c, p.Host, p.Port)
+					fmt.Fprintf(&got, "%s:%d %s from %s: %s", p.Host, p.Port, path.Protocol, c, strings.TrimSpace(string(path.Verdict)+" "+path.Gateway))
+					for _, b := range path.Because[:min(1, len(path.Because))] {
+						fmt.Fprintf(&got, "\n    %s %s: %s", b.Ref, b.Path, b.Message)
+					}
+					got.WriteByte('\n')
+				}
+			}
+			if *update {
+				set(archive, "paths", got.Bytes())
+				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(sections["paths"]), got.String()); diff != "" {
+				t.Errorf("paths changed; run with -update if that is right (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func set(a *txtar.Archive, name string, data []byte) {
+	for i := range a.Files {
+		if a.Files[i].Name == name {
+			a.Files[i].Data = data
+			return
+		}
+	}
+	a.Files = append(a.Files, txtar.File{Name: name, Data: data})
+}
+
+// decodeYAML decodes the objects of a file. Those without a creation time exist
+// since ever, as they do for Istio's own test server.
+func decodeYAML(t testing.TB, file string, raw []byte) []mesh.Object {
+	t.Helper()
+	var objects []mesh.Object
+	for doc := range bytes.SplitSeq(raw, []byte("\n---")) {
+		if len(bytes.TrimSpace(doc)) == 0 {
+			continue
+		}
+		raw, err := yaml.YAMLToJSON(doc)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		o, err := mesh.Decode(raw)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if o.Metadata().Created.IsZero() {
+			o.Metadata().Created = time.Unix(0, 0)
+		}
+		objects = append(objects, o)
+	}
+	return objects
+}
