@@ -54,7 +54,7 @@ func demoOptions() controlplane.Options {
 	return controlplane.Options{ControllerManager: true, CRDs: []controlplane.CRDs{controlplane.IstioCRDs}}
 }
 
-// play plays the demo and cleans up, unless it succeeded and is to be kept.
+// play plays the demo and cleans up, unless it is to be kept.
 func play(ctx context.Context, options controlplane.Options, out io.Writer, colour bool) (err error) {
 	fmt.Fprintln(out, "Starting etcd, kube-apiserver and kube-controller-manager, with Istio's resource definitions.")
 	cp, err := controlplane.Start(ctx, options)
@@ -71,6 +71,9 @@ func play(ctx context.Context, options controlplane.Options, out io.Writer, colo
 	if err != nil {
 		return err
 	}
+	if out, err := s.run(ctx, step{user: "platform", command: "kubectl apply -f platform.yaml"}); err != nil {
+		return fmt.Errorf("applying platform.yaml: %w\n%s", err, out)
+	}
 	if err := s.play(ctx, setting); err != nil {
 		return err
 	}
@@ -84,14 +87,14 @@ func play(ctx context.Context, options controlplane.Options, out io.Writer, colo
 			err = errors.Join(err, srv.Stop())
 		}
 	}()
+	if options.Detached { // a scene that fails is left to be looked at, too
+		kept = true
+		defer fmt.Fprintf(out, "\nEverything is left running; \"make demo-stop\" ends it. To look around:\nexport KUBECONFIG=%s\n", cp.Kubeconfig)
+	}
 	for _, scene := range scenes {
 		if err := s.play(ctx, scene); err != nil {
 			return fmt.Errorf("%w\nthe end of the server's log:\n%s", err, srv.Process().LogTail(10))
 		}
-	}
-	kept = options.Detached
-	if kept {
-		fmt.Fprintf(s.out, "\nEverything is left running; \"make demo-stop\" ends it. To look around:\nexport KUBECONFIG=%s\n", cp.Kubeconfig)
 	}
 	return nil
 }

@@ -1,16 +1,14 @@
 package main
 
-// list prints companions: those that match what comes after it.
-const companions = `kubectl get se,gw,dr,vs -A -l app.kubernetes.io/managed-by=sallyport ` + columns
-
-const columns = `-o 'custom-columns=NAMESPACE:.metadata.namespace,KIND:.kind,NAME:.metadata.name,HOST:.metadata.annotations.sallyport\.io/host'`
+// companions lists what Sallyport keeps.
+const companions = `kubectl get se,gw,dr,vs -A -l app.kubernetes.io/managed-by=sallyport -o custom-columns-file=companions.columns`
 
 // setting is played before Sallyport is installed.
 var setting = scene{"The platform", []step{{
-	why:     "The platform team has two egress gateways (one reached by mutual TLS, one without) and a namespace per team.",
+	why:     "A cluster with two egress gateways: sidecars speak mutual TLS to the first, and none to the other.",
 	user:    "platform",
-	command: "kubectl apply -f platform.yaml",
-	want:    []string{"service/istio-egressgateway created", "namespace/shop created"},
+	command: "kubectl get service -n istio-system -o custom-columns-file=services.columns",
+	want:    []string{`istio-egressgateway +80,443,15443`},
 }}}
 
 // scenes are played in order, each on what the ones before have left.
@@ -45,8 +43,8 @@ var scenes = []scene{
 	}, {
 		why:        "Only the gateway originates TLS: the rule is not exported, so that no sidecar goes straight out with it.",
 		user:       "platform",
-		command:    "kubectl get dr -n istio-system -o 'custom-columns=HOST:.spec.host,TLS:.spec.trafficPolicy.portLevelSettings[*].tls.mode,EXPORT TO:.spec.exportTo'",
-		want:       []string{`httpbin.org +SIMPLE +\[\.\]`},
+		command:    "kubectl get dr -n istio-system -o custom-columns-file=origination.columns",
+		want:       []string{`(?s)(istio-egressgateway\S+ +<none>.*){2}httpbin\.org +SIMPLE +\[\.\]`},
 		eventually: true,
 	}}},
 	{"HTTPS originated by the application", []step{{
@@ -57,8 +55,8 @@ var scenes = []scene{
 	}, {
 		why:        "Between sidecar and gateway it is wrapped in mutual TLS, so that the gateway knows who calls.",
 		user:       "platform",
-		command:    "kubectl get gw -n istio-system -o 'custom-columns=HOSTS:.spec.servers[*].hosts,PROTOCOL:.spec.servers[*].port.protocol,MODE:.spec.servers[*].tls.mode'",
-		want:       []string{`en\.wikipedia\.org.*TLS +ISTIO_MUTUAL`},
+		command:    "kubectl get gw -n istio-system -o custom-columns-file=gateways.columns",
+		want:       []string{`en\.wikipedia\.org +TLS +ISTIO_MUTUAL`},
 		eventually: true,
 	}}},
 	{"The same without mutual TLS", []step{{
@@ -69,25 +67,39 @@ var scenes = []scene{
 	}, {
 		why:        "Its Gateway speaks plain HTTP, and passes TLS through by server name.",
 		user:       "platform",
-		command:    "kubectl get gw -n istio-system -o 'custom-columns=SELECTOR:.spec.selector.istio,HOSTS:.spec.servers[*].hosts,PROTOCOL:.spec.servers[*].port.protocol,MODE:.spec.servers[*].tls.mode'",
-		want:       []string{`legacy-egressgateway .*edition.cnn.com.*HTTP,TLS +PASSTHROUGH`},
+		command:    "kubectl get gw -n istio-system -o custom-columns-file=gateways.columns",
+		want:       []string{`legacy-egressgateway +\S*edition\.cnn\.com +HTTP,TLS`},
 		eventually: true,
 	}}},
 	{"Enforcement: no way around the gateway", []step{{
-		why:     "A route for a timeout, written as in any tutorial, would send the host's traffic straight out.",
+		why:     "The platform team routes this host by hand. Every path leads through the gateway: nothing to add, nothing to deny.",
+		user:    "platform",
+		command: "kubectl apply -f partner.yaml",
+		want:    []string{"serviceentry.networking.istio.io/partner created"},
+	}, {
+		why:     "A developer wants a timeout, and writes it as in any tutorial ...",
 		user:    "dev",
 		command: "cat direct.yaml",
 	}, {
-		why:     "It is denied; the answer names the route and gives the corrected stanza.",
+		why:     "... which would send the shop's traffic straight out. The answer names the route and gives the corrected stanza.",
 		user:    "dev",
 		command: "kubectl apply -n shop -f direct.yaml",
 		fails:   true,
-		want:    []string{`denied the request`, `spec\.http\[0\]\.route\[0\]`, `istio-egressgateway\.istio-system\.svc\.cluster\.local`},
+		want: []string{
+			`denied the request`, `spec\.http\[0\]\.route\[0\]\.destination`, `\[route-straight-to-host\]`,
+			`host: istio-egressgateway\.istio-system\.svc\.cluster\.local`,
+		},
 	}, {
-		why:     "The same timeout on a route that goes to the gateway is admitted.",
+		why:     "The same timeout on a route to the gateway ...",
+		user:    "dev",
+		command: "diff direct.yaml compliant.yaml",
+		fails:   true, // they differ
+	}, {
+		why:     "... is admitted: at the gateway, the platform team's route takes over.",
 		user:    "dev",
 		command: "kubectl apply -n shop -f compliant.yaml",
-		want:    []string{"virtualservice.networking.istio.io/cnn-timeout created"},
+		want:    []string{"virtualservice.networking.istio.io/partner created"},
+		wantNot: "Warning",
 	}}},
 	{"Organisation policy, in Rego", []step{{
 		why:     "The platform team's configuration lists the hosts of each namespace; this one is not among them.",
@@ -100,48 +112,65 @@ var scenes = []scene{
 		why:     "A dry run says what would be created ...",
 		user:    "dev",
 		command: "kubectl apply -n shop -f weather.yaml --dry-run=server",
-		want:    []string{`(?m)^Warning: .*would`, `created \(server dry run\)`},
+		want: []string{
+			`(?m)^Warning: would create Gateway istio-system/sallyport-148991c618fcf1097ec1$`,
+			`(?m)^Warning: would create VirtualService shop/sallyport-148991c618fcf1097ec1-mesh$`,
+			`created \(server dry run\)`,
+		},
 	}, {
-		why:     "... and writes nothing;",
+		why:     "... and writes nothing.",
 		user:    "platform",
-		command: "kubectl get se,gw,dr,vs -A -l app.kubernetes.io/managed-by=sallyport " + columns,
-		wantNot: `api\.weather\.gov`,
+		command: "kubectl get gateway sallyport-148991c618fcf1097ec1 -n istio-system",
+		fails:   true,
+		want:    []string{"NotFound"},
 	}, {
-		why:     "of a forbidden host it says what a real apply would.",
+		why:     "Of a forbidden host it says what a real apply says.",
 		user:    "dev",
 		command: "kubectl apply -n shop -f forbidden.yaml --dry-run=server",
 		fails:   true,
 		want:    []string{`host "pastebin.com" is not allowed in namespace "shop"`},
 	}}},
-	{"The wall around the gate: NetworkPolicy", []step{{
-		why:     "Whoever bypasses the sidecar meets the network: the label confines a namespace to DNS, istiod and the gateway.",
+	{"Drift is repaired", []step{{
+		why:     "Nobody but Sallyport touches a companion, not even an administrator ...",
+		user:    "platform",
+		command: "kubectl delete vs sallyport-b71288d6f0880c7cebf4-mesh -n shop",
+		fails:   true,
+		want:    []string{`denied the request`, `\[reserved-name\]`},
+	}, {
+		why:     "... and should one be lost all the same (here: deleted in Sallyport's own name), ...",
+		user:    "platform",
+		command: "kubectl delete vs sallyport-b71288d6f0880c7cebf4-mesh -n shop --as system:serviceaccount:sallyport-system:sallyport-webhook",
+		want:    []string{"deleted"},
+	}, {
+		why:        "... it is back at once.",
+		user:       "platform",
+		command:    "kubectl get vs sallyport-b71288d6f0880c7cebf4-mesh -n shop -o name",
+		want:       []string{"virtualservice.networking.istio.io/sallyport-b71288d6f0880c7cebf4-mesh"},
+		eventually: true,
+	}}},
+	{"The wall around the gate", []step{{
+		why:     "Whoever gets around the sidecar meets the network. A label asks for its policy:",
 		user:    "platform",
 		command: "kubectl label namespace shop sallyport.io/network-policy=enabled",
 		want:    []string{"labeled"},
 	}, {
-		why:        "The policy appears, with the ports that the gateway's pods really listen on.",
+		why:        "out of the namespace lead DNS, istiod, and the gateway's pods on the ports that they really listen on.",
 		user:       "platform",
-		command:    "kubectl describe networkpolicy -n shop",
+		command:    "kubectl get networkpolicy -n shop -o go-template-file=networkpolicy.tmpl",
 		want:       []string{`8443/TCP`, `15012/TCP`, `53/UDP`},
 		eventually: true,
 	}}},
-	{"Drift is repaired", []step{{
-		why:     "Nobody but Sallyport may touch a companion ...",
-		user:    "dev",
-		command: "kubectl delete vs -n shop -l app.kubernetes.io/managed-by=sallyport",
-		fails:   true,
-		want:    []string{"denied the request"},
-	}}},
 	{"Deletion cleans up", []step{{
-		why:     "The team deletes its entries ...",
+		why:     "The shop needs nothing outside any more ...",
 		user:    "dev",
-		command: "kubectl delete se -n shop httpbin wikipedia",
-		want:    []string{`"httpbin" deleted`, `"wikipedia" deleted`},
+		command: "kubectl delete se --all -n shop",
+		want:    []string{`"cnn" deleted`, `"httpbin" deleted`, `"wikipedia" deleted`},
 	}, {
-		why:        "... and what was there for them alone goes, on the gateway's side too.",
+		why:        "... and what was there for it alone goes, on the gateway's side after ten seconds of grace. The other team's stays.",
 		user:       "platform",
 		command:    companions,
-		wantNot:    `httpbin|wikipedia`,
+		want:       []string{`legacy +VirtualService +\S+ +edition\.cnn\.com`, `istio-system +ServiceEntry +\S+ +edition\.cnn\.com`},
+		wantNot:    `httpbin|wikipedia|shop|(Gateway|DestinationRule|VirtualService) +sallyport-3198e25ac27f46c85dcb `,
 		eventually: true,
 	}}},
 }

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,15 +70,7 @@ func Start(ctx context.Context, cp *controlplane.ControlPlane, o Options) (*Serv
 	if err := s.Run(ctx); err != nil {
 		return nil, err
 	}
-	for _, w := range webhooks {
-		if err := callByURL(w, s.URL, cp.CA.PEM); err != nil {
-			return nil, errors.Join(err, s.Stop())
-		}
-	}
-	if err := apply(ctx, cp, webhooks); err != nil {
-		return nil, errors.Join(err, s.Stop())
-	}
-	if err := registered(ctx, cp); err != nil {
+	if err := s.register(ctx, webhooks); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
@@ -231,24 +224,44 @@ func apply(ctx context.Context, cp *controlplane.ControlPlane, objects []*unstru
 	return err
 }
 
-// registered waits until the API server has noticed the webhooks: a dry run
-// shows what the mutating one adds, and writes nothing.
-func registered(ctx context.Context, cp *controlplane.ControlPlane) error {
-	const probe = `{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"sallyport-probe","namespace":"default"},
-"spec":{"hosts":["probe.sallyport.internal"],"ports":[{"number":443,"name":"tls","protocol":"TLS"}],"resolution":"DNS"}}`
+// register registers the webhooks one by one, the mutating one first, and
+// waits until the API server has noticed each: two dry runs show it, which
+// write nothing.
+func (s *Server) register(ctx context.Context, webhooks []*unstructured.Unstructured) error {
+	slices.SortFunc(webhooks, func(a, b *unstructured.Unstructured) int { return strings.Compare(a.GetKind(), b.GetKind()) })
+	for _, w := range webhooks {
+		if err := callByURL(w, s.URL, s.cp.CA.PEM); err != nil {
+			return err
+		}
+		if err := apply(ctx, s.cp, []*unstructured.Unstructured{w}); err != nil {
+			return err
+		}
+		name, sign := "probe", "sallyport.io/export-to" // the annotation that mutation adds
+		if w.GetKind() == "ValidatingWebhookConfiguration" {
+			name, sign = "sallyport-00000000000000000000", "denied the request" // a reserved name
+		}
+		if err := s.noticed(ctx, name, sign); err != nil {
+			return fmt.Errorf("%s %s: %w", w.GetKind(), w.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// noticed creates a ServiceEntry, in a dry run, until the answer has the sign.
+func (s *Server) noticed(ctx context.Context, name, sign string) error {
+	entry := `{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"namespace":"default","name":"` + name + `"},
+"spec":{"hosts":["probe.sallyport.internal"],"ports":[{"number":443,"name":"tls","protocol":"TLS"}],"resolution":"STATIC",
+"location":"MESH_INTERNAL","workloadSelector":{"labels":{"app":"sallyport-probe"}}}}`
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		cmd := cp.Kubectl(ctx, "create", "--dry-run=server", "-o", "json", "-f", "-")
-		cmd.Stdin = strings.NewReader(probe)
-		out, err := output(cmd)
-		if err == nil && bytes.Contains(out, []byte("sallyport.io/export-to")) {
+		cmd := s.cp.Kubectl(ctx, "create", "--dry-run=server", "-o", "json", "-f", "-")
+		cmd.Stdin = strings.NewReader(entry)
+		out, err := cmd.CombinedOutput()
+		if bytes.Contains(out, []byte(sign)) {
 			return nil
 		}
-		if err == nil {
-			err = errors.New("a ServiceEntry passes it by")
-		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return fmt.Errorf("the API server does not ask the webhook: %w", err)
+			return fmt.Errorf("the API server does not call it (%w): %s", err, out)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
