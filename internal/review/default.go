@@ -21,8 +21,9 @@ type PatchOp struct {
 var held = []string{"~"}
 
 // Default returns the patch that admission applies to an object before it is
-// judged. It adds absent fields only, with the one exception of an exportTo
-// that Sallyport itself manages ([mesh.ExportAnnotation]), and is idempotent.
+// judged. It adds absent fields only, with two exceptions: an exportTo that
+// Sallyport itself manages ([mesh.ExportAnnotation]), and the routes of a
+// VirtualService that asks for it ([mesh.RewriteAnnotation]). It is idempotent.
 //
 // A ServiceEntry without exportTo is to be seen by its own namespace, or by
 // all where the platform owns it or Sallyport keeps no companions for it; but
@@ -38,6 +39,9 @@ func Default(m *mesh.Mesh, w Write) ([]PatchOp, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decoding the object: %w", err)
+	}
+	if vs, ok := o.(*mesh.VirtualService); ok {
+		return rewrite(m, vs), nil
 	}
 	se, ok := o.(*mesh.ServiceEntry)
 	if !ok || len(se.Hosts) == 0 || se.Deleting || modeOf(m, se) != modeEnforce {
@@ -63,6 +67,16 @@ func Default(m *mesh.Mesh, w Write) ([]PatchOp, error) {
 		return nil, err
 	}
 	return append(ops, PatchOp{Op: "add", Path: "/spec/exportTo", Value: want}), nil
+}
+
+// rewrite returns the patch that makes a VirtualService's straight routes the
+// mesh hop of two, where it asks for that.
+func rewrite(m *mesh.Mesh, vs *mesh.VirtualService) []PatchOp {
+	var ops []PatchOp
+	for _, e := range companion.Rewrite(m, vs) {
+		ops = append(ops, PatchOp{Op: "add", Path: e.Pointer, Value: e.Value}) // "add" replaces what is there
+	}
+	return ops
 }
 
 // exportOf returns what the entry's exportTo is to be once it is open, and
