@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -9,9 +10,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
 )
 
 // TestEndToEnd walks one cluster through the product's promises. The steps
@@ -24,6 +27,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("one ServiceEntry is enough", func(t *testing.T) { testScenarios(t, c, settings) })
 	t.Run("a way around the gateway is denied", func(t *testing.T) { testEnforcement(t, c) })
 	t.Run("organisation policy", func(t *testing.T) { testPolicy(t, c) })
+	t.Run("NetworkPolicy", func(t *testing.T) { testNetworkPolicy(t, c) })
 	t.Run("dry run", func(t *testing.T) { testDryRun(t, c) })
 	t.Run("companions belong to Sallyport", func(t *testing.T) { testProtection(t, c) })
 	t.Run("modes", func(t *testing.T) { testModes(t, c) })
@@ -196,6 +200,48 @@ func testPolicy(t *testing.T, c *cluster) {
 			t.Errorf("the denial lacks %q:\n%s", want, out)
 		}
 	}
+}
+
+// testNetworkPolicy labels a namespace, and takes the label away again.
+func testNetworkPolicy(t *testing.T, c *cluster) {
+	c.kubectl(t, "", "create", "namespace", "walled")
+	c.kubectl(t, "", "label", "namespace", "walled", "istio-injection=enabled", mesh.NetworkPolicyLabel+"=enabled")
+	var out string
+	eventually(t, "the policy appears", func() (err error) {
+		out, err = c.try(t, "", "get", "networkpolicy", netpol.EgressName, "-n", "walled", "-o", "json")
+		return err
+	})
+	var policy networkingv1.NetworkPolicy
+	if err := json.Unmarshal([]byte(out), &policy); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]networkingv1.PolicyType{networkingv1.PolicyTypeEgress}, policy.Spec.PolicyTypes); d != "" {
+		t.Errorf("policy types (-want +got):\n%s", d)
+	}
+	ports := make(map[string]bool)
+	for _, rule := range policy.Spec.Egress {
+		if len(rule.To) == 0 {
+			t.Errorf("a rule without peers opens the namespace to everywhere: %+v", rule)
+		}
+		for _, p := range rule.Ports {
+			ports[fmt.Sprintf("%s/%s", p.Port, *p.Protocol)] = true
+		}
+	}
+	// DNS, istiod, and the ports that the gateway's pods listen on.
+	for _, want := range []string{"53/UDP", "53/TCP", "15012/TCP", "8443/TCP"} {
+		if !ports[want] {
+			t.Errorf("the policy does not open %s: %v", want, ports)
+		}
+	}
+
+	c.denied(t, "", "delete", "networkpolicy", netpol.EgressName, "-n", "walled")
+	c.kubectl(t, "", "label", "namespace", "walled", mesh.NetworkPolicyLabel+"-")
+	eventually(t, "the policy is gone", func() error {
+		if out, err := c.try(t, "", "get", "networkpolicy", netpol.EgressName, "-n", "walled"); err == nil {
+			return fmt.Errorf("it is there:\n%s", out)
+		}
+		return nil
+	})
 }
 
 // testDryRun checks that a dry run says what a real write would do, and does
@@ -390,8 +436,8 @@ func testRestart(t *testing.T, c *cluster, settings mesh.Settings) {
 	if err := c.server.Stop(); err != nil {
 		t.Fatalf("the server does not stop gracefully: %v\n%s", err, c.server.Process().LogTail(20))
 	}
-	if log := c.server.Process().LogTail(1); !strings.Contains(log, `"msg":"stopped"`) {
-		t.Errorf("the last line of the log is %s", log)
+	if log := c.server.Process().LogTail(5); !strings.Contains(log, `"msg":"stopped"`) {
+		t.Errorf("the end of the log does not say that the server stopped:\n%s", log)
 	}
 	out, err := c.try(t, entry("shop", "meanwhile", "meanwhile.example.com", tls443), "apply", "-f", "-")
 	if err == nil || !strings.Contains(out, `failed calling webhook "validate.sallyport.io"`) {
