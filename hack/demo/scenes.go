@@ -135,7 +135,7 @@ var scenes = []scene{
 		user:    "platform",
 		command: "kubectl delete vs sallyport-b71288d6f0880c7cebf4-mesh -n shop",
 		fails:   true,
-		want:    []string{`denied the request`, `\[reserved-name\]`},
+		want:    []string{`denied the request`, `metadata\.name: .* \[reserved-`},
 	}, {
 		why:     "... and should one be lost all the same (here: deleted in Sallyport's own name), ...",
 		user:    "platform",
