@@ -44,12 +44,12 @@ func (m *Mesh) Affected(o Object) []Point {
 		a.sidecar(o)
 	case *WorkloadEntry:
 		for e := range m.In("ServiceEntry", o.Namespace) {
-			if se := e.(*ServiceEntry); se.WorkloadLabels != nil && subset(se.WorkloadLabels.Labels, workloadLabels(o)) {
+			if se := e.(*ServiceEntry); se.WorkloadLabels != nil && hasLabels(se.WorkloadLabels.Labels, workloadLabels(o)) {
 				a.entry(se)
 			}
 		}
 		for e := range m.In("Service", o.Namespace) {
-			if svc := e.(*Service); len(svc.Selector) > 0 && subset(svc.Selector, workloadLabels(o)) {
+			if svc := e.(*Service); len(svc.Selector) > 0 && hasLabels(svc.Selector, workloadLabels(o)) {
 				a.routedTo(m.serviceHost(svc.Namespace, svc.Name), "", false)
 			}
 		}

@@ -49,7 +49,7 @@ func (m *Mesh) leavesMesh(se *ServiceEntry) bool {
 func (m *Mesh) selectsOutside(se *ServiceEntry) bool {
 	for o := range m.In("WorkloadEntry", se.Namespace) {
 		we := o.(*WorkloadEntry)
-		if subset(se.WorkloadLabels.Labels, workloadLabels(we)) && m.outside(we.Address, se.Location) {
+		if hasLabels(se.WorkloadLabels.Labels, workloadLabels(we)) && m.outside(we.Address, se.Location) {
 			return true
 		}
 	}
@@ -125,7 +125,7 @@ func (m *Mesh) slicesOutside(svc *Service) bool {
 	if len(svc.Selector) > 0 {
 		for o := range m.In("WorkloadEntry", svc.Namespace) {
 			we := o.(*WorkloadEntry)
-			if subset(svc.Selector, workloadLabels(we)) && m.outside(we.Address, "MESH_INTERNAL") {
+			if hasLabels(svc.Selector, workloadLabels(we)) && m.outside(we.Address, "MESH_INTERNAL") {
 				return true
 			}
 		}
@@ -174,8 +174,8 @@ func prefixAddress(s string) string {
 	return address
 }
 
-// subset reports whether every label of want is in have.
-func subset(want, have map[string]string) bool {
+// hasLabels reports whether every label of want is in have.
+func hasLabels(want, have map[string]string) bool {
 	for k, v := range want {
 		if got, ok := have[k]; !ok || got != v {
 			return false

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -36,15 +37,25 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	if c.gateway != nil && s.dialsOriginal() {
 		return c.broken(reason, hop, "%s has resolution %s, with which a gateway finds no address", s.ref(), s.entries[0].Resolution)
 	}
+	if c.gateway != nil && c.m.unreachable(s) {
+		return c.broken(reason, hop, "%s has no endpoints", s.ref())
+	}
 	p := c.policy(CanonicalHost(host), s.namespace)
+	var subsetLabels map[string]string
 	if subset != "" {
-		if dr, _ := p.subset(subset); dr == nil {
+		dr, i := p.subset(subset)
+		if dr == nil {
 			return c.missingSubset(reason, hop, p, host, subset)
 		}
+		subsetLabels = dr.Subsets[i].Labels
 	}
 	if g := c.m.gatewayBehind(s, t.port); g.to != nil {
 		if c.gateway != nil {
 			return c.broken(reason, hop, "the gateway sends the traffic to itself")
+		}
+		if !hasLabels(subsetLabels, g.to.Selector) {
+			return outcome{verdict: Undetermined, hops: []Hop{hop},
+				because: []Reason{reason.with("the subset %s is for pods with labels that gateway %s is not known to have", subset, g.to.Name)}}
 		}
 		arrival := arrival{traffic: t, gateway: g.to, port: g.port, cluster: clusterName(host, t.port, subset)}
 		arrival.tls, arrival.tlsReason = p.tls(subset, t.port)
@@ -159,26 +170,56 @@ type behind struct {
 }
 
 // gatewayBehind returns the approved egress gateway that a service is: its own
-// Kubernetes Service, or an entry all of whose endpoints are the gateway's
+// Kubernetes Service, or entries all of whose endpoints are the gateway's
 // name.
 func (m *Mesh) gatewayBehind(s *service, port int) behind {
 	if len(s.entries) == 0 {
 		return behind{m.gatewayOf(s.host), port}
 	}
-	se, i := s.portEntry(port)
-	if se == nil || len(se.Endpoints) == 0 || se.WorkloadLabels != nil || !strings.HasPrefix(se.Resolution, "DNS") {
-		return behind{}
-	}
 	var found behind
-	for j := range se.Endpoints {
-		e := &se.Endpoints[j]
-		g := m.gatewayOf(CanonicalHost(e.Address))
-		if g == nil || found.to != nil && g != found.to {
+	for se := range m.siblings(s) {
+		i := slices.IndexFunc(se.Ports, func(p ServicePort) bool { return p.Number == port })
+		if i < 0 {
+			continue
+		}
+		if len(se.Endpoints) == 0 || se.WorkloadLabels != nil || !strings.HasPrefix(se.Resolution, "DNS") {
 			return behind{}
 		}
-		found = behind{g, dialledPort(e, &se.Ports[i])}
+		for j := range se.Endpoints {
+			e := &se.Endpoints[j]
+			g := m.gatewayOf(CanonicalHost(e.Address))
+			if g == nil || found.to != nil && g != found.to {
+				return behind{}
+			}
+			found = behind{g, dialledPort(e, &se.Ports[i])}
+		}
 	}
 	return found
+}
+
+// siblings yields the entries whose endpoints end up in a service: Istio keeps
+// endpoints by host and namespace, whoever may see the entry.
+func (m *Mesh) siblings(s *service) iter.Seq[*ServiceEntry] {
+	return func(yield func(*ServiceEntry) bool) {
+		for se := range m.spelledEntries(s.host) {
+			if se.Namespace == s.namespace && !yield(se) {
+				return
+			}
+		}
+	}
+}
+
+// unreachable reports whether a service has no endpoint to dial.
+func (m *Mesh) unreachable(s *service) bool {
+	if len(s.entries) == 0 {
+		return false
+	}
+	for se := range m.siblings(s) {
+		if se.Resolution != "STATIC" || len(se.Endpoints) > 0 || se.WorkloadLabels != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // dialledPort is the port of an endpoint that a service port stands for.
@@ -200,7 +241,12 @@ func (m *Mesh) outsideService(s *service) bool {
 	if s.assumed != nil {
 		return false
 	}
+	for se := range m.siblings(s) {
+		if m.leavesMesh(se) {
+			return true
+		}
+	}
 	// An entry for an external host that has no endpoints yet counts as
 	// outside: that is where it is meant to lead.
-	return slices.ContainsFunc(s.entries, m.leavesMesh) || m.outsideName(s.host)
+	return m.outsideName(s.host)
 }

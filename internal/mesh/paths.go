@@ -190,22 +190,43 @@ func (m *Mesh) sidecarsFor(namespace string) []*Sidecar {
 		whole, out = m.sidecarsIn(namespace)
 	}
 	if whole == nil {
-		whole, _ = m.sidecarsIn(m.settings.RootNamespace)
+		whole = m.rootSidecar()
 	}
 	return append(out, whole)
 }
 
+// rootSidecar is the Sidecar for namespaces without one of their own: the
+// oldest of the root namespace that has no selector at all.
+func (m *Mesh) rootSidecar() *Sidecar {
+	var root *Sidecar
+	for o := range m.In("Sidecar", m.settings.RootNamespace) {
+		if s := o.(*Sidecar); s.WorkloadSelector == nil && (root == nil || compareAge(&s.Meta, &root.Meta) < 0) {
+			root = s
+		}
+	}
+	return root
+}
+
 var noSidecar = []*Sidecar{nil}
 
-// sidecarsIn returns the Sidecar for every workload of a namespace, the oldest
+// precedes orders Sidecars for every workload: those with a selector, be it
+// empty, come before those without (initSidecarScopes).
+func precedes(a, b *Sidecar) bool {
+	if sa, sb := a.WorkloadSelector != nil, b.WorkloadSelector != nil; sa != sb {
+		return sa
+	}
+	return compareAge(&a.Meta, &b.Meta) < 0
+}
+
+// sidecarsIn returns the Sidecar for every workload of a namespace, the first
 // of several, and those for some workloads.
 func (m *Mesh) sidecarsIn(namespace string) (whole *Sidecar, some []*Sidecar) {
 	for o := range m.In("Sidecar", namespace) {
 		s := o.(*Sidecar)
 		switch {
-		case s.WorkloadSelector != nil:
+		case s.WorkloadSelector != nil && len(s.WorkloadSelector.Labels) > 0:
 			some = append(some, s)
-		case whole == nil || compareAge(&s.Meta, &whole.Meta) < 0:
+		case whole == nil || precedes(s, whole):
 			whole = s
 		}
 	}

@@ -136,12 +136,16 @@ func (c *client) policyFor(pool policyPool, namespace, ruleHost string) (p *poli
 		found = true
 		if dr.WorkloadSelector != nil {
 			// Applies to some of the workloads of its own namespace.
-			if dr.Namespace == c.namespace {
-				if p == nil {
-					p = &policy{m: c.m}
-				}
-				p.maybe = append(p.maybe, dr)
+			if dr.Namespace != c.namespace {
+				continue
 			}
+			if len(dr.WorkloadSelector.MatchLabels) == 0 {
+				return &policy{m: c.m, first: dr, key: group}, true // to all of them, before any other rule
+			}
+			if p == nil {
+				p = &policy{m: c.m}
+			}
+			p.maybe = append(p.maybe, dr)
 			continue
 		}
 		if pool == exportedPool && !exportedTo(dr.ExportTo, c.namespace) {

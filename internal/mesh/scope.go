@@ -310,7 +310,7 @@ func (c *client) destination(l *listener, host string) *service {
 	return nil
 }
 
-func equalLabels(a, b map[string]string) bool { return len(a) == len(b) && subset(a, b) }
+func equalLabels(a, b map[string]string) bool { return len(a) == len(b) && hasLabels(a, b) }
 
 func sameSet(a, b []string) bool {
 	for _, s := range a {
