@@ -30,7 +30,8 @@ func entryRef(p *Policy, entry string) ast.Ref {
 }
 
 // policies reads the metadata of every policy module, sorted by name, and
-// checks what does not need the compiler.
+// checks what does not need the compiler. What could be read is returned with
+// the error, so that the compiler's errors can be told together with it.
 func (r *files) policies() ([]*Policy, error) {
 	byName := map[string]*Policy{}
 	var errs []error
@@ -45,10 +46,7 @@ func (r *files) policies() ([]*Policy, error) {
 			continue
 		}
 		p, err := policy(file, module)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
+		errs = append(errs, err)
 		if other := byName[p.Name]; other != nil {
 			errs = append(errs, at(pkg.Location, "policy %s is defined in %s already; a policy is one module", p.Name, other.File))
 			continue

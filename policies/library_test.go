@@ -81,3 +81,13 @@ func TestLibrarySleeps(t *testing.T) {
 		t.Errorf("rules %v, want no-wildcard-hosts alone", s.Rules)
 	}
 }
+
+func TestStyle(t *testing.T) {
+	s, err := Load(t.Context(), nil, Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Style(Library()); err != nil {
+		t.Error(err)
+	}
+}

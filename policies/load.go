@@ -56,21 +56,19 @@ func Load(ctx context.Context, parameters map[string]any, sources ...Source) (*S
 		return nil, err
 	}
 	policies, err := r.policies()
-	if err != nil {
+	compiler, compileErr := compile(policies, r.modules)
+	if err := errors.Join(err, compileErr); err != nil {
+		return nil, err
+	}
+	if err := checkElements(compiler, policies); err != nil {
 		return nil, err
 	}
 	if err := configure(ctx, policies, r.data, parameters, r.optIn); err != nil {
 		return nil, err
 	}
-	s := &Set{modules: r.modules, tests: r.tests}
+	s := &Set{compiler: compiler, modules: r.modules, tests: r.tests}
 	for _, p := range policies {
 		s.Policies = append(s.Policies, *p)
-	}
-	if s.compiler, err = compile(policies, r.modules); err != nil {
-		return nil, err
-	}
-	if err := checkElements(s.compiler, policies); err != nil {
-		return nil, err
 	}
 	if s.store, err = newStore(policies); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -71,6 +72,9 @@ func (s *Set) Test(ctx context.Context) ([]TestResult, []Coverage, error) {
 		}
 		results = append(results, result)
 	}
+	slices.SortFunc(results, func(a, b TestResult) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Name, b.Name))
+	})
 	report := coverage.Report(s.modules)
 	var covered []Coverage
 	for _, file := range slices.Sorted(maps.Keys(s.modules)) {

@@ -35,6 +35,7 @@ be read or judged (file, line and reason on standard error).`,
 		newReviewCommand(),
 		newPlanCommand(),
 		newExplainCommand(),
+		newPolicyCommand(),
 		newVersionCommand(),
 	)
 	return root

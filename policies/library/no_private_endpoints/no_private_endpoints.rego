@@ -60,5 +60,4 @@ literal(host) if regex.match(`^([0-9.]+(/[0-9]+)?|.*:.*)$`, host)
 # within(address, ranges) are the ranges that have an address in common with it. Of two ranges that do, one holds the other.
 within(address, ranges) := {ranges[match[0]] | some match in net.cidr_contains_matches(ranges, [address])} if not contains(address, "/")
 
-within(address, ranges) := {ranges[match[0]] | some match in net.cidr_contains_matches(ranges, [address])} |
-	{ranges[match[1]] | some match in net.cidr_contains_matches([address], ranges)} if contains(address, "/")
+within(address, ranges) := {ranges[match[0]] | some match in net.cidr_contains_matches(ranges, [address])} | {ranges[match[1]] | some match in net.cidr_contains_matches([address], ranges)} if contains(address, "/")

@@ -1,0 +1,34 @@
+package policies
+
+import (
+	"embed"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+//go:embed scaffold
+var scaffold embed.FS
+
+// policyName is what a policy may be called: its identifier is a name in
+// Rego, its file and its rule have the same name.
+var policyName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+// Scaffold returns the files of a new policy that loads and passes its tests:
+// a module, its tests and its sample, by path.
+func Scaffold(name string) (map[string]string, error) {
+	if !policyName.MatchString(name) {
+		return nil, fmt.Errorf("%q is no name for a policy: use small letters, digits and single hyphens, as in partner-hosts", name)
+	}
+	identifier := strings.ReplaceAll(name, "-", "_")
+	replace := strings.NewReplacer("IDENTIFIER", identifier, "NAME", name)
+	files := map[string]string{}
+	for _, suffix := range []string{".rego", "_test.rego", ".txtar"} {
+		template, err := scaffold.ReadFile("scaffold/policy" + suffix)
+		if err != nil {
+			return nil, fmt.Errorf("template of a policy: %w", err)
+		}
+		files[identifier+"/"+identifier+suffix] = replace.Replace(string(template))
+	}
+	return files, nil
+}
