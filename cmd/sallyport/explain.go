@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/manifest"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -89,6 +90,12 @@ func explain(w io.Writer, objects []*manifest.Object, m *mesh.Mesh, client, host
 		}
 		return b.Flush()
 	}
+	// A host of the state that no given object bears on has its companions too.
+	var hosts []string
+	for _, p := range points {
+		hosts = append(hosts, p.Host)
+	}
+	m, _ = companion.Apply(m, hosts...)
 	where := places(objects)
 	for i, p := range points {
 		if i > 0 {

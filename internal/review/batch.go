@@ -21,13 +21,15 @@ type Batch struct {
 	// Objects has the JSON of each object as admission would leave it, with
 	// its paths open, in the order given.
 	Objects [][]byte
-	// Paths are the paths of every egress point of the mesh that the objects
-	// form, for every client namespace that the mesh names and for
-	// [mesh.AnyClient]; sorted.
+	// Paths are the paths of every egress point that the objects register or
+	// can change, for every client namespace that the mesh names and for
+	// [mesh.AnyClient]; sorted. Egress points of the state that no object
+	// bears on are left out: their number is that of the whole cluster.
 	Paths []mesh.Path
 	// Companions are what Sallyport would keep beside the objects, by host.
 	Companions []mesh.Object
-	// Mesh is the mesh that the objects form, with their companions.
+	// Mesh is the mesh that the objects form on top of the state, with the
+	// companions of the hosts of Paths.
 	Mesh *mesh.Mesh
 }
 
@@ -90,7 +92,7 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 	if err != nil {
 		return Batch{}, err
 	}
-	w := newWorld(state, live)
+	w := newWorld(state, live, subjects)
 	b.Companions, b.Mesh, b.Paths = w.companions(), w.after, w.paths()
 	for i, o := range subjects {
 		if o == nil {
@@ -158,6 +160,7 @@ type world struct {
 	state, live, after *mesh.Mesh
 	before             *mesh.Mesh // state with the same hosts' companions
 	sets               map[string]companion.Set
+	points             []mesh.Point // those that the objects bear on
 	hosts              []string
 	clients            []string // every namespace that the mesh names
 	singled            map[string][]string
@@ -169,10 +172,14 @@ type pathKey struct {
 	port         int
 }
 
-func newWorld(state, live *mesh.Mesh) *world {
+func newWorld(state, live *mesh.Mesh, subjects []mesh.Object) *world {
 	w := &world{state: state, live: live, sets: map[string]companion.Set{}, singled: map[string][]string{}, known: map[pathKey]mesh.Path{}}
-	for p := range live.AllPoints() {
+	w.points = pointsOf(state, live, subjects)
+	for _, p := range w.points {
 		w.hosts = append(w.hosts, p.Host)
+	}
+	for _, o := range subjects {
+		w.hosts = slices.AppendSeq(w.hosts, maps.Keys(hostsOf(o)))
 	}
 	slices.Sort(w.hosts)
 	w.hosts = slices.Compact(w.hosts)
@@ -185,6 +192,23 @@ func newWorld(state, live *mesh.Mesh) *world {
 	w.clients = append(namespacesOf(live), mesh.AnyClient)
 	slices.Sort(w.clients)
 	return w
+}
+
+// pointsOf returns the egress points whose paths the objects can change, those
+// too that an object of the same name in the state bears on; sorted.
+func pointsOf(state, live *mesh.Mesh, subjects []mesh.Object) []mesh.Point {
+	var points []mesh.Point
+	for _, o := range subjects {
+		if o == nil {
+			continue
+		}
+		points = append(points, live.Affected(o)...)
+		if old := state.Get(o.Metadata().Ref); old != nil {
+			points = append(points, live.Affected(old)...)
+		}
+	}
+	slices.SortFunc(points, comparePoints)
+	return slices.CompactFunc(points, func(a, b mesh.Point) bool { return comparePoints(a, b) == 0 })
 }
 
 // namespacesOf returns every namespace in which the mesh holds an object, but
@@ -235,7 +259,7 @@ func (w *world) clientsOf(host string) []string {
 // paths returns the path of every egress point for every client.
 func (w *world) paths() []mesh.Path {
 	var paths []mesh.Path
-	for point := range w.live.AllPoints() {
+	for _, point := range w.points {
 		for _, client := range w.clientsOf(point.Host) {
 			paths = append(paths, w.path(client, point.Host, point.Port))
 		}
