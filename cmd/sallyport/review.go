@@ -25,7 +25,8 @@ Field names in the snake_case of 2018 are read, and reported with their modern
 form. Unknown fields, wrong types and hosts that are no hosts are errors.
 
 Paths are given for every namespace that the input names and, as "*", for every
-other, with the companions in place that Sallyport would keep. The JSON form is
+other, with the companions in place that Sallyport would keep. Of the hosts in
+the --state those are listed that the judged objects bear on. The JSON form is
 described by docs/review.schema.json.
 
 Exit status: 0 nothing is denied; 1 something is denied; 2 the input could not
