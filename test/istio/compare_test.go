@@ -1,6 +1,8 @@
 package istio_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +10,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/review"
+	"github.com/sallyport-io/sallyport/rules"
 	"github.com/sallyport-io/sallyport/test/istio/oracle"
 )
 
@@ -42,6 +46,9 @@ type answers struct {
 	// for unknown destinations.
 	leaks map[string][]string
 	open  []string
+	// denials are the rules that deny an object of the set, first where the
+	// platform owns every namespace, then where it owns the gateway's only.
+	platform, tenant []string
 }
 
 // ask puts the manifests to both judges. A namespace's verdict is the worst of
@@ -90,7 +97,45 @@ func ask(manifests string) (answers, error) {
 			}
 		}
 	}
-	return out, nil
+	if out.platform, err = denials(manifests, namespacesOf(clients)); err != nil {
+		return out, err
+	}
+	out.tenant, err = denials(manifests, []string{oracle.RootNamespace})
+	return out, err
+}
+
+// denials returns the rules by which a review of the whole set, without
+// companions, denies an object of it.
+func denials(manifests string, platform []string) ([]string, error) {
+	settings := mesh.DefaultSettings()
+	settings.PlatformNamespaces, settings.InjectionOverride, settings.Injection = platform, new(bool), false
+	objects, err := documents(manifests)
+	if err != nil {
+		return nil, err
+	}
+	judge := review.Judge{Rules: rules.All}
+	batch, err := judge.ReviewAll(context.Background(), mesh.New(settings), objects)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, o := range batch.Outcomes {
+		for _, f := range o.Findings {
+			if f.Severity == rules.Deny {
+				out = append(out, f.Rule)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+func namespacesOf(clients []oracle.Client) []string {
+	out := []string{oracle.RootNamespace}
+	for _, c := range clients {
+		out = append(out, c.Namespace)
+	}
+	return out
 }
 
 func severity(v oracle.Verdict) int {
@@ -107,7 +152,25 @@ func because(p mesh.Path) string {
 
 // load reads the manifests into our model.
 func load(settings mesh.Settings, manifests string) (*mesh.Mesh, error) {
+	docs, err := documents(manifests)
+	if err != nil {
+		return nil, err
+	}
 	var objects []mesh.Object
+	for _, raw := range docs {
+		o, err := mesh.Decode(raw)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, o)
+	}
+	return mesh.New(settings, objects...), nil
+}
+
+// documents returns the JSON of every object, in the namespace default where
+// it names none.
+func documents(manifests string) ([][]byte, error) {
+	var out [][]byte
 	for _, doc := range strings.Split("\n"+manifests, "\n---") {
 		var object map[string]any
 		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
@@ -119,18 +182,11 @@ func load(settings mesh.Settings, manifests string) (*mesh.Mesh, error) {
 		if meta, ok := object["metadata"].(map[string]any); ok && meta["namespace"] == nil {
 			meta["namespace"] = "default"
 		}
-		raw, err := yaml.Marshal(object)
+		raw, err := json.Marshal(object)
 		if err != nil {
 			return nil, err
 		}
-		if raw, err = yaml.YAMLToJSON(raw); err != nil {
-			return nil, err
-		}
-		o, err := mesh.Decode(raw)
-		if err != nil {
-			return nil, err
-		}
-		objects = append(objects, o)
+		out = append(out, raw)
 	}
-	return mesh.New(settings, objects...), nil
+	return out, nil
 }

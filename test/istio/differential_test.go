@@ -1,100 +1,136 @@
 package istio_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/test/istio/gen"
-	"github.com/sallyport-io/sallyport/test/istio/oracle"
 )
 
 var (
 	meshes = flag.Int("n", 500, "how many random meshes to put to both judges")
 	seed   = flag.Uint64("seed", 1, "seed of the first random mesh")
-	keep   = flag.Int("keep", 3, "how many counterexamples of each sort to shrink and write to testdata/counterexamples")
+	keep   = flag.Int("keep", 1, "how many counterexamples of each sort to shrink and write to testdata/counterexamples, for each 200 meshes")
+	tallyF = flag.String("tally", "", "write the tally to this file and judge nothing; for the processes that the test starts")
 )
 
-// The sorts of contradiction between Istio and Sallyport about one mesh.
-const (
-	leak        = "leak"         // Istio lets traffic out, we accept the mesh
-	falseDenial = "false-denial" // Istio routes via the gateway and lets nothing out, we deny the mesh
-	lostVia     = "lost-via"     // Istio routes a point via, we call it broken or blocked
-	falseVia    = "false-via"    // we call a point via that Istio does not route so
-)
+// perProcess bounds the meshes of one process: Istio's fake control plane
+// keeps some megabytes for each, for good.
+const perProcess = 200
 
-// contradictions returns the sorts that the answers show.
-func (a answers) contradictions() []string {
-	var out []string
-	denied := slices.ContainsFunc(a.rows, func(r row) bool { return r.ours == mesh.Direct })
-	unsure := slices.ContainsFunc(a.rows, func(r row) bool { return r.ours == mesh.Undetermined })
-	switch {
-	case a.direct() && !denied && !unsure:
-		out = append(out, leak)
-	case a.via() && denied:
-		out = append(out, falseDenial)
-	}
-	for _, r := range a.rows {
-		switch {
-		case r.ours == mesh.Undetermined || r.ours == mesh.Direct || r.istio == oracle.Direct:
-		case r.istio == oracle.Via && r.ours != mesh.Via:
-			out = append(out, lostVia)
-		case r.istio != oracle.Via && r.ours == mesh.Via:
-			out = append(out, falseVia)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
+// tally is what came of a number of meshes.
+type tally struct {
+	Counts map[string]int      // by what was counted
+	Found  map[string][]uint64 // seeds of the contradictions, by sort
+	Rules  map[string]int      // rules that deny what Istio routes via the gateway
 }
 
-// direct reports whether Istio lets any client past the gateway.
-func (a answers) direct() bool { return len(a.leaks) > 0 }
-
-// via reports whether Istio sends some traffic through the gateway and none
-// past it.
-func (a answers) via() bool {
-	return !a.direct() && slices.ContainsFunc(a.rows, func(r row) bool { return r.istio == oracle.Via })
+func newTally() tally {
+	return tally{Counts: map[string]int{}, Found: map[string][]uint64{}, Rules: map[string]int{}}
 }
 
-// TestDifferential puts random meshes to Istio and to our model. No mesh that
+func (t tally) add(other tally) {
+	for k, n := range other.Counts {
+		t.Counts[k] += n
+	}
+	for k, seeds := range other.Found {
+		t.Found[k] = append(t.Found[k], seeds...)
+	}
+	for k, n := range other.Rules {
+		t.Rules[k] += n
+	}
+}
+
+func (t tally) String() string {
+	return fmt.Sprintf("%d meshes (%d refused by Istio's validation): Istio direct %d, via %d, neither %d; leaks %d, open %d, false denials %d; "+
+		"%d of %d paths agree (meshes with a lost via %d, with a false via %d); rules that deny a via mesh of the platform's: %d %v",
+		t.Counts["meshes"], t.Counts["refused"], t.Counts["direct"], t.Counts["via"], t.Counts["neither"],
+		len(t.Found[leak]), len(t.Found[open]), len(t.Found[falseDenial]), t.Counts["paths agree"], t.Counts["paths"],
+		len(t.Found[lostVia]), len(t.Found[falseVia]), t.Counts["via denied"], t.Rules)
+}
+
+// TestDifferential puts random meshes to Istio and to Sallyport. No mesh that
 // we accept may have a direct path in Istio, and at most one in a hundred of
 // those that Istio routes through the gateway may be denied.
 func TestDifferential(t *testing.T) {
+	if *tallyF != "" {
+		judgeMeshes(t)
+		return
+	}
+	sum, started := newTally(), time.Now()
+	for done := 0; done < *meshes; done += perProcess {
+		sum.add(inProcess(t, *seed+uint64(done), min(perProcess, *meshes-done)))
+		t.Logf("after %v: %v", time.Since(started).Round(time.Second), sum)
+	}
+	for _, sort := range []string{leak, open} {
+		if bad := sum.Found[sort]; len(bad) > 0 {
+			t.Errorf("%d meshes are accepted although Istio lets traffic out (%s): seeds %v", len(bad), sort, head(bad, 20))
+		}
+	}
+	if bad, via := sum.Found[falseDenial], sum.Counts["via"]; len(bad)*100 > via {
+		t.Errorf("%d of %d meshes that Istio routes via the gateway are denied: seeds %v", len(bad), via, head(bad, 20))
+	}
+}
+
+// inProcess runs this test for some meshes in a process of its own.
+func inProcess(t *testing.T, seed uint64, n int) tally {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tally.json")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDifferential$", "-test.v",
+		"-n", strconv.Itoa(n), "-seed", strconv.FormatUint(seed, 10), "-keep", strconv.Itoa(*keep), "-tally", file)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("meshes %d to %d: %v\n%s", seed, seed+uint64(n)-1, err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "testdata") {
+			t.Log(strings.TrimSpace(line))
+		}
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := newTally()
+	if err := json.Unmarshal(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// judgeMeshes judges the meshes of the flags and writes the tally.
+func judgeMeshes(t *testing.T) {
 	var (
-		mu      sync.Mutex
-		wg      sync.WaitGroup
-		tally   = map[string]int{}
-		found   = map[string][]uint64{}
-		seeds   = make(chan uint64)
-		started = time.Now()
+		mu    sync.Mutex
+		wg    sync.WaitGroup
+		sum   = newTally()
+		seeds = make(chan uint64)
 	)
 	for range 2 * runtime.GOMAXPROCS(0) { // an answer is half waiting
 		wg.Go(func() {
 			for s := range seeds {
 				a, err := ask(gen.New(s).YAML())
 				mu.Lock()
-				tally["meshes"]++
+				sum.Counts["meshes"]++
 				switch {
 				case err != nil && strings.Contains(err.Error(), "istio rejects"):
-					tally["rejected"]++
+					sum.Counts["refused"]++
 				case err != nil:
 					t.Errorf("seed %d: %v", s, err)
 				default:
-					count(tally, a)
-					for _, sort := range a.contradictions() {
-						found[sort] = append(found[sort], s)
-					}
-				}
-				if n := tally["meshes"]; n%1000 == 0 {
-					t.Logf("%d meshes in %v: %v", n, time.Since(started).Round(time.Second), summary(tally, found))
+					sum.count(s, a)
 				}
 				mu.Unlock()
 			}
@@ -105,47 +141,48 @@ func TestDifferential(t *testing.T) {
 	}
 	close(seeds)
 	wg.Wait()
-	t.Log(summary(tally, found))
-
-	for sort, bad := range found {
-		slices.Sort(bad)
-		for _, s := range bad[:min(len(bad), *keep)] {
+	for _, sort := range slices.Sorted(maps.Keys(sum.Found)) {
+		slices.Sort(sum.Found[sort])
+		for _, s := range head(sum.Found[sort], *keep) {
 			record(t, sort, s)
 		}
 	}
-	if n := len(found[leak]); n > 0 {
-		t.Errorf("%d meshes are accepted but leak: seeds %v", n, head(found[leak]))
+	raw, err := json.Marshal(sum)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n, via := len(found[falseDenial]), tally["via"]; n*100 > via {
-		t.Errorf("%d of %d meshes that Istio routes via the gateway are denied: seeds %v", n, via, head(found[falseDenial]))
+	if err := os.WriteFile(*tallyF, raw, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func count(tally map[string]int, a answers) {
+func (t tally) count(seed uint64, a answers) {
 	switch {
 	case a.direct():
-		tally["direct"]++
+		t.Counts["direct"]++
 	case a.via():
-		tally["via"]++
+		t.Counts["via"]++
+		if len(a.platform) > 0 {
+			t.Counts["via denied"]++
+		}
+		for _, rule := range a.platform {
+			t.Rules[rule]++
+		}
 	default:
-		tally["neither"]++
+		t.Counts["neither"]++
 	}
 	for _, r := range a.rows {
-		tally["paths"]++
+		t.Counts["paths"]++
 		if !r.disagree() {
-			tally["paths agree"]++
+			t.Counts["paths agree"]++
 		}
+	}
+	for _, sort := range a.contradictions() {
+		t.Found[sort] = append(t.Found[sort], seed)
 	}
 }
 
-func summary(tally map[string]int, found map[string][]uint64) string {
-	return fmt.Sprintf("%d meshes (%d rejected by Istio's validation): Istio direct %d, via %d, neither %d; leaks %d, false denials %d; "+
-		"%d of %d paths agree (meshes with a lost via %d, with a false via %d)",
-		tally["meshes"], tally["rejected"], tally["direct"], tally["via"], tally["neither"], len(found[leak]), len(found[falseDenial]),
-		tally["paths agree"], tally["paths"], len(found[lostVia]), len(found[falseVia]))
-}
-
-func head(seeds []uint64) []uint64 { return seeds[:min(len(seeds), 10)] }
+func head(seeds []uint64, n int) []uint64 { return seeds[:min(len(seeds), n)] }
 
 // record shrinks the mesh of a seed for as long as it shows the same
 // contradiction, and keeps what is left as a counterexample.
@@ -166,10 +203,13 @@ func record(t *testing.T, sort string, seed uint64) {
 			fmt.Fprintf(&b, "# %s\n#   istio: %s\n#   ours:  %s\n", r, r.istioWhy, r.oursWhy)
 		}
 	}
-	for client, ways := range a.leaks {
-		fmt.Fprintf(&b, "# %s leaks: %s\n", client, strings.Join(ways, "; "))
+	for _, client := range slices.Sorted(maps.Keys(a.leaks)) {
+		fmt.Fprintf(&b, "# %s leaks: %s\n", client, strings.Join(a.leaks[client], "; "))
 	}
 	path := filepath.Join("testdata", "counterexamples", fmt.Sprintf("%s-%d.yaml", sort, seed))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Error(err)
+	}
 	if err := os.WriteFile(path, []byte(b.String()+small.YAML()), 0o644); err != nil {
 		t.Error(err)
 	}

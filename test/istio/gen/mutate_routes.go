@@ -1,5 +1,7 @@
 package gen
 
+import "strings"
+
 // routeMutations change VirtualServices.
 var routeMutations = []mutation{
 	field("VirtualService", "exportTo", exports...),
@@ -135,6 +137,32 @@ var routeMutations = []mutation{
 		return true
 	}),
 	route(func(g *generator, r Object) bool { retarget(g, r); return true }),
+	route(func(g *generator, r Object) bool { // other spellings of the gateway's name
+		d := r["destination"].(Object)
+		if d["host"] != gatewayHost {
+			return false
+		}
+		d["host"] = pick(g, "istio-egressgateway.istio-system", "istio-egressgateway", "istio-egressgateway.istio-system.svc", gatewayHost+".")
+		return true
+	}),
+	on("VirtualService", func(g *generator, o, spec Object) bool { // other spellings of a Gateway's name
+		list, _ := spec["gateways"].([]any)
+		if len(list) == 0 {
+			return false
+		}
+		i := g.IntN(len(list))
+		ns, name, ok := strings.Cut(list[i].(string), "/")
+		if !ok {
+			return false
+		}
+		spelled := pick(g, name, "./"+name, name+"."+ns+".svc.cluster.local", namespace(o)+"/"+name)
+		spec["gateways"] = copied(spec["gateways"])
+		spec["gateways"].([]any)[i] = spelled
+		if g.chance(50) { // in the matches too
+			replaceAll(spec, ns+"/"+name, spelled)
+		}
+		return true
+	}),
 	route(func(g *generator, r Object) bool {
 		d := r["destination"].(Object)
 		switch g.IntN(3) {
@@ -241,7 +269,31 @@ func retarget(g *generator, route Object) {
 		return
 	}
 	host := pick(g, pick(g, g.hosts...), pick(g, g.hosts...), gatewayHost, "unknown.example.com")
-	route["destination"] = Object{"host": host, "port": Object{"number": pick(g, 80, 443, 8080)}}
+	to := Object{"host": host, "port": Object{"number": pick(g, 80, 443, 8080)}}
+	if g.chance(10) {
+		to["subset"] = pick(g, "s1-0", "missing")
+	}
+	if g.chance(20) {
+		delete(to, "port")
+	}
+	route["destination"] = to
+}
+
+// replaceAll changes a string wherever it stands in a list below v.
+func replaceAll(v any, from, to string) {
+	switch v := v.(type) {
+	case Object:
+		for _, child := range v {
+			replaceAll(child, from, to)
+		}
+	case []any:
+		for i, child := range v {
+			if child == any(from) {
+				v[i] = to
+			}
+			replaceAll(child, from, to)
+		}
+	}
 }
 
 func classOf(g *generator, spec Object) string {

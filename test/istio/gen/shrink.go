@@ -58,6 +58,9 @@ func drop(v any, n int) (any, int) {
 	switch v := v.(type) {
 	case Object:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
+			if k == "protocol" || k == "resolution" {
+				continue // what their absence means is a case of its own
+			}
 			if n == 0 {
 				delete(v, k)
 				return v, -1

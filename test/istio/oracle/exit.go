@@ -83,7 +83,7 @@ func (w *World) exit(port uint32, in packet) (Verdict, string, []*Cluster) {
 		case cl == nil:
 			return Broken, "the gateway's cluster " + l.Cluster + " is missing", nil
 		case !cl.External():
-			return Broken, "the gateway's cluster " + l.Cluster + " ends inside the mesh", nil
+			return Broken, "the gateway's cluster " + l.Cluster + " dials " + dialled(cl), nil
 		}
 		out = append(out, cl)
 	}

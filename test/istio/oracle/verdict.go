@@ -183,7 +183,7 @@ func (w *World) follow(c ClientProxy, p Point, l Leaf) (Verdict, string) {
 		if l.Mirror {
 			return Blocked, "mirror inside the mesh"
 		}
-		return Broken, "ends inside the mesh"
+		return Broken, "dials " + dialled(cl)
 	}
 	verdict, why, _ := w.exit(ports[0], outward(p, l, cl))
 	if l.Mirror && verdict == Broken {
@@ -226,8 +226,11 @@ func (p *Proxy) Missing() []string {
 }
 
 func dialled(cl *Cluster) string {
-	if cl.Anywhere {
+	switch {
+	case cl.Anywhere:
 		return "what the client names"
+	case len(cl.Endpoints) == 0:
+		return "nothing, for it has no endpoints"
 	}
 	return fmt.Sprintf("%s:%d", cl.Endpoints[0].Host, cl.Endpoints[0].Port)
 }

@@ -1,0 +1,64 @@
+package istio_test
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/test/istio/oracle"
+)
+
+// The sorts of contradiction between Istio and Sallyport about one mesh.
+const (
+	leak        = "leak"         // Istio lets traffic for some host out, none of our paths is direct
+	open        = "open"         // Istio lets unknown traffic out, no rule of ours denies it
+	falseDenial = "false-denial" // Istio routes via the gateway and lets nothing out, one of our paths is direct
+	lostVia     = "lost-via"     // Istio routes a point via, we call it broken or blocked
+	falseVia    = "false-via"    // we call a point via that Istio does not route so
+)
+
+// contradictions returns the sorts that the answers show.
+func (a answers) contradictions() []string {
+	var out []string
+	denied := slices.ContainsFunc(a.rows, func(r row) bool { return r.ours == mesh.Direct })
+	unsure := slices.ContainsFunc(a.rows, func(r row) bool { return r.ours == mesh.Undetermined })
+	if a.leaky() && !denied && !unsure {
+		out = append(out, leak)
+	}
+	if len(a.open) > 0 && len(a.tenant) == 0 {
+		out = append(out, open)
+	}
+	if a.via() && denied {
+		out = append(out, falseDenial)
+	}
+	for _, r := range a.rows {
+		switch {
+		case r.ours == mesh.Undetermined || r.ours == mesh.Direct || r.istio == oracle.Direct:
+		case r.istio == oracle.Via && r.ours != mesh.Via:
+			out = append(out, lostVia)
+		case r.istio != oracle.Via && r.ours == mesh.Via:
+			out = append(out, falseVia)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// direct reports whether Istio lets any client past the gateway.
+func (a answers) direct() bool { return len(a.leaks) > 0 }
+
+// leaky reports whether some of what gets past is for a registered host.
+func (a answers) leaky() bool {
+	for _, ways := range a.leaks {
+		if slices.ContainsFunc(ways, func(way string) bool { return !strings.HasSuffix(way, "-> PassthroughCluster") }) {
+			return true
+		}
+	}
+	return false
+}
+
+// via reports whether Istio sends some traffic through the gateway and none
+// past it.
+func (a answers) via() bool {
+	return !a.direct() && slices.ContainsFunc(a.rows, func(r row) bool { return r.istio == oracle.Via })
+}
