@@ -52,10 +52,13 @@ func (b builder) registration(namespace string, upstreams []upstream) *mesh.Serv
 // request's host and verifies it (setAutoSniAndAutoSanValidation in Istio's
 // pilot/pkg/networking/core). It returns nil where no port needs it.
 func (b builder) origination(namespace string, upstreams []upstream) *mesh.DestinationRule {
-	ports := make(map[int]bool)
+	ports := make(map[int]*mesh.ClientTLS)
 	for _, u := range upstreams {
 		if u.originate {
-			ports[u.to] = true
+			ports[u.to] = &mesh.ClientTLS{Mode: "SIMPLE"}
+		}
+		if u.credential != "" {
+			ports[u.to] = &mesh.ClientTLS{Mode: "MUTUAL", CredentialName: u.credential}
 		}
 	}
 	if len(ports) == 0 {
@@ -65,7 +68,7 @@ func (b builder) origination(namespace string, upstreams []upstream) *mesh.Desti
 	for _, port := range slices.Sorted(maps.Keys(ports)) {
 		policy.PortLevelSettings = append(policy.PortLevelSettings, mesh.PortPolicy{
 			Port: mesh.PortSelector{Number: port},
-			TLS:  &mesh.ClientTLS{Mode: "SIMPLE"},
+			TLS:  ports[port],
 		})
 	}
 	return &mesh.DestinationRule{

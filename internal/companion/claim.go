@@ -42,7 +42,7 @@ func claims(m *mesh.Mesh, host string) (accepted []*claim, refused []Refusal) {
 			})
 			continue
 		}
-		ports, refusals := upstreams(entry)
+		ports, refusals := upstreams(m.Settings(), entry, host)
 		if len(refusals) > 0 {
 			refused = append(refused, refusals...)
 			continue

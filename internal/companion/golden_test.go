@@ -94,6 +94,9 @@ func settings(mutualTLS bool) mesh.Settings {
 		}
 		s.Gateways = append(s.Gateways, g)
 	}
+	s.Credentials = []mesh.Credential{{
+		Name: "partner", Hosts: []string{"api.partner.com", "b2b.partner.com"}, Namespaces: []string{"billing"}, Secret: "partner-client",
+	}}
 	s.PlatformNamespaces = append(s.PlatformNamespaces, "egress-partners", "egress-cfg")
 	return s
 }

@@ -154,7 +154,7 @@ func renderPolicy(o *mesh.DestinationRule, p *mesh.TrafficPolicy) (*networking.T
 		}
 		out.PortLevelSettings = append(out.PortLevelSettings, &networking.TrafficPolicy_PortTrafficPolicy{
 			Port: &networking.PortSelector{Number: uint32(s.Port.Number)},
-			Tls:  &networking.ClientTLSSettings{Mode: mode, Sni: s.TLS.SNI},
+			Tls:  &networking.ClientTLSSettings{Mode: mode, Sni: s.TLS.SNI, CredentialName: s.TLS.CredentialName},
 		})
 	}
 	return out, nil

@@ -2,6 +2,7 @@ package companion
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -18,6 +19,7 @@ type upstream struct {
 	targetPort int    // where it differs from port, else 0
 	to         int    // the port of the registration that the gateway routes to
 	originate  bool   // the gateway speaks TLS to the host
+	credential string // the Secret with the client certificate that it presents
 }
 
 func (u upstream) class() mesh.Class { return mesh.ClassOf(u.protocol) }
@@ -28,15 +30,22 @@ func (u upstream) String() string {
 	if u.originate {
 		s += " with TLS originated at the gateway"
 	}
+	if u.credential != "" {
+		s += " and a client certificate" // whose it is is nobody else's business
+	}
 	return s
 }
 
 // upstreams reads an entry's ports. Three forms ask the gateway to originate
 // TLS for an HTTP port: targetPort 443, the number 443 itself, and the
 // annotation.
-func upstreams(entry *mesh.ServiceEntry) ([]upstream, []Refusal) {
+func upstreams(s mesh.Settings, entry *mesh.ServiceEntry, host string) ([]upstream, []Refusal) {
 	if r, ok := steered(entry); ok {
 		return nil, []Refusal{r}
+	}
+	credential, err := credentialFor(s, entry, host)
+	if err != nil {
+		return nil, []Refusal{*err}
 	}
 	originate := entry.Annotations[mesh.OriginateTLSAnnotation] == "true"
 	// An HTTP port numbered 443 is Istio's own way to write "HTTP inside,
@@ -81,10 +90,45 @@ func upstreams(entry *mesh.ServiceEntry) ([]upstream, []Refusal) {
 			})
 			continue
 		}
+		if u.originate {
+			u.credential = credential
+		}
 		out = append(out, u)
+	}
+	if credential != "" && !slices.ContainsFunc(out, func(u upstream) bool { return u.originate }) {
+		refused = append(refused, Refusal{
+			Entry:   entry.Ref,
+			Path:    annotationField(mesh.ClientCertificateAnnotation),
+			Message: "the entry asks for a client certificate, and for none of its ports does the gateway originate TLS",
+			Fix:     mesh.OriginateTLSAnnotation + `: "true"`,
+		})
 	}
 	return out, refused
 }
+
+// credentialFor returns the Secret with the client certificate that an entry
+// asks for, empty where it asks for none. Only what the administrator has
+// listed for the namespace and the host is given, and whether there is more is
+// not said.
+func credentialFor(s mesh.Settings, entry *mesh.ServiceEntry, host string) (secret string, refused *Refusal) {
+	name := entry.Annotations[mesh.ClientCertificateAnnotation]
+	if name == "" {
+		return "", nil
+	}
+	for _, c := range s.Credentials {
+		if c.Name == name && slices.Contains(c.Hosts, host) && slices.Contains(c.Namespaces, entry.Namespace) {
+			return c.Secret, nil
+		}
+	}
+	return "", &Refusal{
+		Entry:   entry.Ref,
+		Path:    annotationField(mesh.ClientCertificateAnnotation),
+		Message: fmt.Sprintf("no client certificate %q is configured for namespace %s and host %s", name, entry.Namespace, host),
+		Fix:     "Ask the platform team to list it under credentials in Sallyport's configuration, or remove the annotation.",
+	}
+}
+
+func annotationField(name string) string { return fmt.Sprintf("metadata.annotations[%q]", name) }
 
 func likelyProtocol(port int) string {
 	switch port {

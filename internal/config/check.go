@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
 // check returns everything that a decoded file says and cannot mean. It runs
@@ -35,6 +37,36 @@ func (d *document) check(c *Config) error {
 		checkNamespacedName(g.Service, func(msg string) { fail(path+".service", "%s", msg) })
 		if len(g.Selector) == 0 {
 			fail(path+".selector", "must hold the labels of the gateway's pods, for example istio: egressgateway")
+		}
+	}
+	credentials := make(map[string]int)
+	for i, cr := range c.Credentials {
+		path := fmt.Sprintf("credentials[%d]", i)
+		if first, ok := credentials[cr.Name]; ok {
+			fail(path+".name", "%q is the name of credentials[%d] already; give each credential its own", cr.Name, first)
+		}
+		credentials[cr.Name] = i
+		for _, msg := range content.IsDNS1123Label(cr.Name) {
+			fail(path+".name", "%q: %s", cr.Name, msg)
+		}
+		for _, msg := range content.IsDNS1123Subdomain(cr.Secret) {
+			fail(path+".secret", "%q is not the name of a Secret: %s", cr.Secret, msg)
+		}
+		if len(cr.Hosts) == 0 {
+			fail(path+".hosts", "must list the hosts to which the certificate may be presented")
+		}
+		for j, h := range cr.Hosts {
+			for _, msg := range content.IsDNS1123Subdomain(mesh.CanonicalHost(h)) {
+				fail(fmt.Sprintf("%s.hosts[%d]", path, j), "%q is not a host: %s", h, msg)
+			}
+		}
+		if len(cr.Namespaces) == 0 {
+			fail(path+".namespaces", "must list the namespaces whose entries may ask for the certificate")
+		}
+		for j, ns := range cr.Namespaces {
+			for _, msg := range content.IsDNS1123Label(ns) {
+				fail(fmt.Sprintf("%s.namespaces[%d]", path, j), "%q is not the name of a namespace: %s", ns, msg)
+			}
 		}
 	}
 	for i, ns := range c.PlatformNamespaces {

@@ -74,6 +74,13 @@ type Config struct {
 	//
 	// Default: sallyport-system/sallyport-webhook.
 	ServiceAccount string `json:"serviceAccount,omitempty"`
+	// Credentials are the client certificates that the egress gateways may
+	// present to external hosts where they originate TLS. An entry asks for one
+	// by name, in its annotation sallyport.io/client-certificate, and gets it
+	// only where its namespace and its host are listed.
+	//
+	// Default: none.
+	Credentials []Credential `json:"credentials,omitempty"`
 	// Policies are the organisation's own rules, written in Rego.
 	//
 	// Default: none.
@@ -95,6 +102,21 @@ type Gateway struct {
 	//
 	// Default: true.
 	MutualTLS *bool `json:"mutualTLS,omitempty"`
+}
+
+// Credential is one client certificate.
+type Credential struct {
+	// Name is how entries call the certificate. A DNS label, unique in the file.
+	Name string `json:"name"`
+	// Hosts are the external hosts to which it may be presented, without
+	// wildcards.
+	Hosts []string `json:"hosts"`
+	// Namespaces are those whose entries may ask for it.
+	Namespaces []string `json:"namespaces"`
+	// Secret is the name of the Secret with tls.crt, tls.key and ca.crt, the
+	// authority that signed the server's certificate. It is in the gateway's
+	// namespace.
+	Secret string `json:"secret"`
 }
 
 // Policies says where Rego modules are and what they are given. The shipped
@@ -226,6 +248,13 @@ func (c *Config) Settings() mesh.Settings {
 		Injection:          c.Injection == Enabled,
 		NetworkPolicy:      c.NetworkPolicy == Enabled,
 		AllowAny:           c.OutboundTrafficPolicy == allowAny,
+	}
+	for _, cr := range c.Credentials {
+		credential := mesh.Credential{Name: cr.Name, Namespaces: cr.Namespaces, Secret: cr.Secret}
+		for _, h := range cr.Hosts {
+			credential.Hosts = append(credential.Hosts, mesh.CanonicalHost(h))
+		}
+		s.Credentials = append(s.Credentials, credential)
 	}
 	for _, g := range c.Gateways {
 		ns, service, _ := strings.Cut(g.Service, "/")

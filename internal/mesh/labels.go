@@ -19,6 +19,9 @@ const (
 	// OriginateTLSAnnotation on a ServiceEntry: "true" makes the gateway
 	// speak TLS to the host on its HTTP ports.
 	OriginateTLSAnnotation = "sallyport.io/originate-tls"
+	// ClientCertificateAnnotation on a ServiceEntry names the configured
+	// credential that the gateway presents where it originates TLS.
+	ClientCertificateAnnotation = "sallyport.io/client-certificate"
 	// HostAnnotation on a companion names the host it serves.
 	HostAnnotation = "sallyport.io/host"
 	// RewriteAnnotation on a VirtualService: "true" asks for the two-hop form.

@@ -27,6 +27,17 @@ type Settings struct {
 	// AllowAny is meshConfig.outboundTrafficPolicy.mode: ALLOW_ANY. The
 	// default is REGISTRY_ONLY, which Sallyport requires.
 	AllowAny bool
+	// Credentials are the client certificates that egress gateways may
+	// present to external hosts.
+	Credentials []Credential
+}
+
+// Credential is a client certificate, and who may have it presented to whom.
+type Credential struct {
+	Name       string   // by which an entry asks for it: [ClientCertificateAnnotation]
+	Hosts      []string // canonical
+	Namespaces []string
+	Secret     string // in the gateway's namespace
 }
 
 // EgressGateway is one approved egress gateway.
