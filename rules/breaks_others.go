@@ -46,11 +46,21 @@ gateway without the object, and no longer do with it.`,
 		}
 		if len(broken) > 0 {
 			p.Report(Finding{
-				Path:    subjectPath(p, first),
-				Message: fmt.Sprintf("traffic for %s from %s goes through the egress gateway without this object, and with it is %s", point(first), clientNames(broken), first.Verdict),
-				Fix:     "Leave the host to the namespace that routes it, or confine the object to its own namespace where it has an exportTo.\n",
+				Severity: breakSeverity(p, first),
+				Path:     subjectPath(p, first),
+				Message:  fmt.Sprintf("traffic for %s from %s goes through the egress gateway without this object, and with it is %s", point(first), clientNames(broken), first.Verdict),
+				Fix:      "Leave the host to the namespace that routes it, or confine the object to its own namespace where it has an exportTo.\n",
 			})
 		}
 		return nil
 	},
+}
+
+// breakSeverity is how grave it is that the subject breaks the path.
+func breakSeverity(p *Pass, path mesh.Path) Severity {
+	_, gateway := p.Subject.(*mesh.Gateway)
+	if p.Batch == nil || gateway && p.After.Settings().Platform(path.Entry.Namespace) {
+		return Deny
+	}
+	return Warn
 }

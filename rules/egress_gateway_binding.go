@@ -2,7 +2,7 @@ package rules
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -12,10 +12,11 @@ var egressGatewayBinding = &Rule{
 	Doc: `the egress gateway's servers are the platform's
 
 A Gateway programs every gateway pod that its selector matches, in any
-namespace. Without a selector it programs all gateways of the mesh, which is
-denied to tenants. A tenant's Gateway that selects an egress gateway is warned
-about, more so where its hosts let any VirtualService bind to it; where it takes
-the server of another namespace away, breaks-others denies it.`,
+namespace, and without a selector all gateways of the mesh. A tenant's that
+programs an egress gateway is warned about, more so where its hosts let any
+VirtualService bind to it; one without a selector that does so for any host is
+denied. Where it takes the server of another namespace away, breaks-others
+denies it.`,
 	Severity: Warn,
 	Rows:     []string{"B-G1", "B-G2", "B-G3", "V-19"},
 	Kinds:    []string{"Gateway"},
@@ -24,7 +25,12 @@ the server of another namespace away, breaks-others denies it.`,
 			return
 		}
 		if len(gw.Selector) == 0 {
-			p.Report(Finding{Path: "spec.selector", Severity: Deny, Message: "without a selector the Gateway programs every gateway of the mesh", Fix: "spec:\n  selector: {istio: ingressgateway} # the labels of your own gateway's pods\n"})
+			f := Finding{Path: "spec.selector", Message: "without a selector the Gateway programs every gateway of the mesh", Fix: "spec:\n  selector: {istio: ingressgateway} # the labels of your own gateway's pods\n"}
+			if slices.ContainsFunc(gw.Servers, func(s mesh.Server) bool { return slices.ContainsFunc(s.Hosts, anyHost) }) {
+				f.Severity = Deny
+				f.Message += ", for any host"
+			}
+			p.Report(f)
 			return
 		}
 		g := selectsEgress(p.After, gw.Selector)
@@ -34,10 +40,14 @@ the server of another namespace away, breaks-others denies it.`,
 		p.Reportf("spec.selector", "selects the egress gateway %s, which all namespaces share, from a tenant's namespace", g.Name)
 		for i, s := range gw.Servers {
 			for j, h := range s.Hosts {
-				if ns, host, ok := strings.Cut(h, "/"); h == "*" || ok && ns == "*" && host == "*" {
+				if anyHost(h) {
 					p.Reportf(fmt.Sprintf("spec.servers[%d].hosts[%d]", i, j), "host %q lets any VirtualService of any namespace bind to the egress gateway", h)
 				}
 			}
 		}
 	}),
 }
+
+// anyHost reports whether a server's host lets in every host of every
+// namespace.
+func anyHost(h string) bool { return h == "*" || h == "*/*" }

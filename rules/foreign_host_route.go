@@ -40,7 +40,7 @@ path, direct-path denies it.`,
 			owner, ok := foreignOwner(p, host, vs.Namespace)
 			switch {
 			case !ok:
-			case relay != nil:
+			case relay != nil && strings.HasSuffix(mesh.ResolveHost(relay.Host, vs.Namespace, domain), ".svc."+domain):
 				p.Report(Finding{Path: relay.path, Message: fmt.Sprintf("sends host %q, which %s registered, to %s inside the mesh, for other namespaces too", h, owner, relay.Host), Fix: ownNamespaceOnly})
 			default:
 				p.Report(Finding{Path: path, Severity: Warn, Message: fmt.Sprintf("host %q is registered by %s; this object routes it for other namespaces too", h, owner), Fix: ownNamespaceOnly})

@@ -14,7 +14,8 @@ var gatewayHopHijack = &Rule{
 VirtualServices that are bound to the egress gateway share it. HTTP routes of one
 host are appended to each other, and of two rules for one SNI the older wins,
 whatever namespaces they are from. A tenant's rule at an egress gateway that
-sends a host which another namespace registered to any other host is denied.
+sends a host which another namespace registered to any other host is denied,
+and warned about where no server of the gateway lets the rule in.
 
 Servers that name the namespace they are for ("namespace/host") keep others
 from binding to them.`,
@@ -38,10 +39,15 @@ from binding to them.`,
 					continue
 				}
 				if foreign := foreignEntries(p.After, host, vs.Namespace); len(foreign) > 0 {
+					severity := Warn
+					if letIn(p.After, vs, d, host) {
+						severity = Deny
+					}
 					p.Report(Finding{
-						Path:    d.path,
-						Message: fmt.Sprintf("at the egress gateway, sends host %q, which %s registered, to %q", host, foreign[0].Ref, target),
-						Fix:     fmt.Sprintf("Leave host %q to namespace %s.\n", host, foreign[0].Namespace),
+						Path:     d.path,
+						Severity: severity,
+						Message:  fmt.Sprintf("at the egress gateway, sends host %q, which %s registered, to %q", host, foreign[0].Ref, target),
+						Fix:      fmt.Sprintf("Leave host %q to namespace %s.\n", host, foreign[0].Namespace),
 					})
 					break
 				}
@@ -60,6 +66,27 @@ func atEgress(m *mesh.Mesh, name, namespace string) bool {
 		return gatewayNamespace(m, ns)
 	}
 	return selectsEgress(m, gw.Selector) != nil
+}
+
+// letIn reports whether the gateway follows the VirtualService for the host: its
+// namespace sees it, and a server admits it.
+func letIn(m *mesh.Mesh, vs *mesh.VirtualService, d destination, host string) bool {
+	for _, name := range d.gateways {
+		gw := boundGateway(m, name, vs.Namespace)
+		if gw == nil {
+			continue
+		}
+		g := selectsEgress(m, gw.Selector)
+		if g == nil || len(vs.ExportTo) > 0 && g.Namespace != vs.Namespace && !slices.Contains(vs.ExportTo, "*") && !slices.Contains(vs.ExportTo, g.Namespace) {
+			continue
+		}
+		if slices.ContainsFunc(gw.Servers, func(s mesh.Server) bool {
+			return slices.ContainsFunc(s.Hosts, func(h string) bool { return serverCovers(h, gw.Namespace, host, vs.Namespace) })
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // matchedHosts are the hosts whose traffic a destination gets at a gateway: by

@@ -11,12 +11,13 @@ var gatewayServer = &Rule{
 	Name: "gateway-server",
 	Doc: `servers of the egress gateway admit only who they are for
 
-AUTO_PASSTHROUGH at the egress gateway reaches any Service of the registry by
-its SNI, and a server with a bind address, or on a unix socket, is a side door:
-tenants are denied both. A server in plain text, or with PASSTHROUGH, cannot tell
-who connects: any pod that reaches the gateway may forge Host or SNI. Where the
-gateway is configured for mutual TLS that is said for your information.`,
-	Severity: Deny,
+AUTO_PASSTHROUGH at the egress gateway reaches any Service of the mesh by its
+SNI, though no external host, and a server with a bind address, or on a unix
+socket, is a side door: both are warned about. A server in plain text, or with
+PASSTHROUGH, cannot tell who connects: any pod that reaches the gateway may
+forge Host or SNI. Where the gateway is configured for mutual TLS that is said
+for your information.`,
+	Severity: Warn,
 	Rows:     []string{"B-G4", "B-G5", "B-G6"},
 	Kinds:    []string{"Gateway"},
 	Check: On(func(p *Pass, gw *mesh.Gateway) {
@@ -31,11 +32,11 @@ gateway is configured for mutual TLS that is said for your information.`,
 				mode = s.TLS.Mode
 			}
 			if s.Bind != "" {
-				p.Report(Finding{Path: base + ".bind", Severity: p.WarnInPlatform(), Message: fmt.Sprintf("bind %q opens a listener beside those of the gateway's Service", s.Bind)})
+				p.Report(Finding{Path: base + ".bind", Message: fmt.Sprintf("bind %q opens a listener beside those of the gateway's Service", s.Bind)})
 			}
 			switch {
 			case mode == "AUTO_PASSTHROUGH":
-				p.Report(Finding{Path: base + ".tls.mode", Severity: p.WarnInPlatform(), Message: "AUTO_PASSTHROUGH lets whoever connects choose any Service of the registry by its SNI"})
+				p.Report(Finding{Path: base + ".tls.mode", Message: "AUTO_PASSTHROUGH lets whoever connects choose any Service of the registry by its SNI"})
 			case !g.MutualTLS || mode == "ISTIO_MUTUAL":
 			case mode == "PASSTHROUGH":
 				p.Report(Finding{Path: base + ".tls.mode", Severity: Info, Message: "PASSTHROUGH does not tell who connects; ISTIO_MUTUAL does", Fix: "tls: {mode: ISTIO_MUTUAL}\n"})

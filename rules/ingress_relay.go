@@ -13,9 +13,10 @@ var ingressRelay = &Rule{
 
 A VirtualService that is bound to another gateway, and an Ingress whose backend
 is an ExternalName Service, let a pod leave by the ingress gateway: pod to
-ingress, ingress to the Internet. To tenants that is denied; the platform is
-warned.`,
-	Severity: Deny,
+ingress, ingress to the Internet. Whether the gateway takes traffic from inside
+no object tells; the NetworkPolicy that Sallyport keeps does not let pods reach
+it.`,
+	Severity: Warn,
 	Rows:     []string{"V-18", "W-3"},
 	Kinds:    []string{"Ingress", "VirtualService"},
 	Check: Each(
@@ -37,7 +38,7 @@ warned.`,
 						continue
 					}
 					p.Report(Finding{
-						Path: d.path, Severity: p.WarnInPlatform(),
+						Path:    d.path,
 						Message: fmt.Sprintf("lets %s, which is not an egress gateway, send traffic to external host %q", gw.Ref, host),
 					})
 				}
@@ -54,7 +55,7 @@ warned.`,
 				}
 				if host, external := externalHost(p.After, svc.ExternalName, o.Namespace); external {
 					p.Report(Finding{
-						Path: path, Severity: p.WarnInPlatform(),
+						Path:    path,
 						Message: fmt.Sprintf("backend %q is an ExternalName Service for %q: the ingress gateway becomes a way out", name, host),
 					})
 				}

@@ -67,7 +67,8 @@ func idle(p *Pass, vs *mesh.VirtualService) bool {
 		return !opens(p, vs.Ref)
 	}
 	for _, h := range vs.Hosts {
-		if len(p.After.EntriesFor(mesh.ResolveHost(h, vs.Namespace, p.After.Settings().ClusterDomain))) == 0 {
+		host := mesh.ResolveHost(h, vs.Namespace, p.After.Settings().ClusterDomain)
+		if !slices.ContainsFunc(p.Paths, func(path mesh.Path) bool { return mesh.HostsOverlap(host, path.Host) }) {
 			return false
 		}
 	}

@@ -29,7 +29,6 @@ var hostile = map[string]string{
 	"11-SE-hijacks-egw-host":                "a ServiceEntry with the gateway's name",
 	"31-SE-exportTo-gateway-ns-preempts":    "a ServiceEntry that answers for the platform's host at the gateway",
 	"33-SE-platformns-exportTo-gw-preempts": "a ServiceEntry that answers for the platform's host at the gateway",
-	"61-SE-uppercase-host":                  "a ServiceEntry that spells the platform's host another way",
 	"36-gw-tls-dup-host-two-gateways":       "a Gateway that takes the platform's server",
 }
 
