@@ -126,7 +126,7 @@ func (r *testReport) addTests(results []policies.TestResult, coverage []policies
 	}
 	r.Coverage = []testCoverage{}
 	for _, c := range coverage {
-		r.Coverage = append(r.Coverage, testCoverage{File: c.File, Percent: c.Percent, Missing: slices.Concat([]int{}, c.Missing)})
+		r.Coverage = append(r.Coverage, testCoverage{File: c.File, Percent: c.Percent, Missing: append([]int{}, c.Missing...)})
 	}
 }
 

@@ -28,13 +28,12 @@ be read or judged (file, line and reason on standard error).`,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError(cmd, err)
-	})
+	root.SetFlagErrorFunc(usageError)
 	root.AddCommand(
 		newReviewCommand(),
 		newPlanCommand(),
 		newExplainCommand(),
+		newNetpolCommand(),
 		newPolicyCommand(),
 		newVersionCommand(),
 	)
@@ -43,7 +42,7 @@ be read or judged (file, line and reason on standard error).`,
 
 // usageError says where the right usage is to be found.
 func usageError(cmd *cobra.Command, err error) error {
-	return fmt.Errorf("%w\nRun \"%s --help\" for the usage.", err, cmd.CommandPath())
+	return fmt.Errorf("%w\nrun \"%s --help\" for the usage", err, cmd.CommandPath())
 }
 
 // args wraps a check of the arguments so that its error says where help is.

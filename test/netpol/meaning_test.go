@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"maps"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -100,12 +102,30 @@ func matrix(t *testing.T, a *txtar.Archive) int {
 			t.Fatalf("no row: %s", lines.Text())
 		}
 		rows++
-		got := evaluator.IsTrafficAllowed(&matcher.Traffic{
-			Source: peer(fields[0]), Destination: peer(fields[2]),
+		from, to := peer(fields[0]), peer(fields[2])
+		traffic := &matcher.Traffic{
+			Source: from, Destination: to,
 			ResolvedPort: number, ResolvedPortName: name, Protocol: corev1.Protocol(protocol),
-		}).IsAllowed()
-		if got != (fields[4] == "yes") {
+		}
+		if got := evaluator.IsTrafficAllowed(traffic).IsAllowed(); got != (fields[4] == "yes") {
 			t.Errorf("%s: the evaluator says %t", lines.Text(), got)
+		}
+		if from.Internal == nil {
+			continue
+		}
+		// The preview's own reading of egress must be the evaluator's.
+		own := slices.DeleteFunc(slices.Clone(policies), func(p *networkingv1.NetworkPolicy) bool {
+			return p.Namespace != from.Internal.Namespace
+		})
+		destination := netpol.Destination{
+			Address: netip.MustParseAddr(to.IP), Protocol: protocol, Port: number, PortName: name,
+		}
+		if to.Internal != nil {
+			destination.Namespace, destination.Labels = to.Internal.Namespace, to.Internal.PodLabels
+		}
+		want := evaluator.IsIngressOrEgressAllowed(traffic, false).IsAllowed()
+		if got := netpol.Permits(m, own, from.Internal.PodLabels, destination); got != want {
+			t.Errorf("%s: as to egress, Permits says %t, the evaluator %t", lines.Text(), got, want)
 		}
 	}
 	return rows

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/netpol"
+	"github.com/sallyport-io/sallyport/internal/report"
+)
+
+func newNetpolCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "netpol",
+		Short: "Look at the NetworkPolicies that leave no way around the egress gateway",
+		Example: `  # Before the label is set: what would no longer be reached?
+  sallyport netpol preview shop manifests/`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newNetpolPreviewCommand())
+	return cmd
+}
+
+func newNetpolPreviewCommand() *cobra.Command {
+	var in input
+	var logs []string
+	format := enum[report.Format]{value: report.Text, allowed: []report.Format{report.Text, report.JSON}, name: "FORMAT"}
+	cmd := &cobra.Command{
+		Use:   "preview [flags] NAMESPACE FILE|DIR|- ...",
+		Short: "Say what a NetworkPolicy around a namespace would cut off",
+		Long: `Preview puts the NetworkPolicy around a namespace that the label
+sallyport.io/network-policy=enabled would put there, and says what its pods
+would no longer reach: hosts that ServiceEntries register and that are reached
+without the gateway, Services outside the mesh, and what a log of flows has
+seen. The companions that Sallyport would keep are in place.
+
+The more of the cluster is given, the more it can say. Logs are those of Hubble
+("hubble observe -o json") or of Calico, one JSON object a line.
+
+Exit status: 0 nothing would be cut off; 1 something would; 2 the input could
+not be read or judged (file, line and reason on standard error).`,
+		Example: `  sallyport netpol preview shop manifests/
+
+  # With what the cluster holds, and what its pods did yesterday
+  kubectl get ns,svc,netpol,se,vs,dr,gw -A -o yaml > cluster.yaml
+  sallyport netpol preview shop --flows hubble.json cluster.yaml`,
+		Args: args(cobra.MinimumNArgs(2)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			var flows []netpol.Flow
+			for _, log := range logs {
+				more, err := readFlows(log)
+				if err != nil {
+					return err
+				}
+				flows = append(flows, more...)
+			}
+			j, err := in.judge(cmd, names[1:])
+			if err != nil {
+				return err
+			}
+			// Hosts of the state that no given object bears on have companions too.
+			var hosts []string
+			for p := range j.batch.Mesh.AllPoints() {
+				hosts = append(hosts, p.Host)
+			}
+			m, _ := companion.Apply(j.batch.Mesh, hosts...)
+			outlook, err := netpol.Preview(m, names[0], flows)
+			if err != nil {
+				return err
+			}
+			if err := writeOutlook(cmd.OutOrStdout(), format.value, outlook); err != nil {
+				return err
+			}
+			if len(outlook.Cut) > 0 {
+				return errDenied
+			}
+			return nil
+		},
+	}
+	in.addFlags(cmd)
+	cmd.Flags().StringArrayVar(&logs, "flows", nil, "log `FILE` of flows, of Hubble or Calico (repeatable)")
+	cmd.Flags().VarP(&format, "output", "o", "format of the result: "+format.list(", "))
+	_ = cmd.RegisterFlagCompletionFunc("output", format.complete)
+	return cmd
+}
+
+func readFlows(name string) ([]netpol.Flow, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("--flows: %w", err)
+	}
+	flows, err := netpol.ReadFlows(name, f)
+	return flows, errors.Join(err, f.Close())
+}
+
+func writeOutlook(w io.Writer, format report.Format, o netpol.Outlook) error {
+	if format == report.JSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(o)
+	}
+	b := bufio.NewWriter(w)
+	for _, part := range []struct {
+		title string
+		list  []netpol.Prospect
+	}{
+		{"would be cut off", o.Cut},
+		{"cannot be told", o.Unclear},
+		{"would go on", o.Kept},
+	} {
+		if len(part.list) == 0 {
+			continue
+		}
+		fmt.Fprintf(b, "%s:\n", part.title)
+		for _, p := range part.list {
+			times := ""
+			if p.Seen > 1 {
+				times = fmt.Sprintf(" (%d times)", p.Seen)
+			}
+			fmt.Fprintf(b, "  %-7s %s %s/%s%s: %s\n", p.What, p.Destination, p.Protocol, p.Port, times, p.Why)
+		}
+	}
+	if len(o.Holes) > 0 {
+		fmt.Fprintf(b, "would leave the wall open:\n")
+		for _, h := range o.Holes {
+			fmt.Fprintf(b, "  %s: %s: %s\n", h.Ref, h.Path, h.Message)
+		}
+	}
+	fmt.Fprintf(b, "namespace %s: %d cut off, %d that cannot be told, %d that go on\n", o.Namespace, len(o.Cut), len(o.Unclear), len(o.Kept))
+	return b.Flush()
+}

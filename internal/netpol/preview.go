@@ -1,0 +1,225 @@
+package netpol
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// Outlook is what would become of a namespace's traffic behind the wall.
+// Every list is sorted.
+type Outlook struct {
+	Namespace string `json:"namespace"`
+	// Cut is what would no longer be reached.
+	Cut []Prospect `json:"cut"`
+	// Unclear is what the model cannot tell.
+	Unclear []Prospect `json:"unclear"`
+	// Kept is what would go on.
+	Kept []Prospect `json:"kept"`
+	// Holes are policies of the namespace that would leave the wall open, and
+	// pods that no policy holds.
+	Holes []mesh.Reason `json:"holes"`
+}
+
+// Prospect is one destination and what would become of traffic for it.
+type Prospect struct {
+	// What is the kind of evidence: host (a ServiceEntry), service, or flow
+	// (seen in a log).
+	What        string `json:"what"`
+	Destination string `json:"destination"` // HOST, NAMESPACE/SERVICE, or what the log calls it
+	Protocol    string `json:"protocol"`
+	Port        string `json:"port"` // number or name
+	Why         string `json:"why"`
+	// Seen is how many flows of the log this is; zero for other evidence.
+	Seen int `json:"seen,omitempty"`
+}
+
+// Preview says what a wall around the namespace would cut off, whether or not
+// the namespace has one: of the hosts that ServiceEntries register, of the
+// Services that its pods could call, and of what its pods were seen to do.
+func Preview(m *mesh.Mesh, namespace string, flows []Flow) (Outlook, error) {
+	ns := &mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: namespace}}}
+	if have := m.Namespace(namespace); have != nil {
+		*ns = *have
+	}
+	ns.Labels = maps.Clone(ns.Labels)
+	if ns.Labels == nil {
+		ns.Labels = map[string]string{}
+	}
+	ns.Labels[mesh.NetworkPolicyLabel] = "enabled"
+	m = m.With(ns)
+	if !Walled(m, namespace) {
+		return Outlook{}, fmt.Errorf("namespace %s is one of the control plane, which is never walled: name a namespace with workloads", namespace)
+	}
+	v := view{m: m, own: namespace, wall: []*networkingv1.NetworkPolicy{wall(m, namespace)}}
+	o := Outlook{Namespace: namespace}
+	v.hosts(&o)
+	v.services(&o)
+	v.flows(&o, flows)
+	if err := v.holes(&o); err != nil {
+		return Outlook{}, err
+	}
+	for _, list := range []*[]Prospect{&o.Cut, &o.Unclear, &o.Kept} {
+		slices.SortFunc(*list, func(a, b Prospect) int {
+			return strings.Compare(a.key(), b.key())
+		})
+		if *list == nil {
+			*list = []Prospect{} // [] in JSON, not null
+		}
+	}
+	if o.Holes == nil {
+		o.Holes = []mesh.Reason{}
+	}
+	return o, nil
+}
+
+func (p Prospect) key() string { return p.What + " " + p.Destination + " " + p.Protocol + " " + p.Port }
+
+type view struct {
+	m    *mesh.Mesh
+	own  string
+	wall []*networkingv1.NetworkPolicy
+}
+
+// hosts asks where traffic for registered hosts goes now. What does not arrive
+// today is nobody's loss.
+func (v view) hosts(o *Outlook) {
+	for point := range v.m.AllPoints() {
+		path := v.m.Paths(v.own, point.Host, point.Port)
+		p := Prospect{What: "host", Destination: point.Host, Protocol: point.Protocol, Port: strconv.Itoa(point.Port)}
+		if len(path.Because) > 0 {
+			p.Why = path.Because[0].Message
+		}
+		list := &o.Kept
+		switch path.Verdict {
+		case mesh.Via:
+			p.Why = "through the egress gateway " + path.Gateway
+		case mesh.Direct:
+			list = &o.Cut
+		case mesh.Undetermined:
+			list = &o.Unclear
+		default:
+			continue
+		}
+		if !slices.ContainsFunc(*list, func(have Prospect) bool { return have.key() == p.key() }) {
+			*list = append(*list, p)
+		}
+	}
+}
+
+// services asks of every Service whether its pods could still be called.
+func (v view) services(o *Outlook) {
+	for object := range v.m.All("Service") {
+		s := object.(*mesh.Service)
+		for _, port := range s.Ports {
+			p := Prospect{
+				What: "service", Destination: s.Namespace + "/" + s.Name,
+				Protocol: port.Protocol, Port: strconv.Itoa(port.Port),
+			}
+			if p.Protocol == "" {
+				p.Protocol = "TCP"
+			}
+			switch {
+			case s.Type == "ExternalName":
+				p.Why = "is another name of " + s.ExternalName + ", which a pod would call without the gateway"
+				o.Cut = append(o.Cut, p)
+				continue
+			case len(s.Selector) == 0:
+				p.Why = "has no pods, but addresses that somebody wrote: they lie outside the mesh"
+				o.Cut = append(o.Cut, p)
+				continue
+			}
+			to := Destination{Namespace: s.Namespace, Labels: s.Selector, Protocol: p.Protocol}
+			to.PortName = target(port)
+			to.Port, _ = strconv.Atoi(to.PortName)
+			if Permits(v.m, v.wall, nil, to) {
+				p.Why = "remains open"
+				o.Kept = append(o.Kept, p)
+				continue
+			}
+			p.Why = v.outside(s.Namespace)
+			o.Cut = append(o.Cut, p)
+		}
+	}
+}
+
+func (v view) outside(namespace string) string {
+	if ns := v.m.Namespace(namespace); ns != nil && InMesh(ns) || v.m.Settings().Platform(namespace) {
+		return "namespace " + namespace + " is the platform's, of which only DNS, istiod and the egress gateways remain open"
+	}
+	return "namespace " + namespace + " is not in the mesh"
+}
+
+// flows asks of what was seen whether it would be seen again.
+func (v view) flows(o *Outlook, flows []Flow) {
+	seen := map[string]*Prospect{}
+	var keys []string
+	kept := map[string]bool{}
+	for _, f := range flows {
+		if f.Namespace != v.own {
+			continue
+		}
+		p := Prospect{What: "flow", Destination: f.name(), Protocol: f.To.Protocol, Port: strconv.Itoa(f.To.Port)}
+		p.Why = "seen, and open behind the wall"
+		permitted := Permits(v.m, v.wall, f.Labels, f.To)
+		if !permitted {
+			p.Why = "seen, and closed by the wall"
+		}
+		key := p.key() + p.Why
+		if seen[key] == nil {
+			seen[key] = &p
+			kept[key] = permitted
+			keys = append(keys, key)
+		}
+		seen[key].Seen++
+	}
+	for _, key := range keys {
+		if kept[key] {
+			o.Kept = append(o.Kept, *seen[key])
+		} else {
+			o.Cut = append(o.Cut, *seen[key])
+		}
+	}
+}
+
+// holes are what would leave the wall without effect.
+func (v view) holes(o *Outlook) error {
+	for object := range v.m.In("NetworkPolicy", v.own) {
+		reasons, err := Wider(v.m, object.(*mesh.NetworkPolicy))
+		if err != nil {
+			return err
+		}
+		o.Holes = append(o.Holes, reasons...)
+	}
+	for _, kind := range workloadKinds {
+		for object := range v.m.In(kind, v.own) {
+			if w, ok := object.(*mesh.Workload); ok && w.HostNetwork {
+				o.Holes = append(o.Holes, mesh.Reason{
+					Ref: w.Ref, Path: "spec.template.spec.hostNetwork",
+					Message: "its pods are in the node's network, where NetworkPolicies do not hold",
+				})
+			}
+		}
+	}
+	return nil
+}
+
+// workloadKinds are the kinds of pods and of what has a pod template.
+var workloadKinds = []string{
+	"Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob",
+}
+
+// compact is for errors: one line of a log, not too long.
+func compact(line []byte) string {
+	if json.Valid(line) && len(line) > 80 {
+		return string(line[:80]) + "..."
+	}
+	return string(line)
+}

@@ -1,0 +1,91 @@
+package netpol_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
+)
+
+// TestPreview compares the outlook of namespace shop with its golden, with flows of both formats.
+func TestPreview(t *testing.T) {
+	const file = "testdata/preview.txtar"
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := meshOf(t, section(a, "mesh.yaml"), settingsOf(t, a))
+	var flows []netpol.Flow
+	for _, log := range []string{"hubble.json", "calico.json"} {
+		more, err := netpol.ReadFlows(log, bytes.NewReader(section(a, log)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		flows = append(flows, more...)
+	}
+	outlook, err := netpol.Preview(m, "shop", flows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.MarshalIndent(outlook, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	if *update {
+		a.Files[len(a.Files)-1].Data = got
+		if err := writeFile(file, a); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if d := cmp.Diff(string(section(a, "want")), string(got)); d != "" {
+		t.Errorf("outlook (-want +got):\n%s", d)
+	}
+	if netpol.Walled(m, "shop") {
+		t.Error("the preview of a namespace without a wall is to be tested")
+	}
+}
+
+func TestPreviewOfTheControlPlane(t *testing.T) {
+	_, err := netpol.Preview(meshOf(t, nil, mesh.DefaultSettings()), "istio-system", nil)
+	if err == nil || !strings.Contains(err.Error(), "istio-system is one of the control plane") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestReadFlows(t *testing.T) {
+	tests := []struct{ name, log, want string }{
+		{"no JSON", "{}x\n", "log:1: invalid character 'x'"},
+		{"neither", "\n{\"a\": 1}\n", "log:2: this is neither a flow of Hubble (flow) nor of Calico (reporter)"},
+		{"no address", `{"flow": {"source": {"namespace": "shop"}, "l4": {"TCP": {"destination_port": 1}}, "IP": {"destination": "x"}}}`, "log:1: ParseAddr"},
+		{"no address either", `{"reporter": "src", "source_namespace": "shop", "dest_namespace": "-", "dest_ip": "x", "dest_port": 1, "proto": "tcp"}`, "log:1: ParseAddr"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := netpol.ReadFlows("log", strings.NewReader(tt.log))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzReadFlows(f *testing.F) {
+	f.Add(`{"flow": {"source": {"namespace": "shop", "labels": ["k8s:a=b"]}, "l4": {"TCP": {"destination_port": 1}}, "IP": {"destination": "10.0.0.1"}}}`)
+	f.Add(`{"reporter": "src", "source_namespace": "shop", "dest_namespace": "-", "dest_ip": "10.0.0.1", "dest_port": 1, "proto": "tcp"}`)
+	f.Fuzz(func(t *testing.T, log string) {
+		flows, err := netpol.ReadFlows("log", strings.NewReader(log))
+		if err == nil {
+			if _, err := netpol.Preview(mesh.New(mesh.DefaultSettings()), "shop", flows); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
