@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,6 +34,7 @@ type hops struct {
 	service   string // of the gateway
 	host      string
 	namespace string // of the client
+	entry     *mesh.ServiceEntry
 	lanes     []lane
 }
 
@@ -49,12 +51,21 @@ func twoHops(p *Pass, name, host string, port int, protocol, namespace string) s
 	h.service = h.gateway.Host(s.ClusterDomain)
 	h.addLane(port, mesh.ClassOf(protocol))
 	for _, se := range p.After.EntriesFor(host) {
+		if companionEntry(p.After, se.Ref) {
+			continue
+		}
+		if h.entry == nil || h.entry.Namespace != namespace && se.Namespace == namespace {
+			h.entry = se
+		}
 		for _, sp := range se.Ports {
 			h.addLane(sp.Number, mesh.ClassOf(sp.Protocol))
 		}
 	}
 	h.findDoors()
 	var b strings.Builder
+	if e := h.entry; e != nil && len(h.exportTo()) > 0 && !slices.Contains(e.ExportTo, h.gateway.Namespace) && e.Namespace != h.gateway.Namespace {
+		fmt.Fprintf(&b, "# The gateway has to see %s as well:\n#   exportTo: [%s]\n", e.Ref, strings.Join(h.exportTo(), ", "))
+	}
 	h.writeGateway(&b)
 	h.writeSubset(&b)
 	h.writeVirtualService(&b, name)
@@ -97,7 +108,7 @@ func (h *hops) findDoors() {
 			}
 		}
 	}
-	h.lanes = slices.DeleteFunc(h.lanes, func(l lane) bool { return l.door.port == 0 })
+	h.lanes = slices.DeleteFunc(h.lanes, func(l lane) bool { return l.door.port == 0 }) // the Service has no port left
 }
 
 // ports are the ports of the gateway's Service that suit the lane, best first.
@@ -112,19 +123,11 @@ func (h *hops) ports(class mesh.Class, mutual bool) []int {
 	if class == mesh.HTTPLike && !mutual {
 		return slices.DeleteFunc(ports, func(p int) bool { return p == 443 || p == 15443 })
 	}
-	// Port 80 is where plain text is expected: a server in plain text that
-	// another Gateway has there would crowd out the one with TLS.
-	ports = slices.DeleteFunc(ports, func(p int) bool { return p == 80 || p == 15021 })
-	slices.SortStableFunc(ports, func(a, b int) int {
-		switch {
-		case a == 443 && b != 443:
-			return -1
-		case b == 443 && a != 443:
-			return 1
-		default:
-			return 0
-		}
-	})
+	// Port 80 is where plain text is expected, and a server in plain text that
+	// another Gateway has there would crowd out one with TLS.
+	order := map[int]int{443: -1, 80: 1}
+	ports = slices.DeleteFunc(ports, func(p int) bool { return p == 15021 }) // the health check's
+	slices.SortStableFunc(ports, func(a, b int) int { return cmp.Compare(order[a], order[b]) })
 	return ports
 }
 
@@ -300,8 +303,8 @@ func (h *hops) writeVirtualService(b *strings.Builder, name string) {
 	}
 	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n", name, h.namespace)
 	fmt.Fprintf(b, "  hosts: [%q]\n  gateways: [%s]\n", h.host, strings.Join(gateways, ", "))
-	if !h.m.Settings().Platform(h.namespace) {
-		fmt.Fprintf(b, "  exportTo: [\".\", %s]\n", h.gateway.Namespace)
+	if export := h.exportTo(); len(export) > 0 {
+		fmt.Fprintf(b, "  exportTo: [%s]\n", strings.Join(export, ", "))
 	}
 	sections := map[mesh.Class]*strings.Builder{mesh.HTTPLike: {}, mesh.TLSLike: {}, mesh.TCPLike: {}}
 	for _, l := range h.lanes {
@@ -324,6 +327,24 @@ func (h *hops) writeVirtualService(b *strings.Builder, name string) {
 			fmt.Fprintf(b, "  %s:\n%s", s.name, rules)
 		}
 	}
+}
+
+// exportTo is that of the route: whoever sees the entry has to see it, and so
+// has the gateway. None stands for everybody.
+func (h *hops) exportTo() []string {
+	export := []string{`"."`, h.gateway.Namespace}
+	if h.entry == nil {
+		return export
+	}
+	if len(h.entry.ExportTo) == 0 || slices.Contains(h.entry.ExportTo, "*") {
+		return nil
+	}
+	for _, e := range h.entry.ExportTo {
+		if e != "." && e != "~" && e != h.namespace && !slices.Contains(export, e) {
+			export = append(export, e)
+		}
+	}
+	return export
 }
 
 func writeRule(b *strings.Builder, gateway string, port int, sni, host, subset string, to int) {
