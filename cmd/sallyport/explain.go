@@ -183,7 +183,7 @@ func places(objects []*manifest.Object) func(mesh.Reason) string {
 		}
 	}
 	return func(r mesh.Reason) string {
-		s := r.Ref.String()
+		s := r.String()
 		if r.Path != "" {
 			s += " " + r.Path
 		}

@@ -109,9 +109,9 @@ func writeYAML(w io.Writer, objects []json.RawMessage) error {
 			return fmt.Errorf("writing object %d: %w", i, err)
 		}
 		if i > 0 {
-			b.WriteString("---\n")
+			fmt.Fprintln(b, "---")
 		}
-		b.Write(data)
+		fmt.Fprint(b, string(data))
 	}
 	return b.Flush()
 }

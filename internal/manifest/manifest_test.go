@@ -3,9 +3,9 @@ package manifest_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,8 +214,8 @@ func FuzzRead(f *testing.F) {
 			}
 			o.LineOf("spec.hosts[0]")
 		}
-		if _, isPath := err.(*fs.PathError); isPath {
-			t.Errorf("a bare path error: %v", err)
+		if e, ok := errors.AsType[*manifest.Error](err); err != nil && !ok || ok && e.File != "-" {
+			t.Errorf("an error without its file: %v", err)
 		}
 	})
 }

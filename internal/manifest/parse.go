@@ -41,7 +41,7 @@ func isJSON(data []byte) bool {
 	for {
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
-			return err == io.EOF
+			return errors.Is(err, io.EOF)
 		}
 	}
 }
@@ -55,7 +55,7 @@ func yamlDocuments(file string, data []byte) ([]*value, error) {
 	for {
 		var n yaml.Node
 		err := dec.Decode(&n)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return docs, nil
 		}
 		if err != nil {
@@ -166,14 +166,15 @@ func (c *converter) scalar(n *yaml.Node) (*value, error) {
 	case "!!int":
 		var i int64
 		var u uint64
-		if n.Decode(&i) == nil {
+		v.kind = number
+		switch {
+		case n.Decode(&i) == nil:
 			v.text = strconv.FormatInt(i, 10)
-		} else if n.Decode(&u) == nil {
+		case n.Decode(&u) == nil:
 			v.text = strconv.FormatUint(u, 10)
-		} else {
+		default:
 			return nil, c.errorf(n, "the number %s is out of range", n.Value)
 		}
-		v.kind = number
 	case "!!float":
 		var f float64
 		if err := n.Decode(&f); err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
@@ -205,7 +206,7 @@ func jsonDocuments(file string, data []byte) ([]*value, error) {
 	p.dec.UseNumber()
 	for {
 		v, err := p.value(0)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return docs, nil
 		}
 		if err != nil {
@@ -276,7 +277,7 @@ func (p *jsonParser) value(depth int) (*value, error) {
 
 // unexpected turns the end of the input inside a value into an error.
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"flag"
 	"io"
 	"os"
@@ -53,10 +54,14 @@ func sample() *report.Review {
 			},
 		},
 		[]mesh.Path{
-			{Host: "pay.example", Port: 80, Protocol: "HTTP", Client: "*", Verdict: mesh.Blocked,
-				Because: []mesh.Reason{{Ref: mesh.Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "pay"}, Path: "spec.exportTo", Message: "is not exported to this namespace"}}},
-			{Host: "pay.example", Port: 80, Protocol: "HTTP", Client: "shop", Verdict: mesh.Direct,
-				Because: []mesh.Reason{{Ref: vs, Path: "spec.http[0]", Message: "routes to the host itself"}}},
+			{
+				Host: "pay.example", Port: 80, Protocol: "HTTP", Client: "*", Verdict: mesh.Blocked,
+				Because: []mesh.Reason{{Ref: mesh.Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "pay"}, Path: "spec.exportTo", Message: "is not exported to this namespace"}},
+			},
+			{
+				Host: "pay.example", Port: 80, Protocol: "HTTP", Client: "shop", Verdict: mesh.Direct,
+				Because: []mesh.Reason{{Ref: vs, Path: "spec.http[0]", Message: "routes to the host itself"}},
+			},
 			{Host: "pay.example", Port: 443, Protocol: "TLS", Client: "*", Verdict: mesh.Via, Gateway: "istio-egressgateway"},
 			{Host: "pay.example", Port: 443, Protocol: "TLS", Client: "shop", Verdict: mesh.Via, Gateway: "istio-egressgateway"},
 		},
@@ -171,7 +176,7 @@ func TestJUnitIsXML(t *testing.T) {
 	failures := 0
 	for {
 		tok, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -216,7 +216,7 @@ func (r row) why() string {
 	case reason.Kind == "":
 		return reason.Message
 	default:
-		return join(" ", reason.Ref.String(), reason.Path) + ": " + reason.Message
+		return join(" ", reason.String(), reason.Path) + ": " + reason.Message
 	}
 }
 
