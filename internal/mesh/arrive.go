@@ -196,9 +196,9 @@ func (d *door) oldestTLS(host string) (hostedServer, bool) {
 }
 
 // shadowed explains why a TLS server is not served: an older one on the port
-// lists one of its hosts, or expects plain text. Two that end TLS and list the
-// same host under different namespaces ("a/host", "host") give Envoy the same
-// match twice, which it refuses.
+// lists one of its hosts, or expects plain text. Two that list the same host
+// under different namespaces ("a/host", "host") can give Envoy the same match
+// twice, which it refuses.
 func (d *door) shadowed(h hostedServer) *outcome {
 	if plain, ok := d.first(true); ok && d.plainOpen(plain) {
 		o := d.fail(plain.reason(".port", ""), "this server is older and expects plain text on the port, so %s is not served", h.gateway.Ref)
@@ -211,8 +211,7 @@ func (d *door) shadowed(h hostedServer) *outcome {
 				if other == h || other.server().plain() || other.server().Bind != "" {
 					continue
 				}
-				same := sameEntry(other, h, host)
-				if same && older(other, h) || !same && !other.server().passthrough() && !h.server().passthrough() {
+				if sameEntry(other, h, host) && older(other, h) || !sameEntry(other, h, host) && d.collides(other, h, host) {
 					o := d.fail(other.reason(".hosts", ""), "another server on the port lists %s, which collides with %s", host, h.gateway.Ref)
 					return &o
 				}
@@ -220,6 +219,29 @@ func (d *door) shadowed(h hostedServer) *outcome {
 		}
 	}
 	return nil
+}
+
+// collides reports whether another server makes a filter chain for the very
+// name. Those of two passthrough servers are told apart by their routes.
+func (d *door) collides(other, h hostedServer, host string) bool {
+	s := other.server()
+	switch {
+	case !s.passthrough():
+		return s.routesHTTP() || d.tcpRule(other) != nil
+	case h.server().passthrough():
+		return false
+	}
+	for vs := range d.m.snis.exactly(host) {
+		if len(d.visible([]*VirtualService{vs}, other.name())) == 0 {
+			continue
+		}
+		for i := range vs.TLS {
+			if d.takes(&vs.TLS[i], vs, other, host) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // sameEntry reports whether both servers list a host in the same form.
@@ -354,7 +376,22 @@ func (d *door) bound(h hostedServer) []*VirtualService {
 // that has one for its port: tcp rules cannot see hosts
 // (buildGatewayNetworkFiltersFromTCPRoutes).
 func (d *door) routeTCP(h hostedServer) outcome {
-	port := h.server().Port.Number
+	r := d.tcpRule(h)
+	if r == nil {
+		return d.fail(h.reason("", ""), "no tcp rule of a VirtualService is bound to this server, so gateway %s does not serve it", d.a.gateway.Name)
+	}
+	return d.l4(r.Route, r.owner, r.path, h.server().Port.Number)
+}
+
+// tcpRule is a tcp rule and where it stands.
+type tcpRule struct {
+	*TCPRoute
+	owner *VirtualService
+	path  string
+}
+
+// tcpRule returns the tcp rule in force for a server, or nil.
+func (d *door) tcpRule(h hostedServer) *tcpRule {
 	for _, vs := range d.bound(h) {
 		for i := range vs.TCP {
 			rule := &vs.TCP[i]
@@ -366,11 +403,11 @@ func (d *door) routeTCP(h hostedServer) outcome {
 				matched = matched || d.matchesServer(rule.Match[j].Port, rule.Match[j].Gateways, vs, h)
 			}
 			if matched {
-				return d.l4(rule.Route, vs, indexed("spec.tcp", i), port)
+				return &tcpRule{rule, vs, indexed("spec.tcp", i)}
 			}
 		}
 	}
-	return d.fail(h.reason("", ""), "no tcp rule of a VirtualService is bound to this server, so gateway %s does not serve it", d.a.gateway.Name)
+	return nil
 }
 
 func (d *door) matchesServer(port int, gateways []string, vs *VirtualService, h hostedServer) bool {
@@ -402,7 +439,7 @@ func (d *door) passChain(name string, candidates func(func(*VirtualService) bool
 			}
 			for n := range gw.Servers {
 				h := hostedServer{gw, n}
-				if s := h.server(); !s.passthrough() || s.plain() || s.Bind != "" || !slices.Contains(d.ports, s.Port.Number) || d.shadowed(h) != nil {
+				if s := h.server(); s.TLS == nil || s.TLS.Mode != "PASSTHROUGH" || s.plain() || s.Bind != "" || !slices.Contains(d.ports, s.Port.Number) || d.shadowed(h) != nil {
 					continue
 				}
 				if !slices.Contains(d.visible([]*VirtualService{vs}, h.name()), vs) || !d.allows(h, vs) {

@@ -37,7 +37,7 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	if c.gateway != nil && s.dialsOriginal() {
 		return c.broken(reason, hop, "%s has resolution %s, with which a gateway finds no address", s.ref(), s.entries[0].Resolution)
 	}
-	if c.gateway != nil && c.m.unreachable(s) {
+	if c.m.unreachable(s) {
 		return c.broken(reason, hop, "%s has no endpoints", s.ref())
 	}
 	p := c.policy(CanonicalHost(host), s.namespace)
@@ -246,7 +246,5 @@ func (m *Mesh) outsideService(s *service) bool {
 			return true
 		}
 	}
-	// An entry for an external host that has no endpoints yet counts as
-	// outside: that is where it is meant to lead.
-	return m.outsideName(s.host)
+	return false
 }

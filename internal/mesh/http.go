@@ -202,6 +202,13 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 		t.port = c.destinationPort(l, to, d, port, c.gateway == nil)
 		outcomes = append(outcomes, c.follow(l, t, to, d.Subset, rule.reason(field, what)))
 	}
+	mirror := func(d *Destination, field string) {
+		before := len(outcomes)
+		follow(d, field, "a copy of every request goes there")
+		if outcomes[before].verdict != Direct {
+			outcomes = outcomes[:before] // a copy that gets lost harms nobody
+		}
+	}
 	shares := 0
 	for i := range rule.Route {
 		r := &rule.Route[i]
@@ -215,11 +222,11 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 		return []outcome{{verdict: Broken, because: []Reason{rule.reason(".route", "the rule has no destination with a share of the traffic")}}}
 	}
 	if rule.Mirror != nil && rule.mirrored() {
-		follow(rule.Mirror, ".mirror", "a copy of every request goes there")
+		mirror(rule.Mirror, ".mirror")
 	}
 	for i := range rule.Mirrors {
 		if m := &rule.Mirrors[i]; m.Destination != nil && (m.Percentage == nil || m.Percentage.Value > 0) {
-			follow(m.Destination, indexed(".mirrors", i)+".destination", "a copy of every request goes there")
+			mirror(m.Destination, indexed(".mirrors", i)+".destination")
 		}
 	}
 	return outcomes

@@ -99,6 +99,15 @@ func (l *listener) importsService(c *client, namespace, host string) bool {
 	return found
 }
 
+// importsPorts reports whether an entry has the listener's port, where the
+// listener is for one port alone.
+func (l *listener) importsPorts(se *ServiceEntry) bool {
+	if l.egress == nil || l.egress.Port == nil || l.proxies() {
+		return true
+	}
+	return slices.ContainsFunc(se.Ports, func(p ServicePort) bool { return p.Number == l.egress.Port.Number })
+}
+
 // importsVirtual reports whether the listener imports a VirtualService: one
 // of its hosts is enough, and a match in either direction is
 // (SelectVirtualServices).
@@ -219,7 +228,7 @@ func (c *client) service(l *listener, host string) *service {
 	own := false
 	for se := range c.m.spelledEntries(host) {
 		seen := visibleFrom(c.m.exportOf(se), se.Namespace, c.namespace)
-		if seen == hidden || !l.importsService(c, se.Namespace, host) {
+		if seen == hidden || !l.importsService(c, se.Namespace, host) || !l.importsPorts(se) {
 			continue
 		}
 		own = own || se.Namespace == c.namespace
