@@ -68,8 +68,9 @@ func serve(ctx context.Context, f *flags) error {
 		return withRemedy(err)
 	}
 	companions, err := reconcile.New(restConfig, store, reconcile.Options{
-		Events: mgr.GetEventRecorder("sallyport"),
-		Log:    log.WithName("companions"),
+		Events:  mgr.GetEventRecorder("sallyport"),
+		Metrics: metrics.Registry,
+		Log:     log.WithName("companions"),
 	})
 	if err != nil {
 		return err

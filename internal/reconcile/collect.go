@@ -3,9 +3,13 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	networking "istio.io/client-go/pkg/apis/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -43,7 +47,7 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 			}
 		}
 	}
-	extra := append(hops, side...)
+	extra := slices.Concat(hops, side)
 	since := c.unwant(key, extra)
 	for i, o := range extra {
 		ref := refOf(kindOf(o), o)
@@ -53,6 +57,9 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 		if left := time.Until(since[ref].Add(c.options.Grace)); left > 0 {
 			after = max(after, left)
 			continue
+		}
+		if err := c.confirm(ctx, m); err != nil {
+			return 0, err
 		}
 		kept, err := c.close(ctx, m, ref, set.Host)
 		if err != nil {
@@ -67,6 +74,32 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 		}
 	}
 	return after, nil
+}
+
+// confirm asks the API server itself where the mesh holds no entry of any
+// user: a cluster without a host to reach is possible, but it is also what a
+// view that has lost the kind looks like, and nothing is deleted on one.
+func (c *Companions) confirm(ctx context.Context, m *mesh.Mesh) error {
+	for o := range m.All("ServiceEntry") {
+		if !companion.Is(o.Metadata().Ref) {
+			return nil
+		}
+	}
+	others, err := labels.NewRequirement(mesh.ManagedByLabel, selection.NotEquals, []string{mesh.ManagedBy})
+	if err != nil {
+		return err
+	}
+	var entries networking.ServiceEntryList
+	err = c.client.List(ctx, &entries, client.MatchingLabelsSelector{Selector: labels.NewSelector().Add(*others)}, client.Limit(10))
+	if err != nil {
+		return fmt.Errorf("asking whether there is no ServiceEntry left: %w", err)
+	}
+	for _, entry := range entries.Items {
+		if !companion.Is(refOf("ServiceEntry", entry)) && entry.DeletionTimestamp == nil {
+			return fmt.Errorf("the view of the cluster has lost ServiceEntry %s/%s; nothing is deleted", entry.Namespace, entry.Name)
+		}
+	}
+	return nil
 }
 
 // unwant notes that these, and no others, of the companions with the key are
@@ -99,6 +132,7 @@ func (c *Companions) delete(ctx context.Context, ref mesh.Ref, o client.Object) 
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("deleting %s: %w", ref, err)
 	}
+	c.metrics.wrote("delete", ref.Kind)
 	c.options.Log.Info("deleted a companion that nobody wants any more", "object", ref)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -43,7 +44,9 @@ type Options struct {
 	// Events tells the owners of ServiceEntries what happens. Default: nobody
 	// is told.
 	Events events.EventRecorder
-	Log    logr.Logger
+	// Metrics takes what is counted. Default: nobody counts.
+	Metrics prometheus.Registerer
+	Log     logr.Logger
 }
 
 // Companions keeps the companions of every host: it writes those that are
@@ -56,6 +59,7 @@ type Companions struct {
 	client  client.Client
 	written cache.Cache // what carries Sallyport's label, in full
 	options Options
+	metrics *companionMetrics
 
 	queue   workqueue.TypedRateLimitingInterface[string] // of companion.Key
 	leading atomic.Bool
@@ -63,6 +67,7 @@ type Companions struct {
 	mu       sync.Mutex
 	hosts    map[string]string                 // by companion.Key
 	unwanted map[string]map[mesh.Ref]time.Time // by companion.Key: since when
+	held     map[mesh.Ref]time.Time            // entries, since they were first seen to be held
 }
 
 // New returns a Companions that reads the mesh from the store, which must not
@@ -82,7 +87,7 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 	}
 	scheme := runtime.NewScheme()
 	if err := networking.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("Istio's types: %w", err)
+		return nil, fmt.Errorf("the types of Istio: %w", err)
 	}
 	cfg = rest.CopyConfig(cfg)
 	// The queue bounds what is in flight, and the API server's own fairness
@@ -101,7 +106,13 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 	if err != nil {
 		return nil, fmt.Errorf("cache of companions: %w", err)
 	}
+	metrics, err := newCompanionMetrics(options.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("metrics of companions: %w", err)
+	}
 	c := &Companions{
+		metrics: metrics,
+		held:    make(map[mesh.Ref]time.Time),
 		store:   store,
 		client:  client.WithFieldOwner(writer, FieldManager),
 		written: written,
@@ -298,6 +309,9 @@ func (c *Companions) changed(old, new mesh.Object) {
 		}
 		switch o := o.(type) {
 		case *mesh.ServiceEntry:
+			if new == nil {
+				c.waited(o.Ref)
+			}
 			c.enqueueEntry(o)
 		case *mesh.Namespace:
 			if old == nil || new == nil || relabelled(old, new) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -45,6 +46,9 @@ func opened(entry *mesh.ServiceEntry) *mesh.ServiceEntry {
 func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh.Ref) error {
 	if entry.Deleting {
 		return nil
+	}
+	if held(entry) {
+		c.waits(entry.Ref)
 	}
 	status := c.status(m, entry, taken)
 	var err error
@@ -126,10 +130,19 @@ func (c *Companions) export(ctx context.Context, entry *mesh.ServiceEntry, to, s
 		"metadata": map[string]any{"annotations": map[string]any{StatusAnnotation: status}},
 		"spec":     map[string]any{"exportTo": []string{to}},
 	})
-	if err == nil {
-		c.announce(entry, status)
+	if err != nil {
+		return err
 	}
-	return err
+	c.announce(entry, status)
+	if to == "~" {
+		c.metrics.wrote("hold", entry.Kind)
+		return nil
+	}
+	c.metrics.wrote("open", entry.Kind)
+	if since, ok := c.waited(entry.Ref); ok {
+		c.metrics.timeToPath.Observe(time.Since(since).Seconds())
+	}
+	return nil
 }
 
 // tell writes the annotation.

@@ -158,6 +158,7 @@ func (c *Companions) put(ctx context.Context, ref mesh.Ref, want client.Object) 
 		if c.store.Mesh().Get(ref) == nil {
 			err = c.client.Create(ctx, want)
 			if err == nil {
+				c.metrics.wrote("create", ref.Kind)
 				c.options.Log.V(1).Info("created", "object", ref)
 			}
 			if !apierrors.IsAlreadyExists(err) {
@@ -182,6 +183,7 @@ func (c *Companions) put(ctx context.Context, ref mesh.Ref, want client.Object) 
 	if err := c.client.Update(ctx, repaired(have, want)); err != nil {
 		return true, err
 	}
+	c.metrics.wrote("repair", ref.Kind)
 	c.options.Log.Info("repaired", "object", ref)
 	return true, nil
 }
