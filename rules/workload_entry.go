@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -69,9 +70,7 @@ func outside(address string) bool {
 func workloadLabels(we *mesh.WorkloadEntry) map[string]string {
 	labels := map[string]string{}
 	for _, set := range []map[string]string{we.Meta.Labels, we.Endpoint.Labels} {
-		for k, v := range set {
-			labels[k] = v
-		}
+		maps.Copy(labels, set)
 	}
 	return labels
 }

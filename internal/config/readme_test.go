@@ -39,8 +39,7 @@ func TestReadme(t *testing.T) {
 func TestEveryFieldIsDocumented(t *testing.T) {
 	docs := fieldDocs(t)
 	for _, typ := range documented {
-		for i := range typ.NumField() {
-			f := typ.Field(i)
+		for f := range typ.Fields() {
 			doc := docs[typ.Name()+"."+f.Name]
 			if doc == "" {
 				t.Errorf("%s.%s has no comment", typ.Name(), f.Name)
@@ -72,8 +71,7 @@ This is the whole of the default configuration, which an absent file stands for:
 	b.WriteString("```\n")
 	for _, typ := range documented {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| field | type | meaning | default |\n|---|---|---|---|\n", typ.Name(), docs[typ.Name()])
-		for i := range typ.NumField() {
-			f := typ.Field(i)
+		for f := range typ.Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			doc, def, ok := strings.Cut(docs[typ.Name()+"."+f.Name], "\nDefault: ")
 			if !ok {

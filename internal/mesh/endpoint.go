@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"maps"
 	"strings"
 )
 
@@ -64,12 +65,8 @@ func workloadLabels(we *WorkloadEntry) map[string]string {
 		return we.Endpoint.Labels
 	}
 	labels := make(map[string]string, len(we.Meta.Labels)+len(we.Endpoint.Labels))
-	for k, v := range we.Meta.Labels {
-		labels[k] = v
-	}
-	for k, v := range we.Endpoint.Labels {
-		labels[k] = v
-	}
+	maps.Copy(labels, we.Meta.Labels)
+	maps.Copy(labels, we.Endpoint.Labels)
 	return labels
 }
 

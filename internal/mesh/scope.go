@@ -238,7 +238,7 @@ func (c *client) service(l *listener, host string) *service {
 			named = append(named, se)
 		}
 	}
-	entries := append(named, open...)
+	entries := slices.Concat(named, open)
 	own = own && c.gateway == nil
 	if k8s != nil && (!own || k8s.namespace == c.namespace) {
 		return k8s

@@ -1,5 +1,7 @@
 package mesh
 
+import "slices"
+
 // proxyUID is the user and group of Istio's proxy. The traffic of a process
 // that runs as either is not captured (tools/istio-iptables/pkg/capture).
 const proxyUID = 1337
@@ -42,12 +44,7 @@ func (c *wireSecurityContext) proxy() bool {
 			return true
 		}
 	}
-	for _, id := range c.SupplementalGroups {
-		if id == proxyUID {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.SupplementalGroups, proxyUID)
 }
 
 // injected are the containers that Istio itself adds, as the proxy's user.

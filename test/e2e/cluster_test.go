@@ -6,6 +6,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -139,7 +140,7 @@ func (c *cluster) list(t *testing.T, kinds string) []json.RawMessage {
 	cmd := c.cp.Kubectl(t.Context(), "get", kinds, "--all-namespaces", "-o", "json")
 	out, err := cmd.Output()
 	if err != nil {
-		if exit, ok := err.(*exec.ExitError); ok {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			t.Fatalf("%v: %v\n%s", cmd, err, exit.Stderr)
 		}
 		t.Fatal(err)
