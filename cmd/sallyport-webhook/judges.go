@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/review"
@@ -40,7 +39,7 @@ type judges struct {
 
 // newJudges loads the policies for the first time. Here bad ones are an
 // error: there are no old ones to fall back on.
-func newJudges(ctx context.Context, cfg config.Policies, dirs []string, log logr.Logger) (*judges, error) {
+func newJudges(ctx context.Context, cfg config.Policies, dirs []string, reg prometheus.Registerer, log logr.Logger) (*judges, error) {
 	j := &judges{
 		parameters: cfg.Parameters,
 		dirs:       slices.Concat(cfg.Directories, dirs),
@@ -50,7 +49,7 @@ func newJudges(ctx context.Context, cfg config.Policies, dirs []string, log logr
 			Help: "Loads of the policies' directories, by result (ok, error). After an error the policies before it stay in force.",
 		}, []string{"result"}),
 	}
-	if err := metrics.Registry.Register(j.loads); err != nil {
+	if err := reg.Register(j.loads); err != nil {
 		return nil, err
 	}
 	var err error

@@ -51,7 +51,7 @@ func serve(ctx context.Context, f *flags) error {
 	if err := checkPorts(ctx, f.bind, f.metricsBind, f.healthBind); err != nil {
 		return withRemedy(err)
 	}
-	judges, err := newJudges(ctx, cfg.Policies, f.policies, log.WithName("policies"))
+	judges, err := newJudges(ctx, cfg.Policies, f.policies, metrics.Registry, log.WithName("policies"))
 	if err != nil {
 		return err
 	}
