@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,6 +37,8 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("modes", func(t *testing.T) { testModes(t, c) })
 	t.Run("who is not asked", func(t *testing.T) { testMatchConditions(t, c) })
 	t.Run("a namespace can be deleted", func(t *testing.T) { testNamespaceDeletion(t, c) })
+	t.Run("a renewed certificate is served", func(t *testing.T) { testCertificate(t, c) })
+	t.Run("metrics", func(t *testing.T) { testMetrics(t, c) })
 	t.Run("restart", func(t *testing.T) { testRestart(t, c, settings) })
 }
 
@@ -462,5 +468,65 @@ func testRestart(t *testing.T, c *cluster, settings mesh.Settings) {
 		if after[name] != version {
 			t.Errorf("the restart changed %s: resource version %s, then %q", name, version, after[name])
 		}
+	}
+}
+
+// testCertificate renews the serving certificate in its directory, as the
+// kubelet does when cert-manager has renewed the Secret.
+func testCertificate(t *testing.T, c *cluster) {
+	serial := func() string {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(c.cp.CA.PEM)
+		dialer := &tls.Dialer{Config: &tls.Config{RootCAs: pool}}
+		conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(c.server.URL, "https://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	old := serial()
+	pair, err := c.cp.CA.ServerCert("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(c.cp.Dir, "server")
+	for name, data := range map[string][]byte{"tls.key": pair.Key, "tls.crt": pair.Cert} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the server serves the new certificate", func() error {
+		if serial() == old {
+			return fmt.Errorf("serial number %s is the old one's", old)
+		}
+		return nil
+	})
+	c.kubectl(t, entry("shop", "renewed", "renewed.example.com", tls443), "create", "--dry-run=server", "-f", "-")
+}
+
+// testMetrics looks for what the steps before must have left.
+func testMetrics(t *testing.T, c *cluster) {
+	metrics := c.metrics(t)
+	for _, want := range []string{
+		`sallyport_admission_answers_total{entry="mutate",verdict="patch"}`,
+		`sallyport_admission_answers_total{entry="validate",verdict="allow"}`,
+		`sallyport_admission_answers_total{entry="validate",verdict="deny"}`,
+		`sallyport_admission_answers_total{entry="validate",verdict="warn"}`,
+		`sallyport_findings_total{kind="ServiceEntry",rule="allowed-hosts",severity="deny"}`,
+		`sallyport_findings_total{kind="Gateway",rule="reserved-companion",severity="deny"}`,
+		`sallyport_admission_duration_seconds_bucket{entry="validate",le="0.0005"}`,
+		`sallyport_judge_duration_seconds_count`,
+		`sallyport_mesh_objects{kind="ServiceEntry"}`,
+		`sallyport_mesh_synced 1`,
+		`sallyport_policy_loads_total{result="ok"} 1`,
+		`controller_runtime_webhook_requests_total{code="200",webhook="/validate"}`,
+	} {
+		if !strings.Contains(metrics, "\n"+want) {
+			t.Errorf("no metric %s", want)
+		}
+	}
+	if strings.Contains(metrics, `verdict="error"`) {
+		t.Error("a review could not be judged")
 	}
 }
