@@ -58,10 +58,11 @@ const patience = 30 * time.Second
 // cluster is one test's view of the control plane.
 type cluster struct {
 	client.Client
-	watcher client.WithWatch
-	t       testing.TB
-	events  *events.FakeRecorder
-	stop    func()
+	watcher  client.WithWatch
+	patience time.Duration
+	t        testing.TB
+	events   *events.FakeRecorder
+	stop     func()
 }
 
 func newCluster(t testing.TB, namespaces ...string) *cluster {
@@ -74,7 +75,7 @@ func newCluster(t testing.TB, namespaces ...string) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl := &cluster{Client: client.WithFieldOwner(c, "a-user"), watcher: c, t: t}
+	cl := &cluster{Client: client.WithFieldOwner(c, "a-user"), watcher: c, patience: patience, t: t}
 	for _, name := range append(namespaces, "istio-system") {
 		err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -170,16 +171,16 @@ func (c *cluster) clear(namespace string) {
 // eventually waits until f returns nil.
 func (c *cluster) eventually(what string, f func() error) {
 	c.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(c.patience)
 	for {
 		err := f()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatalf("waited %s for %s: %v", patience, what, err)
+			c.t.Fatalf("waited %s for %s: %v", c.patience, what, err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 

@@ -138,7 +138,9 @@ func (h *history) neverDirect(t testing.TB, namespace string) {
 func (h *history) latencies(namespace string) []time.Duration {
 	created := make(map[mesh.Ref]time.Time)
 	var out []time.Duration
-	for _, ch := range h.replay {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, ch := range h.changes { // in the order in which they were seen, which for one kind is that of the writes
 		entry, ok := ch.object.(*mesh.ServiceEntry)
 		if !ok || entry.Namespace != namespace || companion.Is(entry.Ref) {
 			continue
@@ -230,6 +232,7 @@ func TestNeverDirect(t *testing.T) {
 func BenchmarkTimeToPath(b *testing.B) {
 	for b.Loop() {
 		c := newCluster(b, "paced")
+		c.patience = 5 * time.Minute
 		h := record(b, c.watcher)
 		c.run()
 		report(b, load(b, c, h, "paced", 500, 20*time.Millisecond))
@@ -241,6 +244,7 @@ func BenchmarkTimeToPath(b *testing.B) {
 func BenchmarkBurst(b *testing.B) {
 	for b.Loop() {
 		c := newCluster(b, "burst")
+		c.patience = 5 * time.Minute
 		h := record(b, c.watcher)
 		c.run()
 		report(b, load(b, c, h, "burst", 1000, 0))
