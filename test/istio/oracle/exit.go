@@ -49,6 +49,9 @@ func (w *World) exit(port uint32, in packet) (Verdict, string, []*Cluster) {
 	if len(chains) == 0 {
 		return Broken, "the gateway has no listener or filter chain for it", nil
 	}
+	if why := w.Gateway.Refused[chains[0].Listener]; why != "" {
+		return Broken, "Envoy refuses the gateway's listener " + chains[0].Listener + ": " + why, nil
+	}
 	var ends []Leaf
 	for _, l := range chains {
 		switch {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -22,6 +23,9 @@ import (
 type Proxy struct {
 	Leaves   []Leaf
 	Clusters map[string]*Cluster
+	// Refused are the listeners that Envoy does not accept, by name, with
+	// the reason: two of their filter chains match the same connections.
+	Refused map[string]string
 }
 
 // Leaf is one way through a proxy: a filter chain, for HTTP a virtual host
@@ -56,12 +60,13 @@ type Leaf struct {
 // reduce sets the proxy up and walks its listeners, routes and clusters.
 func reduce(s *xds.FakeDiscoveryServer, node *model.Proxy) *Proxy {
 	node = s.SetupProxy(node)
-	p := &Proxy{Clusters: clustersOf(s, node)}
-	listeners := s.Listeners(node)
-
+	p := &Proxy{Clusters: clustersOf(s, node), Refused: map[string]string{}}
 	var w walker
-	for _, l := range listeners {
+	for _, l := range s.Listeners(node) {
 		w.listener(l)
+		if twice := matchedTwice(l); twice != "" {
+			p.Refused[l.Name] = "two filter chains match " + twice
+		}
 	}
 	routes := map[string]*route.RouteConfiguration{}
 	resources, _ := s.ConfigGen.BuildHTTPRoutes(node, &model.PushRequest{Push: s.PushContext()}, w.routeNames())
@@ -110,6 +115,36 @@ func (w *walker) listener(l *listener.Listener) {
 		at.Default = true
 		w.filterChain(at, l.DefaultFilterChain)
 	}
+}
+
+// matchedTwice returns what two filter chains of the listener match alike, in
+// the manner of Envoy's FilterChainManagerImpl::addFilterChains, which goes by
+// each server name of a chain on its own.
+func matchedTwice(l *listener.Listener) string {
+	seen := map[string]bool{}
+	for _, fc := range l.FilterChains {
+		match := &listener.FilterChainMatch{}
+		if fc.FilterChainMatch != nil {
+			match = proto.CloneOf(fc.FilterChainMatch)
+		}
+		names := match.ServerNames
+		match.ServerNames = nil
+		rest, err := proto.MarshalOptions{Deterministic: true}.Marshal(match)
+		if err != nil {
+			panic(fmt.Sprintf("marshal a filter chain match: %v", err))
+		}
+		if len(names) == 0 {
+			names = []string{""}
+		}
+		for _, name := range names {
+			key := strings.ToLower(name) + "\x00" + string(rest)
+			if seen[key] {
+				return "SNI " + strconv.Quote(name)
+			}
+			seen[key] = true
+		}
+	}
+	return ""
 }
 
 func (w *walker) filterChain(at Leaf, fc *listener.FilterChain) {
