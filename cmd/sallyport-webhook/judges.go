@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -111,7 +112,7 @@ func (j *judges) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(j.dirs) > 0 { // the library's own tests ran before it was shipped
+	if len(j.dirs) > 0 {
 		if err := test(ctx, set); err != nil {
 			return err
 		}
@@ -122,7 +123,8 @@ func (j *judges) load(ctx context.Context) error {
 	return nil
 }
 
-// test runs the policies' own tests.
+// test runs the policies' own tests. Those of the library ran before it was
+// shipped.
 func test(ctx context.Context, set *policies.Set) error {
 	results, _, err := set.Test(ctx)
 	if err != nil {
@@ -130,7 +132,7 @@ func test(ctx context.Context, set *policies.Set) error {
 	}
 	var errs []error
 	for _, r := range results {
-		if r.Failure != "" {
+		if r.Failure != "" && !strings.HasPrefix(r.File, policies.Library().Name+"/") {
 			errs = append(errs, fmt.Errorf("%s:%d: test %s fails: %s", r.File, r.Line, r.Name, r.Failure))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 
 	"k8s.io/client-go/rest"
@@ -121,7 +122,10 @@ func create(ctx context.Context, cp *controlplane.ControlPlane, objects [][]byte
 			}
 		})
 	}
-	for _, raw := range objects {
+	for i, raw := range objects {
+		if i%5000 == 0 {
+			fmt.Fprintf(os.Stderr, "creating objects: %d of %d\n", i, len(objects))
+		}
 		select {
 		case queue <- raw:
 		case <-ctx.Done():
