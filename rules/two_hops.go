@@ -3,6 +3,7 @@ package rules
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -131,25 +132,20 @@ func (h *hops) ports(class mesh.Class, mutual bool) []int {
 	return ports
 }
 
-// existing looks for a Gateway and a subset that let the host in already, in
-// the gateway's namespace and in the client's. It reads every Gateway of the
-// two, which only a denial pays for.
+// existing looks for a Gateway and a subset that let the host in already.
 func (h *hops) existing(class mesh.Class) (door, bool) {
-	for _, ns := range []string{h.gateway.Namespace, h.namespace} {
-		for o := range h.m.In("Gateway", ns) {
-			gw := o.(*mesh.Gateway)
-			if len(gw.Selector) == 0 || !selects(gw.Selector, h.gateway.Selector) {
+	for _, gw := range h.m.GatewaysFor(h.host) {
+		if len(gw.Selector) == 0 || !selects(gw.Selector, h.gateway.Selector) {
+			continue
+		}
+		for _, server := range gw.Servers {
+			mutual, ok := serves(server, gw.Namespace, h.host, class, h.namespace)
+			if !ok {
 				continue
 			}
-			for _, server := range gw.Servers {
-				mutual, ok := serves(server, ns, h.host, class, h.namespace)
-				if !ok {
-					continue
-				}
-				d := door{gateway: ns + "/" + gw.Name, port: server.Port.Number, mutual: mutual, exists: true}
-				if d.subset, ok = h.findSubset(d); ok {
-					return d, true
-				}
+			d := door{gateway: gw.Namespace + "/" + gw.Name, port: server.Port.Number, mutual: mutual, exists: true}
+			if d.subset, ok = h.findSubset(d); ok {
+				return d, true
 			}
 		}
 	}
@@ -195,27 +191,50 @@ func serverCovers(pattern, gatewayNamespace, host, namespace string) bool {
 // gateway's DestinationRule: their own, where there is one, which then hides
 // those of the gateway's namespace.
 func (h *hops) subsetNamespace() string {
-	for o := range h.m.In("DestinationRule", h.namespace) {
-		if mesh.ResolveHost(o.(*mesh.DestinationRule).Host, h.namespace, h.m.Settings().ClusterDomain) == h.service {
-			return h.namespace
-		}
+	for dr := range h.doorRules(h.namespace) {
+		return dr.Namespace
 	}
 	return h.gateway.Namespace
 }
 
-// findSubset returns the subset by which sidecars reach the door. Without
-// mutual TLS none is needed.
+// maxRules bounds how many DestinationRules a fix is looked for in: a fix is
+// not worth reading all of a large mesh. One that is overlooked is written
+// once more, under another name.
+const maxRules = 256
+
+// doorRules yields the namespace's DestinationRules for the gateway's Service.
+func (h *hops) doorRules(namespace string) iter.Seq[*mesh.DestinationRule] {
+	return func(yield func(*mesh.DestinationRule) bool) {
+		n := 0
+		for o := range h.m.In("DestinationRule", namespace) {
+			dr := o.(*mesh.DestinationRule)
+			if n++; n > maxRules {
+				return
+			}
+			if mesh.ResolveHost(dr.Host, namespace, h.m.Settings().ClusterDomain) == h.service && !yield(dr) {
+				return
+			}
+		}
+	}
+}
+
+// findSubset returns the subset by which sidecars reach the door: one that a
+// route of the host uses, or else one that says the right name. Without mutual
+// TLS none is needed.
 func (h *hops) findSubset(d door) (string, bool) {
+	for _, vs := range h.m.RoutesFor(h.host) {
+		for _, to := range destinationsOf(vs) {
+			if to.mesh && to.Subset != "" && to.Port != nil && to.Port.Number == d.port &&
+				mesh.ResolveHost(to.Host, vs.Namespace, h.m.Settings().ClusterDomain) == h.service {
+				return to.Subset, true
+			}
+		}
+	}
 	sni := ""
 	if d.mutual {
 		sni = h.host
 	}
-	ns := h.subsetNamespace()
-	for o := range h.m.In("DestinationRule", ns) {
-		dr := o.(*mesh.DestinationRule)
-		if mesh.ResolveHost(dr.Host, ns, h.m.Settings().ClusterDomain) != h.service {
-			continue
-		}
+	for dr := range h.doorRules(h.subsetNamespace()) {
 		for _, s := range dr.Subsets {
 			if subsetSNI(s, d.port) == sni {
 				return s.Name, true

@@ -16,3 +16,21 @@ func (m *Mesh) Named(kind, namespace, prefix string) iter.Seq[Object] {
 func (m *Mesh) RoutesFor(host string) []*VirtualService {
 	return slices.Collect(m.routes.under(hostPrefix(host)))
 }
+
+// GatewaysFor returns the Gateways that have a server for the canonical host,
+// by its own name or a wildcard, and program an approved egress gateway.
+func (m *Mesh) GatewaysFor(host string) []*Gateway {
+	var found []*Gateway
+	add := func(h hostedServer) {
+		if !slices.Contains(found, h.gateway) {
+			found = append(found, h.gateway)
+		}
+	}
+	for h := range m.servers.exactly(host) {
+		add(h)
+	}
+	for h := range m.servers.covering(host) {
+		add(h)
+	}
+	return found
+}
