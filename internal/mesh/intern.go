@@ -12,10 +12,15 @@ func intern(s string) string {
 	return unique.Make(s).Value()
 }
 
-func internAll(list []string) {
+func internAll(list []string) []string {
+	if len(list) == 0 {
+		return list // nil and empty may differ
+	}
+	list = fit(list)
 	for i, s := range list {
 		list[i] = intern(s)
 	}
+	return list
 }
 
 func internMap(m map[string]string) map[string]string {
@@ -29,9 +34,20 @@ func internMap(m map[string]string) map[string]string {
 	return out
 }
 
-func internDestinations(routes []RouteDestination) {
+// fit returns the list without spare room. Decoding leaves room for four
+// elements where there is one.
+func fit[T any](list []T) []T {
+	if len(list) == cap(list) {
+		return list
+	}
+	return append(make([]T, 0, len(list)), list...)
+}
+
+func fitDestinations(routes []RouteDestination) []RouteDestination {
+	routes = fit(routes)
 	for i := range routes {
 		d := &routes[i].Destination
 		d.Host, d.Subset = intern(d.Host), intern(d.Subset)
 	}
+	return routes
 }

@@ -64,49 +64,50 @@ func decodeOther(m Meta, _, _ []byte) (Object, error) { return &Other{Meta: m}, 
 func decodeNamespace(m Meta, _, _ []byte) (Object, error) { return &Namespace{Meta: m}, nil }
 
 func finishServiceEntry(se *ServiceEntry) {
-	for i, h := range se.Hosts {
-		se.Hosts[i] = intern(h)
-	}
-	if se.Location == "" {
-		se.Location = "MESH_EXTERNAL"
-	}
-	if se.Resolution == "" {
-		se.Resolution = "NONE"
-	}
-	se.Location, se.Resolution = intern(se.Location), intern(se.Resolution)
+	se.Hosts = internAll(se.Hosts)
+	se.Location = intern(orDefault(se.Location, "MESH_EXTERNAL"))
+	se.Resolution = intern(orDefault(se.Resolution, "NONE"))
+	se.Ports = fit(se.Ports)
 	for i := range se.Ports {
 		se.Ports[i].Protocol = intern(se.Ports[i].Protocol)
 		se.Ports[i].Name = intern(se.Ports[i].Name)
 	}
-	internAll(se.ExportTo)
+	se.Addresses, se.Endpoints = fit(se.Addresses), fit(se.Endpoints)
+	se.ExportTo = internAll(se.ExportTo)
 }
 
 func finishVirtualService(vs *VirtualService) {
-	internAll(vs.Hosts)
-	internAll(vs.Gateways)
-	internAll(vs.ExportTo)
+	vs.Hosts = internAll(vs.Hosts)
+	vs.Gateways = internAll(vs.Gateways)
+	vs.ExportTo = internAll(vs.ExportTo)
 	if len(vs.Gateways) == 0 {
 		vs.Gateways = meshOnly
 	}
+	vs.HTTP, vs.TLS, vs.TCP = fit(vs.HTTP), fit(vs.TLS), fit(vs.TCP)
 	for i := range vs.HTTP {
 		r := &vs.HTTP[i]
+		r.Match = fit(r.Match)
 		for j := range r.Match {
-			internAll(r.Match[j].Gateways)
+			r.Match[j].Gateways = internAll(r.Match[j].Gateways)
 		}
-		internDestinations(r.Route)
+		r.Route = fitDestinations(r.Route)
 	}
 	for i := range vs.TLS {
-		for j := range vs.TLS[i].Match {
-			internAll(vs.TLS[i].Match[j].Gateways)
-			internAll(vs.TLS[i].Match[j].SNIHosts)
+		r := &vs.TLS[i]
+		r.Match = fit(r.Match)
+		for j := range r.Match {
+			r.Match[j].Gateways = internAll(r.Match[j].Gateways)
+			r.Match[j].SNIHosts = internAll(r.Match[j].SNIHosts)
 		}
-		internDestinations(vs.TLS[i].Route)
+		r.Route = fitDestinations(r.Route)
 	}
 	for i := range vs.TCP {
-		for j := range vs.TCP[i].Match {
-			internAll(vs.TCP[i].Match[j].Gateways)
+		r := &vs.TCP[i]
+		r.Match = fit(r.Match)
+		for j := range r.Match {
+			r.Match[j].Gateways = internAll(r.Match[j].Gateways)
 		}
-		internDestinations(vs.TCP[i].Route)
+		r.Route = fitDestinations(r.Route)
 	}
 }
 
@@ -115,9 +116,10 @@ var meshOnly = []string{"mesh"}
 
 func finishGateway(g *Gateway) {
 	g.Selector = internMap(g.Selector)
+	g.Servers = fit(g.Servers)
 	for i := range g.Servers {
 		s := &g.Servers[i]
-		internAll(s.Hosts)
+		s.Hosts = internAll(s.Hosts)
 		s.Port.Protocol = intern(s.Port.Protocol)
 		if s.TLS == nil {
 			continue
@@ -131,7 +133,8 @@ func finishGateway(g *Gateway) {
 
 func finishDestinationRule(dr *DestinationRule) {
 	dr.Host = intern(dr.Host)
-	internAll(dr.ExportTo)
+	dr.ExportTo = internAll(dr.ExportTo)
+	dr.Subsets = fit(dr.Subsets)
 	finishPolicy(dr.TrafficPolicy)
 	for i := range dr.Subsets {
 		finishPolicy(dr.Subsets[i].TrafficPolicy)
@@ -143,6 +146,7 @@ func finishPolicy(p *TrafficPolicy) {
 		return
 	}
 	finishClientTLS(p.TLS)
+	p.PortLevelSettings = fit(p.PortLevelSettings)
 	for i := range p.PortLevelSettings {
 		finishClientTLS(p.PortLevelSettings[i].TLS)
 	}
@@ -163,8 +167,9 @@ func finishSidecar(s *Sidecar) {
 	if p := s.OutboundTrafficPolicy; p != nil && p.Mode == "" {
 		p.Mode = "REGISTRY_ONLY"
 	}
+	s.Egress = fit(s.Egress)
 	for i := range s.Egress {
-		internAll(s.Egress[i].Hosts)
+		s.Egress[i].Hosts = internAll(s.Egress[i].Hosts)
 	}
 }
 

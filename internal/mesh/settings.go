@@ -38,6 +38,15 @@ type Credential struct {
 	Hosts      []string // canonical
 	Namespaces []string
 	Secret     string // in the gateway's namespace
+	// Issuer keeps the Secret; the zero Issuer stands for people who do.
+	Issuer Issuer
+}
+
+// Issuer is a cert-manager issuer, and what it is asked for.
+type Issuer struct {
+	Kind       string // Issuer, in the gateway's namespace, or ClusterIssuer
+	Name       string
+	CommonName string // of the certificate
 }
 
 // EgressGateway is one approved egress gateway.

@@ -89,8 +89,8 @@ func (n *node[V]) set(e *edit, key string, val V) (left, right *node[V]) {
 			n.vals[i] = val
 			return n, nil
 		}
-		n.keys = slices.Insert(n.keys, i, key)
-		n.vals = slices.Insert(n.vals, i, val)
+		n.keys = insert(n.keys, i, key)
+		n.vals = insert(n.vals, i, val)
 	} else {
 		i := n.child(key)
 		l, r := n.kids[i].set(e, key, val)
@@ -99,8 +99,8 @@ func (n *node[V]) set(e *edit, key string, val V) (left, right *node[V]) {
 			n.keys[i] = key
 		}
 		if r != nil {
-			n.keys = slices.Insert(n.keys, i+1, r.keys[0])
-			n.kids = slices.Insert(n.kids, i+1, r)
+			n.keys = insert(n.keys, i+1, r.keys[0])
+			n.kids = insert(n.kids, i+1, r)
 		}
 	}
 	if len(n.keys) <= fanout {
@@ -109,21 +109,31 @@ func (n *node[V]) set(e *edit, key string, val V) (left, right *node[V]) {
 	return n.split(e)
 }
 
+// insert is slices.Insert for short lists of which there are very many: they
+// grow by a little, not by half.
+func insert[T any](list []T, i int, v T) []T {
+	if len(list) < cap(list) {
+		return slices.Insert(list, i, v)
+	}
+	out := make([]T, len(list)+1, len(list)+4)
+	copy(out, list[:i])
+	out[i] = v
+	copy(out[i+1:], list[i:])
+	return out
+}
+
+// split moves the upper half of a node to a new one. Both are copies: the room
+// that the full node took is given back.
 func (n *node[V]) split(e *edit) (left, right *node[V]) {
 	half := len(n.keys) / 2
+	left = &node[V]{owner: e, keys: slices.Clone(n.keys[:half])}
 	right = &node[V]{owner: e, keys: slices.Clone(n.keys[half:])}
-	clear(n.keys[half:])
-	n.keys = n.keys[:half]
 	if n.kids != nil {
-		right.kids = slices.Clone(n.kids[half:])
-		clear(n.kids[half:])
-		n.kids = n.kids[:half]
+		left.kids, right.kids = slices.Clone(n.kids[:half]), slices.Clone(n.kids[half:])
 	} else {
-		right.vals = slices.Clone(n.vals[half:])
-		clear(n.vals[half:])
-		n.vals = n.vals[:half]
+		left.vals, right.vals = slices.Clone(n.vals[:half]), slices.Clone(n.vals[half:])
 	}
-	return n, right
+	return left, right
 }
 
 func (t *tree[V]) delete(e *edit, key string) {
