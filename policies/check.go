@@ -14,10 +14,10 @@ import (
 	"github.com/sallyport-io/sallyport/rules"
 )
 
-// check evaluates one policy for one write and reports its findings. Whatever
-// keeps the evaluation from ending in well-formed findings is an error: the
-// policy could not judge.
-func check(ctx context.Context, p *Policy, query rego.PreparedEvalQuery, pass *rules.Pass) error {
+// check judges a write by one policy and reports its findings. Whatever keeps
+// the evaluation from ending in well-formed findings is an error: the policy
+// could not judge.
+func (s *Set) check(ctx context.Context, p *Policy, pass *rules.Pass) error {
 	if !slices.Contains(p.Operations, pass.Request.Operation) {
 		return nil
 	}
@@ -29,7 +29,7 @@ func check(ctx context.Context, p *Policy, query rego.PreparedEvalQuery, pass *r
 	if err != nil {
 		return fmt.Errorf("policy %s: input: %w", p.Name, err)
 	}
-	findings, err := evaluate(ctx, p, query, in)
+	findings, err := s.ask(ctx, p, pass, in)
 	if err != nil {
 		return fmt.Errorf("policy %s (%s): %w", p.Name, p.File, err)
 	}
@@ -50,7 +50,8 @@ func check(ctx context.Context, p *Policy, query rego.PreparedEvalQuery, pass *r
 	return nil
 }
 
-func evaluate(ctx context.Context, p *Policy, query rego.PreparedEvalQuery, in ast.Value, options ...rego.EvalOption) ([]rules.Finding, error) {
+// evaluate asks a query that was prepared for the policies.
+func evaluate(ctx context.Context, policies []*Policy, query rego.PreparedEvalQuery, in ast.Value, options ...rego.EvalOption) (answers, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	results, err := query.Eval(ctx, append(options, rego.EvalParsedInput(in))...)
@@ -61,29 +62,42 @@ func evaluate(ctx context.Context, p *Policy, query rego.PreparedEvalQuery, in a
 		return nil, err
 	case len(results) != 1:
 		// Partial sets are always defined; see checkEntryPoints.
-		return nil, fmt.Errorf("the entry point is undefined (%d results)", len(results))
+		return nil, fmt.Errorf("an entry point is undefined (%d results)", len(results))
 	}
-	var findings []rules.Finding
-	for _, entry := range entryPoints {
-		value, ok := results[0].Bindings[entry]
-		if !ok {
-			continue
-		}
-		elements, ok := value.([]any)
-		if !ok {
-			return nil, fmt.Errorf("%s is a %T, not a set", entry, value)
-		}
-		for _, element := range elements {
-			f, err := finding(element)
+	found := answers{}
+	for _, p := range policies {
+		for _, entry := range entryPoints {
+			value, ok := results[0].Bindings[variable(p, entry)]
+			if !ok {
+				continue
+			}
+			findings, err := p.findings(entry, value)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", entry, err)
 			}
-			f.Rule, f.Severity = p.Name, p.Severity
-			if entry == "warn" && p.Severity == rules.Deny {
-				f.Severity = rules.Warn
-			}
-			findings = append(findings, f)
+			found[p.Name] = append(found[p.Name], findings...)
 		}
+	}
+	return found, nil
+}
+
+// findings reads the value of an entry point.
+func (p *Policy) findings(entry string, value any) ([]rules.Finding, error) {
+	elements, ok := value.([]any)
+	if !ok {
+		return nil, fmt.Errorf("the value is a %T, not a set", value)
+	}
+	var findings []rules.Finding
+	for _, element := range elements {
+		f, err := finding(element)
+		if err != nil {
+			return nil, err
+		}
+		f.Rule, f.Severity = p.Name, p.Severity
+		if entry == "warn" && p.Severity == rules.Deny {
+			f.Severity = rules.Warn
+		}
+		findings = append(findings, f)
 	}
 	return findings, nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -189,10 +190,6 @@ func TestCannotJudge(t *testing.T) {
 // TestInputMatchesSchema checks the input against the published schema, in both directions: nothing that the schema does
 // not describe, and everything that it does.
 func TestInputMatchesSchema(t *testing.T) {
-	check, err := newSchemaCheck(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	var schema map[string]any
 	if err := json.Unmarshal(inputSchema, &schema); err != nil {
 		t.Fatal(err)
@@ -207,7 +204,6 @@ func TestInputMatchesSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	definitions := schema["definitions"]
 	delete(schema, "$id")
 	query, err := rego.New(rego.Query("[ok, problems] = json.match_schema(input.value, input.schema)"), rego.StrictBuiltinErrors(true)).PrepareForEval(t.Context())
 	if err != nil {
@@ -220,7 +216,6 @@ func TestInputMatchesSchema(t *testing.T) {
 	if ok := results[0].Bindings["ok"]; ok != true {
 		t.Errorf("the input does not match its schema: %v", results[0].Bindings["problems"])
 	}
-	_, _ = check, definitions
 	for _, missing := range undescribed(schema, raw, "input") {
 		t.Errorf("the schema has %s; the input of a test that should have everything has not", missing)
 	}
@@ -288,7 +283,7 @@ func TestIndexingAndEarlyExit(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	found := map[string]int{}
-	for range 300 {
+	for range 100 {
 		p := pass(t, randomEntry(r), other, shop)
 		if r.IntN(2) == 0 {
 			p.Request.Groups = nil
@@ -299,10 +294,7 @@ func TestIndexingAndEarlyExit(t *testing.T) {
 		}
 		for i := range s.Policies {
 			policy := &s.Policies[i]
-			query, err := s.prepare(t.Context(), policy)
-			if err != nil {
-				t.Fatal(err)
-			}
+			query := s.queries.single[policy.Name]
 			fast := findings(t, policy, query, in)
 			for _, options := range [][]rego.EvalOption{
 				{rego.EvalRuleIndexing(false)},
@@ -325,10 +317,11 @@ func TestIndexingAndEarlyExit(t *testing.T) {
 
 func findings(t *testing.T, p *Policy, q rego.PreparedEvalQuery, in ast.Value, options ...rego.EvalOption) []rules.Finding {
 	t.Helper()
-	f, err := evaluate(t.Context(), p, q, in, options...)
+	all, err := evaluate(t.Context(), []*Policy{p}, q, in, options...)
 	if err != nil {
 		t.Fatalf("policy %s: %v", p.Name, err)
 	}
+	f := all[p.Name]
 	rules.Sort(f)
 	return f
 }
@@ -360,6 +353,48 @@ func randomEntry(r *rand.Rand) string {
 			"endpoints": [{"address": %q}]}}`,
 		pick("shop", "blog", "ci"), pick("", "team-a"), quoted, pick("80", "443", "8080"), pick("HTTP", "TLS", "TCP", "HTTPS"),
 		pick("203.0.113.7", "10.1.2.3", "169.254.169.254", "fd00::1"))
+}
+
+// TestTogether checks that policies find the same whether they are asked in one query or each by itself, and that one
+// which fails fails alone.
+func TestTogether(t *testing.T) {
+	parameters := everything()
+	s, err := Load(t.Context(), parameters, Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 50 {
+		p := pass(t, randomEntry(r), other, shop)
+		together, err := rules.Run(t.Context(), s.Rules, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Memo = nil
+		apart, err := rules.Run(t.Context(), s.Rules, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(apart, together); d != "" {
+			t.Fatalf("findings (-apart +together):\n%s", d)
+		}
+	}
+	const head = "# METADATA\n# title: a case\n# description: a case\n"
+	s, err = Load(t.Context(), nil, Source{Name: "org", FS: fstest.MapFS{
+		"good.rego": {Data: []byte(head + "package sallyport.policies.good\n\ndeny contains {\"msg\": \"found\"} if input.time\n")},
+		"bad.rego":  {Data: []byte(head + "package sallyport.policies.bad\n\ndeny contains {\"msg\": \"x\"} if time.parse_rfc3339_ns(input.object.kind) > 0\n")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := pass(t, stripe)
+	if _, err := rules.Run(t.Context(), s.Rules[:1], p); err == nil || !strings.Contains(err.Error(), "policy bad (org/bad.rego)") {
+		t.Errorf("error %v, want one of policy bad", err)
+	}
+	found, err := rules.Run(t.Context(), s.Rules[1:], p)
+	if err != nil || len(found) != 1 || found[0].Message != "found" {
+		t.Errorf("policy good finds %v, error %v", found, err)
+	}
 }
 
 // TestOneConversion checks that the input is converted once for all policies.

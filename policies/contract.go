@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,6 +26,10 @@ var (
 	libRef      = ast.MustParseRef("data.sallyport.lib")
 )
 
+// identifier is what the last element of a policy's package may be: a name in
+// Rego, so that data.sallyport.NAME can be written so.
+var identifier = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+
 func entryRef(p *Policy, entry string) ast.Ref {
 	return policiesRef.Append(ast.StringTerm(p.identifier)).Append(ast.StringTerm(entry))
 }
@@ -43,6 +48,10 @@ func (r *files) policies() ([]*Policy, error) {
 		}
 		if len(pkg.Path) != len(policiesRef)+1 || !pkg.Path.HasPrefix(policiesRef) {
 			errs = append(errs, at(pkg.Location, "the package is %s; a policy is in package sallyport.policies.NAME, shared functions in sallyport.lib.NAME", packageName(pkg)))
+			continue
+		}
+		if name, _ := pkg.Path[len(policiesRef)].Value.(ast.String); !identifier.MatchString(string(name)) || name == "policies" || name == "lib" {
+			errs = append(errs, at(pkg.Location, "%q is no name for a policy: use small letters, digits and single underscores, as in partner_hosts", string(name)))
 			continue
 		}
 		p, err := policy(file, module)

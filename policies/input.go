@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -147,6 +148,7 @@ func egressValue(pass *rules.Pass) ast.Value {
 			"port", ast.Number(fmt.Sprint(p.Port)),
 			"protocol", text(p.Protocol),
 			"patterns", texts(patterns(p.Host)),
+			"literal", ast.Boolean(literal(p.Host)),
 			"wildcard", ast.Boolean(mesh.IsWildcard(p.Host)),
 			"registered", ast.Boolean(p.registered),
 			"new", ast.Boolean(p.registered && !old[p.Host+"\x00"+fmt.Sprint(p.Port)]),
@@ -181,6 +183,16 @@ func patterns(host string) []string {
 	return list
 }
 
+// literal reports whether an address is one, or a range of them, rather than
+// a name.
+func literal(address string) bool {
+	if _, err := netip.ParseAddr(address); err == nil {
+		return true
+	}
+	_, err := netip.ParsePrefix(address)
+	return err == nil
+}
+
 func hostPath(entry *mesh.ServiceEntry, host string) string {
 	if entry == nil {
 		return ""
@@ -198,7 +210,7 @@ func addressesValue(entry *mesh.ServiceEntry) ast.Value {
 	}
 	var terms []*ast.Term
 	add := func(address, path string) {
-		terms = append(terms, ast.NewTerm(obj("address", text(address), "path", text(path))))
+		terms = append(terms, ast.NewTerm(obj("address", text(address), "literal", ast.Boolean(literal(address)), "path", text(path))))
 	}
 	for i, a := range entry.Addresses {
 		add(a, fmt.Sprintf("spec.addresses[%d]", i))

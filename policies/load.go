@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"sigs.k8s.io/yaml"
@@ -39,6 +38,7 @@ type Set struct {
 
 	compiler *ast.Compiler
 	store    storage.Store
+	queries  *queries
 	modules  map[string]*ast.Module // as parsed, without the tests
 	tests    map[string]*ast.Module // the _test.rego files
 }
@@ -73,15 +73,13 @@ func Load(ctx context.Context, parameters map[string]any, sources ...Source) (*S
 	if s.store, err = newStore(policies); err != nil {
 		return nil, err
 	}
+	if s.queries, err = s.prepareAll(ctx); err != nil {
+		return nil, err
+	}
 	for i := range s.Policies {
-		if !s.Policies[i].Active {
-			continue
+		if s.Policies[i].Active {
+			s.Rules = append(s.Rules, s.rule(&s.Policies[i]))
 		}
-		rule, err := s.rule(ctx, &s.Policies[i])
-		if err != nil {
-			return nil, err
-		}
-		s.Rules = append(s.Rules, rule)
 	}
 	s.Revision, err = revision(r.modules, policies)
 	return s, err
@@ -226,47 +224,6 @@ func newStore(policies []*Policy) (storage.Store, error) {
 	return inmem.NewFromObjectWithOpts(data,
 		inmem.OptRoundTripOnWrite(false),
 		inmem.OptReturnASTValuesOnRead(true)), nil
-}
-
-// rule prepares the policy's query and wraps it.
-func (s *Set) rule(ctx context.Context, p *Policy) (*rules.Rule, error) {
-	prepared, err := s.prepare(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	doc := p.Title
-	if p.Description != "" {
-		doc += "\n\n" + p.Description
-	}
-	return &rules.Rule{
-		Name:     p.Name,
-		Doc:      doc,
-		Severity: p.Severity,
-		Kinds:    p.Kinds,
-		Check: func(ctx context.Context, pass *rules.Pass) error {
-			return check(ctx, p, prepared, pass)
-		},
-	}, nil
-}
-
-func (s *Set) prepare(ctx context.Context, p *Policy) (rego.PreparedEvalQuery, error) {
-	var query []string
-	for _, entry := range entryPoints {
-		if s.compiler.GetRulesExact(entryRef(p, entry)) != nil {
-			query = append(query, entry+" = "+entryRef(p, entry).String())
-		}
-	}
-	prepared, err := rego.New(
-		rego.Query(strings.Join(query, "; ")),
-		rego.Compiler(s.compiler),
-		rego.Store(s.store),
-		rego.SetRegoVersion(ast.RegoV1),
-		rego.StrictBuiltinErrors(true),
-	).PrepareForEval(ctx)
-	if err != nil {
-		return prepared, fmt.Errorf("%s: prepare policy %s: %w", p.File, p.Name, err)
-	}
-	return prepared, nil
 }
 
 // revision hashes the modules and the parameters of the active policies.

@@ -23,49 +23,59 @@
 #           anyOf: [{required: [namespaces]}, {required: [labels]}]
 package sallyport.policies.allowed_hosts
 
-deny contains {"msg": msg, "path": point.path, "fix": fix} if {
-	some point in input.egress
-	point.registered
-	found := grants(point)
-	count(found) == 0
-	msg := sprintf("host %q is not allowed in namespace %q", [point.host, input.namespace.name])
+deny contains {"msg": msg, "path": path, "fix": fix} if {
+	some host, path in registered
+	not granted[host]
+	msg := sprintf("host %q is not allowed in namespace %q", [host, input.namespace.name])
 	fix := "use a host that is allowed here, or ask the platform team to add this one to policies.parameters.allowed-hosts.hosts"
 }
 
-deny contains {"msg": msg, "path": point.path, "fix": fix} if {
-	some point in input.egress
-	point.registered
-	found := grants(point)
-	some grant in found
-	every other in found {
+deny contains {"msg": msg, "path": path, "fix": fix} if {
+	some host, path in registered
+	some grant in granted[host]
+	every other in granted[host] {
 		expired(other)
 	}
-	msg := sprintf(
-		"host %q was allowed in namespace %q until %s%s",
-		[point.host, input.namespace.name, grant.expires, because(grant)],
-	)
+	msg := sprintf("host %q was allowed in namespace %q until %s%s", [host, input.namespace.name, grant.expires, because(grant)])
 	fix := "remove the host, or have the grant renewed in policies.parameters.allowed-hosts.hosts"
 }
 
-# The grants that name this namespace, for the host or for a wildcard that covers it.
-grants(point) := {grant |
-	some pattern in point.patterns
-	some grant in data.sallyport.allowed_hosts.hosts[pattern]
-	applies(grant)
+registered[point.host] := point.path if {
+	some point in input.egress
+	point.registered
 }
 
-applies(grant) if {
-	named(object.get(grant, "namespaces", ["*"]))
-	every key, value in object.get(grant, "labels", {}) {
+patterns[point.host] := point.patterns if {
+	some point in input.egress
+	point.registered
+}
+
+# The grants that name this namespace, for the host or for a wildcard that covers it.
+granted[host] contains grant if {
+	some host, list in patterns
+	some pattern in list
+	some grant in data.sallyport.allowed_hosts.hosts[pattern]
+	named(grant)
+	labelled(grant)
+}
+
+named(grant) if not grant.namespaces
+
+named(grant) if input.namespace.name in grant.namespaces
+
+named(grant) if "*" in grant.namespaces
+
+labelled(grant) if not grant.labels
+
+labelled(grant) if {
+	every key, value in grant.labels {
 		input.namespace.labels[key] == value
 	}
 }
 
-named(namespaces) if input.namespace.name in namespaces
+expired(grant) if today > grant.expires
 
-named(namespaces) if "*" in namespaces
-
-expired(grant) if substring(input.time, 0, 10) > grant.expires
+today := substring(input.time, 0, 10)
 
 because(grant) := sprintf(" (%s)", [grant.ticket])
 

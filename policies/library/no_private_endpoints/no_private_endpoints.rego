@@ -33,31 +33,33 @@ package sallyport.policies.no_private_endpoints
 deny contains {"msg": msg, "path": point.path, "fix": fix} if {
 	some point in input.egress
 	point.registered
-	literal(point.host)
+	point.literal
 	msg := sprintf("host %q is an IP address", [point.host])
 	fix := "register the host by its name"
 }
 
-deny contains {"msg": msg, "path": address.path, "fix": fix} if {
-	some address in addresses
-	some forbidden in within(address.address, data.sallyport.no_private_endpoints.ranges)
-	count(within(address.address, data.sallyport.no_private_endpoints.allowed)) == 0
-	msg := sprintf("address %s lies in %s", [address.address, forbidden])
+deny contains {"msg": msg, "path": path, "fix": fix} if {
+	some [index, path] in within(data.sallyport.no_private_endpoints.ranges)
+	count([1 | some [_, path] in within(data.sallyport.no_private_endpoints.allowed)]) == 0
+	msg := sprintf("address %s lies in %s", [addresses[path], data.sallyport.no_private_endpoints.ranges[index]])
 	fix := "give public addresses, or leave them out and resolve the host by DNS"
 }
 
-# The addresses of every point, each once.
-addresses contains address if {
+# The addresses of every point, by path.
+addresses[address.path] := address.address if {
 	some point in input.egress
 	point.registered
 	some address in point.addresses
-	literal(address.address)
+	address.literal
 }
 
-# literal(host) holds for an address or a range of addresses, of either family; every other host is a name.
-literal(host) if regex.match(`^([0-9.]+(/[0-9]+)?|.*:.*)$`, host)
+# within(ranges) are the pairs of a range and an address or range that have an address in common. Of two ranges that do,
+# one holds the other.
+within(ranges) := net.cidr_contains_matches(ranges, addresses) | {[index, path] |
+	some [path, index] in net.cidr_contains_matches(wide, ranges)
+}
 
-# within(address, ranges) are the ranges that have an address in common with it. Of two ranges that do, one holds the other.
-within(address, ranges) := {ranges[match[0]] | some match in net.cidr_contains_matches(ranges, [address])} if not contains(address, "/")
-
-within(address, ranges) := {ranges[match[0]] | some match in net.cidr_contains_matches(ranges, [address])} | {ranges[match[1]] | some match in net.cidr_contains_matches([address], ranges)} if contains(address, "/")
+wide[path] := address if {
+	some path, address in addresses
+	contains(address, "/")
+}

@@ -2,12 +2,15 @@ package sallyport.policies.no_private_endpoints_test
 
 import data.sallyport.policies.no_private_endpoints
 
+not_a_name(host) := regex.match(`^([0-9./]+|.*:.*)$`, host)
+
 found(host, address) := paths if {
 	findings := no_private_endpoints.deny with input as {"egress": [{
 		"host": host,
+		"literal": not_a_name(host),
 		"registered": true,
 		"path": "spec.hosts[0]",
-		"addresses": [{"address": address, "path": "spec.endpoints[0].address"}],
+		"addresses": [{"address": address, "literal": not_a_name(address), "path": "spec.endpoints[0].address"}],
 	}]}
 	paths := {f.path | some f in findings}
 }
@@ -37,7 +40,8 @@ test_allowed if {
 		"host": "db.corp.example",
 		"registered": true,
 		"path": "spec.hosts[0]",
-		"addresses": [{"address": "10.1.2.3", "path": "spec.addresses[0]"}],
+		"literal": false,
+		"addresses": [{"address": "10.1.2.3", "literal": true, "path": "spec.addresses[0]"}],
 	}]}
 		with data.sallyport.no_private_endpoints.allowed as ["10.1.0.0/16"]
 	findings == set()

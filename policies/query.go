@@ -1,0 +1,136 @@
+package policies
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// queries are the prepared queries of a set. Preparing is expensive and
+// evaluating has a price of its own that is higher than most policies', so
+// that the policies which judge a write are asked in one query.
+type queries struct {
+	single map[string]rego.PreparedEvalQuery // by the policy's name
+	joint  map[write]joint
+}
+
+// write is what decides which policies judge.
+type write struct{ kind, operation string }
+
+// joint asks several policies at once.
+type joint struct {
+	policies []*Policy
+	query    rego.PreparedEvalQuery
+}
+
+func (s *Set) prepareAll(ctx context.Context) (*queries, error) {
+	q := &queries{single: map[string]rego.PreparedEvalQuery{}, joint: map[write]joint{}}
+	by := map[write][]*Policy{}
+	for i := range s.Policies {
+		p := &s.Policies[i]
+		if !p.Active {
+			continue
+		}
+		query, err := s.prepare(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		q.single[p.Name] = query
+		for _, kind := range p.Kinds {
+			for _, operation := range p.Operations {
+				w := write{kind, operation}
+				by[w] = append(by[w], p)
+			}
+		}
+	}
+	for w, judging := range by {
+		query, err := s.prepare(ctx, judging...)
+		if err != nil {
+			return nil, err
+		}
+		q.joint[w] = joint{judging, query}
+	}
+	return q, nil
+}
+
+// prepare prepares the entry points of the policies as one query. The result
+// has a variable for each; see variable.
+func (s *Set) prepare(ctx context.Context, policies ...*Policy) (rego.PreparedEvalQuery, error) {
+	var query, names []string
+	for _, p := range policies {
+		names = append(names, p.Name)
+		for _, entry := range entryPoints {
+			if s.compiler.GetRulesExact(entryRef(p, entry)) != nil {
+				query = append(query, variable(p, entry)+" = "+entryRef(p, entry).String())
+			}
+		}
+	}
+	prepared, err := rego.New(
+		rego.Query(strings.Join(query, "; ")),
+		rego.Compiler(s.compiler),
+		rego.Store(s.store),
+		rego.SetRegoVersion(ast.RegoV1),
+		rego.StrictBuiltinErrors(true),
+	).PrepareForEval(ctx)
+	if err != nil {
+		return prepared, fmt.Errorf("prepare policies %s: %w", strings.Join(names, ", "), err)
+	}
+	return prepared, nil
+}
+
+func variable(p *Policy, entry string) string { return p.identifier + "_" + entry }
+
+// rule wraps an active policy.
+func (s *Set) rule(p *Policy) *rules.Rule {
+	doc := p.Title
+	if p.Description != "" {
+		doc += "\n\n" + p.Description
+	}
+	return &rules.Rule{
+		Name:     p.Name,
+		Doc:      doc,
+		Severity: p.Severity,
+		Kinds:    p.Kinds,
+		Check: func(ctx context.Context, pass *rules.Pass) error {
+			return s.check(ctx, p, pass)
+		},
+	}
+}
+
+// answersKey is the key in a Pass's Memo of what the policies of the set find.
+type answersKey struct{ set *Set }
+
+// answers are the findings of every policy that judges a write, by name; nil
+// where they could not be had together.
+type answers map[string][]rules.Finding
+
+// ask returns what the policy finds, from one evaluation for all policies that
+// judge the write. Where that fails the policy is evaluated by itself: the
+// others' failure is not its own, and its own is to carry its name.
+func (s *Set) ask(ctx context.Context, p *Policy, pass *rules.Pass, in ast.Value) ([]rules.Finding, error) {
+	if pass.Memo != nil {
+		all, err := pass.Memo.Do(answersKey{s}, func() (any, error) {
+			j := s.queries.joint[write{pass.Subject.Metadata().Kind, pass.Request.Operation}]
+			found, err := evaluate(ctx, j.policies, j.query, in)
+			if err != nil {
+				return answers(nil), nil // kept, so that it is not tried again
+			}
+			return found, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if found := all.(answers); found != nil {
+			// A rule may change neither what it nor what another one is given.
+			return slices.Clone(found[p.Name]), nil
+		}
+	}
+	found, err := evaluate(ctx, []*Policy{p}, s.queries.single[p.Name], in)
+	return found[p.Name], err
+}
