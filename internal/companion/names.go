@@ -77,6 +77,10 @@ func MeshHop(ref mesh.Ref) bool {
 // Key is what the names of a canonical host's companions begin with.
 func Key(host string) string { return namePrefix + digest(host, hashLength) }
 
+// OriginationName is the name of the DestinationRule by which a gateway speaks
+// TLS to a canonical host.
+func OriginationName(host string) string { return Key(host) + originateSuffix }
+
 // KeyOf is the [Key] that a companion's name begins with. The Ref must be one
 // for which [Is] holds.
 func KeyOf(ref mesh.Ref) string { return ref.Name[:len(namePrefix)+hashLength] }

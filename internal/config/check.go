@@ -52,6 +52,17 @@ func (d *document) check(c *Config) error {
 		for _, msg := range content.IsDNS1123Subdomain(cr.Secret) {
 			fail(path+".secret", "%q is not the name of a Secret: %s", cr.Secret, msg)
 		}
+		if i := cr.Issuer; i != nil {
+			if i.Kind != "Issuer" && i.Kind != "ClusterIssuer" {
+				fail(path+".issuer.kind", "must be Issuer or ClusterIssuer, is %q", i.Kind)
+			}
+			for _, msg := range content.IsDNS1123Subdomain(i.Name) {
+				fail(path+".issuer.name", "%q is not the name of an issuer: %s", i.Name, msg)
+			}
+			if i.CommonName == "" || len(i.CommonName) > 64 {
+				fail(path+".issuer.commonName", "must have 1 to 64 letters, has %d", len(i.CommonName))
+			}
+		}
 		if len(cr.Hosts) == 0 {
 			fail(path+".hosts", "must list the hosts to which the certificate may be presented")
 		}

@@ -115,8 +115,24 @@ type Credential struct {
 	Namespaces []string `json:"namespaces"`
 	// Secret is the name of the Secret with tls.crt, tls.key and ca.crt, the
 	// authority that signed the server's certificate. It is in the gateway's
-	// namespace.
+	// namespace. An authority of its own may be in a Secret of the same name
+	// with -cacert at its end.
 	Secret string `json:"secret"`
+	// Issuer has cert-manager keep the Secret: Sallyport keeps a Certificate of
+	// the same name while some entry uses it.
+	//
+	// Default: somebody else keeps the Secret.
+	Issuer *Issuer `json:"issuer,omitempty"`
+}
+
+// Issuer is a cert-manager issuer, and what it is asked for.
+type Issuer struct {
+	// Kind is Issuer, in the gateway's namespace, or ClusterIssuer.
+	Kind string `json:"kind"`
+	// Name is the issuer's name.
+	Name string `json:"name"`
+	// CommonName is the certificate's, by which the external host knows us.
+	CommonName string `json:"commonName"`
 }
 
 // Policies says where Rego modules are and what they are given. The shipped
@@ -251,6 +267,9 @@ func (c *Config) Settings() mesh.Settings {
 	}
 	for _, cr := range c.Credentials {
 		credential := mesh.Credential{Name: cr.Name, Namespaces: cr.Namespaces, Secret: cr.Secret}
+		if i := cr.Issuer; i != nil {
+			credential.Issuer = mesh.Issuer{Kind: i.Kind, Name: i.Name, CommonName: i.CommonName}
+		}
 		for _, h := range cr.Hosts {
 			credential.Hosts = append(credential.Hosts, mesh.CanonicalHost(h))
 		}

@@ -53,7 +53,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 }
 
-var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Credential](), reflect.TypeFor[Policies]()}
+var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Credential](), reflect.TypeFor[Issuer](), reflect.TypeFor[Policies]()}
 
 func readme(t *testing.T) []byte {
 	docs := fieldDocs(t)

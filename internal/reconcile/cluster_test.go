@@ -60,6 +60,7 @@ type cluster struct {
 	client.Client
 	watcher  client.WithWatch
 	patience time.Duration
+	settings mesh.Settings
 	t        testing.TB
 	events   *events.FakeRecorder
 	stop     func()
@@ -75,7 +76,7 @@ func newCluster(t testing.TB, namespaces ...string) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl := &cluster{Client: client.WithFieldOwner(c, "a-user"), watcher: c, patience: patience, t: t}
+	cl := &cluster{Client: client.WithFieldOwner(c, "a-user"), watcher: c, patience: patience, settings: mesh.DefaultSettings(), t: t}
 	for _, name := range append(namespaces, "istio-system") {
 		err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -96,7 +97,7 @@ func (c *cluster) run(adjust ...func(*reconcile.Options)) {
 	for _, f := range adjust {
 		f(&options)
 	}
-	store, err := live.New(plane.Config, mesh.DefaultSettings(), options.Log)
+	store, err := live.New(plane.Config, c.settings, options.Log)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -5,11 +5,13 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
@@ -41,6 +43,9 @@ type Options struct {
 	Resync time.Duration
 	// Workers is how many hosts are worked on at once. Default: 8.
 	Workers int
+	// CertificatePoll is the time between two looks at the certificates that
+	// cert-manager keeps. Default: 10 seconds.
+	CertificatePoll time.Duration
 	// Events tells the owners of ServiceEntries what happens. Default: nobody
 	// is told.
 	Events events.EventRecorder
@@ -68,6 +73,8 @@ type Companions struct {
 	hosts    map[string]string                 // by companion.Key
 	unwanted map[string]map[mesh.Ref]time.Time // by companion.Key: since when
 	held     map[mesh.Ref]time.Time            // entries, since they were first seen to be held
+
+	credentials map[credentialKey]credentialState
 }
 
 // New returns a Companions that reads the mesh from the store, which must not
@@ -79,6 +86,9 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 	if options.Resync == 0 {
 		options.Resync = 10 * time.Minute
 	}
+	if options.CertificatePoll == 0 {
+		options.CertificatePoll = 10 * time.Second
+	}
 	if options.Workers == 0 {
 		options.Workers = 8
 	}
@@ -86,8 +96,8 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 		options.Events = &events.FakeRecorder{}
 	}
 	scheme := runtime.NewScheme()
-	if err := networking.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("the types of Istio: %w", err)
+	if err := errors.Join(networking.AddToScheme(scheme), certmanager.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("types to write: %w", err)
 	}
 	cfg = rest.CopyConfig(cfg)
 	// The queue bounds what is in flight, and the API server's own fairness
@@ -113,6 +123,9 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 	c := &Companions{
 		metrics: metrics,
 		held:    make(map[mesh.Ref]time.Time),
+
+		credentials: make(map[credentialKey]credentialState),
+
 		store:   store,
 		client:  client.WithFieldOwner(writer, FieldManager),
 		written: written,
@@ -153,6 +166,7 @@ func (c *Companions) Start(ctx context.Context) error {
 	}
 	c.leading.Store(true)
 	defer c.leading.Store(false)
+	wg.Go(func() { c.certify(ctx) })
 	for range c.options.Workers {
 		wg.Go(func() { c.work(ctx) })
 	}

@@ -78,7 +78,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 		open = opened(entry)
 	}
 	m = companion.Lasting(m, entry.Hosts...).With(open)
-	var keys, refused, waiting []string
+	var keys, refused, waiting, certificates []string
 	passing := false
 	for _, h := range entry.Hosts {
 		host := mesh.CanonicalHost(h)
@@ -89,6 +89,13 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 			}
 		}
 		for _, o := range set.Objects {
+			if state, ok := c.certificate(m, o); ok && entry.Annotations[mesh.ClientCertificateAnnotation] != "" {
+				if state.ready {
+					certificates = append(certificates, state.text)
+				} else {
+					waiting = append(waiting, host+": "+state.text)
+				}
+			}
 			passing = passing || m.Get(o.Metadata().Ref) == nil
 			if meta := o.Metadata(); companion.MeshHop(meta.Ref) && meta.Namespace == entry.Namespace && slices.Contains(meta.Owners, entry.UID) {
 				keys = append(keys, companion.Key(host))
@@ -98,7 +105,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 	}
 	switch {
 	case len(waiting) == 0 && (len(keys) > 0 || held(entry)):
-		return status{ready: true, text: clip("ready: " + strings.Join(append([]string{"every port goes through the egress gateway"}, keys...), "; "))}
+		return status{ready: true, text: clip("ready: " + strings.Join(slices.Concat([]string{"every port goes through the egress gateway"}, keys, certificates), "; "))}
 	case len(waiting) == 0:
 		return status{ready: true}
 	case len(refused) > 0:
