@@ -518,6 +518,8 @@ func testMetrics(t *testing.T, c *cluster) {
 		`sallyport_admission_duration_seconds_bucket{entry="validate",le="0.0005"}`,
 		`sallyport_judge_duration_seconds_count`,
 		`sallyport_mesh_objects{kind="ServiceEntry"}`,
+		`sallyport_companion_writes_total{kind="Gateway",operation="create"}`,
+		`sallyport_time_to_path_seconds_count`,
 		`sallyport_mesh_synced 1`,
 		`sallyport_policy_loads_total{result="ok"} 1`,
 		`controller_runtime_webhook_requests_total{code="200",webhook="/validate"}`,
