@@ -1,12 +1,12 @@
 package rules
 
 import (
-	"encoding/json"
-	"fmt"
+	"context"
 	"net/netip"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
 )
 
 var wideNetworkPolicy = &Rule{
@@ -14,68 +14,41 @@ var wideNetworkPolicy = &Rule{
 	Doc: `no policy undoes the NetworkPolicy that confines
 
 NetworkPolicies are additive: what one allows, no other takes back. In a
-namespace that Sallyport confines, a tenant's policy whose egress rules name no
-peer, or an address range outside the private networks, opens the way that the
-kept policy closes. IPv4 and IPv6 are looked at alike.`,
+namespace that Sallyport confines, a tenant's policy opens what the kept policy
+closes where one of its egress rules names no peer, an address range, or
+namespaces outside the mesh. IPv4 and IPv6 are looked at alike. A range within
+the private networks is a warning: a database may be there, or a way out.`,
 	Severity: Deny,
 	Rows:     []string{"K-12", "K-8"},
 	Kinds:    []string{"NetworkPolicy"},
-	Check: On(func(p *Pass, np *mesh.NetworkPolicy) {
-		if !p.ByTenant() || !walled(p.After, np.Namespace) {
-			return
+	Check: func(_ context.Context, p *Pass) error {
+		np, ok := p.Subject.(*mesh.NetworkPolicy)
+		if !ok || !p.ByTenant() {
+			return nil
 		}
-		for path, why := range wideEgress(np.Raw) {
-			p.Report(Finding{
-				Path:    path,
-				Message: why + ", in addition to what Sallyport's policy allows",
-				Fix:     "Name the pods and namespaces that are called: to: [{namespaceSelector: {...}, podSelector: {...}}].\n",
-			})
+		openings, err := netpol.Wider(p.After, np)
+		if err != nil {
+			return err
 		}
-	}),
-}
-
-// wideEgress returns the egress rules of a policy that lead out of the
-// cluster, by JSON path.
-func wideEgress(raw []byte) map[string]string {
-	var policy struct {
-		Spec struct {
-			PolicyTypes []string `json:"policyTypes"`
-			Egress      []struct {
-				To []struct {
-					IPBlock *struct {
-						CIDR string `json:"cidr"`
-					} `json:"ipBlock"`
-				} `json:"to"`
-			} `json:"egress"`
-		} `json:"spec"`
-	}
-	if json.Unmarshal(raw, &policy) != nil {
-		return nil // the API server would not have let it through
-	}
-	// Without Egress among its types a policy's egress rules are void.
-	if types := policy.Spec.PolicyTypes; len(types) > 0 && !slices.Contains(types, "Egress") {
+		for _, o := range openings {
+			f := Finding{
+				Path:    o.Path,
+				Message: o.Message + ", in addition to what Sallyport's policy allows",
+				Fix:     "Name the pods and namespaces of the mesh that are called: to: [{namespaceSelector: {...}, podSelector: {...}}].\n",
+			}
+			if privateRange(o.CIDR) {
+				f.Severity = Warn
+			}
+			p.Report(f)
+		}
 		return nil
-	}
-	wide := map[string]string{}
-	for i, rule := range policy.Spec.Egress {
-		if len(rule.To) == 0 {
-			wide[fmt.Sprintf("spec.egress[%d]", i)] = "allows traffic to every address"
-		}
-		for j, to := range rule.To {
-			if to.IPBlock == nil {
-				continue
-			}
-			if prefix, err := netip.ParsePrefix(to.IPBlock.CIDR); err != nil || !privateRange(prefix) {
-				wide[fmt.Sprintf("spec.egress[%d].to[%d].ipBlock.cidr", i, j)] = fmt.Sprintf("allows traffic to %s", to.IPBlock.CIDR)
-			}
-		}
-	}
-	return wide
+	},
 }
 
 // privateRange reports whether every address of the range is private.
-func privateRange(prefix netip.Prefix) bool {
-	return slices.ContainsFunc(privateRanges, func(r netip.Prefix) bool {
+func privateRange(cidr string) bool {
+	prefix, err := netip.ParsePrefix(cidr)
+	return err == nil && slices.ContainsFunc(privateRanges, func(r netip.Prefix) bool {
 		return r.Addr().BitLen() == prefix.Addr().BitLen() && r.Bits() <= prefix.Bits() && r.Contains(prefix.Addr())
 	})
 }

@@ -24,7 +24,7 @@ var layers = map[string][]string{
 	"internal/config":    {"internal/mesh"},
 	"internal/companion": {"internal/mesh"},
 	"internal/netpol":    {"internal/mesh"},
-	"rules":              {"internal/mesh"},
+	"rules":              {"internal/mesh", "internal/netpol"},
 	"policies":           {"internal/mesh", "rules"},
 	"internal/review":    {"internal/companion", "internal/mesh", "internal/netpol", "rules"},
 	"internal/report":    {"internal/mesh", "rules"},

@@ -192,11 +192,13 @@ func (v view) flows(o *Outlook, flows []Flow) {
 // holes are what would leave the wall without effect.
 func (v view) holes(o *Outlook) error {
 	for object := range v.m.In("NetworkPolicy", v.own) {
-		reasons, err := Wider(v.m, object.(*mesh.NetworkPolicy))
+		openings, err := Wider(v.m, object.(*mesh.NetworkPolicy))
 		if err != nil {
 			return err
 		}
-		o.Holes = append(o.Holes, reasons...)
+		for _, opening := range openings {
+			o.Holes = append(o.Holes, opening.Reason)
+		}
 	}
 	for _, kind := range workloadKinds {
 		for object := range v.m.In(kind, v.own) {

@@ -15,6 +15,13 @@ import (
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
+// Opening is a place at which a policy lets pods go further than the wall.
+type Opening struct {
+	mesh.Reason
+	// CIDR is the range of addresses that is opened, where it is one.
+	CIDR string
+}
+
 // Wider returns where a NetworkPolicy lets pods of a walled namespace go
 // further than the wall does. Policies add up: one of them that allows is
 // enough. Nothing is returned for a policy that only narrows, of a namespace
@@ -23,7 +30,7 @@ import (
 // Namespaces are taken as they are in the mesh. A selector that matches no
 // namespace outside today may match one tomorrow; only the administrator, who
 // labels namespaces, can bring that about.
-func Wider(m *mesh.Mesh, np *mesh.NetworkPolicy) ([]mesh.Reason, error) {
+func Wider(m *mesh.Mesh, np *mesh.NetworkPolicy) ([]Opening, error) {
 	if Is(np.Ref) || !Walled(m, np.Namespace) {
 		return nil, nil
 	}
@@ -35,18 +42,18 @@ func Wider(m *mesh.Mesh, np *mesh.NetworkPolicy) ([]mesh.Reason, error) {
 		return nil, nil
 	}
 	w := widener{m, np, wall(m, np.Namespace).Spec.Egress, neighbours(m, np.Namespace)}
-	var reasons []mesh.Reason
+	var openings []Opening
 	for i, rule := range policy.Spec.Egress {
 		at := fmt.Sprintf("spec.egress[%d]", i)
 		if len(rule.To) == 0 {
-			reasons = append(reasons, w.reason(at, "allows every destination%s", onPorts(rule.Ports)))
+			openings = append(openings, w.opening(at, "allows every destination%s", onPorts(rule.Ports)))
 			continue
 		}
 		for j, peer := range rule.To {
-			reasons = append(reasons, w.peer(fmt.Sprintf("%s.to[%d]", at, j), peer, rule.Ports)...)
+			openings = append(openings, w.peer(fmt.Sprintf("%s.to[%d]", at, j), peer, rule.Ports)...)
 		}
 	}
-	return reasons, nil
+	return openings, nil
 }
 
 // affectsEgress follows the API's defaulting: without policyTypes, a policy
@@ -65,26 +72,28 @@ type widener struct {
 	neighbours []string
 }
 
-func (w widener) reason(path, format string, args ...any) mesh.Reason {
-	return mesh.Reason{Ref: w.np.Ref, Path: path, Message: fmt.Sprintf(format, args...)}
+func (w widener) opening(path, format string, args ...any) Opening {
+	return Opening{Reason: mesh.Reason{Ref: w.np.Ref, Path: path, Message: fmt.Sprintf(format, args...)}}
 }
 
-func (w widener) peer(path string, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) []mesh.Reason {
+func (w widener) peer(path string, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) []Opening {
 	if peer.IPBlock != nil {
 		if local := netip.MustParsePrefix(nodeLocalDNS); peer.IPBlock.CIDR == local.String() && subset(ports, w.wall[1].Ports) {
 			return nil
 		}
-		return []mesh.Reason{w.reason(path+".ipBlock.cidr", "allows the addresses %s%s", peer.IPBlock.CIDR, onPorts(ports))}
+		opening := w.opening(path+".ipBlock.cidr", "allows the addresses %s%s", peer.IPBlock.CIDR, onPorts(ports))
+		opening.CIDR = peer.IPBlock.CIDR
+		return []Opening{opening}
 	}
 	if peer.NamespaceSelector == nil {
 		return nil // pods of its own namespace
 	}
 	selector, err := metav1.LabelSelectorAsSelector(peer.NamespaceSelector)
 	if err != nil {
-		return []mesh.Reason{w.reason(path+".namespaceSelector", "cannot be read: %v", err)}
+		return []Opening{w.opening(path+".namespaceSelector", "cannot be read: %v", err)}
 	}
 	if selector.Empty() {
-		return []mesh.Reason{w.reason(path+".namespaceSelector", "allows every namespace%s", onPorts(ports))}
+		return []Opening{w.opening(path+".namespaceSelector", "allows every namespace%s", onPorts(ports))}
 	}
 	var outside []string
 	for o := range w.m.All("Namespace") {
@@ -98,7 +107,7 @@ func (w widener) peer(path string, peer networkingv1.NetworkPolicyPeer, ports []
 	if len(outside) == 0 {
 		return nil
 	}
-	return []mesh.Reason{w.reason(path, "allows namespace %s, outside the mesh%s", strings.Join(outside, ", "), onPorts(ports))}
+	return []Opening{w.opening(path, "allows namespace %s, outside the mesh%s", strings.Join(outside, ", "), onPorts(ports))}
 }
 
 // covered reports whether the wall itself allows what the peer allows in the
