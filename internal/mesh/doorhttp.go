@@ -24,7 +24,13 @@ func (d *door) enterPlain(first hostedServer) outcome {
 	if len(servers) == 0 {
 		return d.fail(first.reason(".hosts", ""), "no server of gateway %s on port %d lists %s", d.a.gateway.Name, d.a.port, d.a.authority)
 	}
-	return d.routeHTTP(slices.Compact(servers))
+	servers = slices.Compact(servers)
+	for _, h := range servers {
+		if t := h.server().TLS; t != nil && t.HTTPSRedirect {
+			return d.fail(h.reason(".tls.httpsRedirect", ""), "the server answers with a redirect")
+		}
+	}
+	return d.routeHTTP(servers)
 }
 
 // plainServers are the HTTP servers that list exactly this host.

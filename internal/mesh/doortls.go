@@ -75,6 +75,9 @@ func (d *door) oldestTLS(host string) (hostedServer, bool) {
 	return found, found.gateway != nil
 }
 
+// maxServerHosts bounds how many hosts of one server are looked up in others.
+const maxServerHosts = 128
+
 // shadowed explains why a TLS server is not served: an older one on the port
 // lists one of its hosts, or expects plain text. Two that list the same host
 // under different namespaces ("a/host", "host") can give Envoy the same match
@@ -84,7 +87,11 @@ func (d *door) shadowed(h hostedServer) *outcome {
 		o := d.fail(plain.reason(".port", ""), "this server is older and expects plain text on the port, so %s is not served", h.gateway.Ref)
 		return &o
 	}
-	for _, entry := range h.server().Hosts {
+	hosts := h.server().Hosts
+	if len(hosts) > maxServerHosts {
+		hosts = hosts[:maxServerHosts]
+	}
+	for _, entry := range hosts {
 		_, host := serverHost(entry, h.gateway.Namespace)
 		for _, p := range d.ports {
 			for other := range d.m.serversFor(d.index, p, host) {

@@ -276,5 +276,9 @@ func (c *client) unrouted(l *listener, host string, port int, class Class) outco
 	if class == HTTPLike {
 		to = strings.ToLower(host) // the route's cluster, whatever that of the entry is called
 	}
-	return c.follow(l, traffic{class: class, host: host, port: port, authority: host}, to, "", reason)
+	o := c.follow(l, traffic{class: class, host: host, port: port, authority: host}, to, "", reason)
+	if o.verdict == Direct {
+		o.because = append(o.because, c.nearMisses(l, host, port, class)...)
+	}
+	return o
 }

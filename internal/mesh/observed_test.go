@@ -64,12 +64,10 @@ func TestObserved(t *testing.T) {
 			for p := range m.AllPoints() {
 				for _, c := range append(slices.Sorted(maps.Keys(clients)), mesh.AnyClient) {
 					path := m.Paths(c, p.Host, p.Port)
-					because := ""
-					if len(path.Because) > 0 {
-						b := path.Because[0]
-						because = fmt.Sprintf("%s %s: %s", b.Ref, b.Path, b.Message)
+					fmt.Fprintf(&golden, "  %s:%d %s from %s: %s\n", p.Host, p.Port, path.Protocol, c, path.Verdict)
+					for _, b := range path.Because {
+						fmt.Fprintf(&golden, "    %s %s: %s\n", b.Ref, b.Path, b.Message)
 					}
-					fmt.Fprintf(&golden, "  %s:%d %s from %s: %s. %s\n", p.Host, p.Port, path.Protocol, c, path.Verdict, because)
 					if c == mesh.AnyClient {
 						continue
 					}
