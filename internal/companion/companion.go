@@ -310,18 +310,19 @@ func (p *plan) routed(claims []*claim) bool {
 	return !slices.ContainsFunc(claims, func(c *claim) bool { return needed(m, c.entry, p.host) })
 }
 
-// Lasting returns the mesh without the companions of the hosts that are about
-// to go: those being deleted, and mesh hops whose entries are gone, which
-// Kubernetes collects any moment. What is to rest on a companion must not
-// rest on one of these.
-func Lasting(m *mesh.Mesh, hosts ...string) *mesh.Mesh {
+// Lasting returns the mesh without the companions of an entry's hosts that are
+// about to go: those being deleted, and those whose owners are gone, which
+// Kubernetes collects any moment. Beside the entry only those count that the
+// entry owns itself: it is not to rest on what goes with another one.
+func Lasting(m *mesh.Mesh, entry *mesh.ServiceEntry) *mesh.Mesh {
 	var going []mesh.Ref
-	for _, host := range hosts {
+	for _, host := range entry.Hosts {
 		host = mesh.CanonicalHost(host)
 		alive := make(map[string]bool)
-		for _, entry := range m.EntriesFor(host) {
-			alive[entry.UID] = true
+		for _, e := range m.EntriesFor(host) {
+			alive[e.UID] = e.Namespace != entry.Namespace
 		}
+		alive[entry.UID] = true
 		for _, ref := range existing(m, host) {
 			meta := m.Get(ref).Metadata()
 			owned := slices.ContainsFunc(meta.Owners, func(uid string) bool { return alive[uid] })

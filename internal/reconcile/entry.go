@@ -77,7 +77,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 	if held(entry) {
 		open = opened(entry)
 	}
-	m = companion.Lasting(m, entry.Hosts...).With(open)
+	m = companion.Lasting(m, entry).With(open)
 	var keys, refused, waiting, certificates []string
 	passing := false
 	for _, h := range entry.Hosts {

@@ -100,7 +100,7 @@ func exportOf(m *mesh.Mesh, se *mesh.ServiceEntry) (string, bool) {
 func ready(m *mesh.Mesh, se *mesh.ServiceEntry, exportTo []string) bool {
 	open := *se
 	open.ExportTo = exportTo
-	m = companion.Lasting(m, open.Hosts...).With(&open)
+	m = companion.Lasting(m, &open).With(&open)
 	if len(m.Points(&open)) == 0 {
 		return true // it registers nothing outside the mesh
 	}

@@ -194,7 +194,7 @@ func (c cluster) reconcile() cluster {
 		}
 		open := *se
 		open.ExportTo = []string{se.Annotations[mesh.ExportAnnotation]}
-		if m := companion.Lasting(c.mesh, se.Hosts...).With(&open); allVia(m, &open) {
+		if m := companion.Lasting(c.mesh, &open).With(&open); allVia(m, &open) {
 			c.mesh = c.mesh.With(&open)
 		}
 	}
