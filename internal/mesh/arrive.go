@@ -92,7 +92,7 @@ func (d *door) enter() outcome {
 		return d.enterPassthrough()
 	}
 	if tls, ok := d.first(false); ok {
-		return d.fail(tls.reason("", ""), "the servers of gateway %s on port %d expect TLS, but the client's proxy sends plain text there", d.a.gateway.Name, d.a.port)
+		return d.fail(tls.reason(""), "the servers of gateway %s on port %d expect TLS, but the client's proxy sends plain text there", d.a.gateway.Name, d.a.port)
 	}
 	return d.fail(d.none(), "gateway %s has no server on port %d", d.a.gateway.Name, d.a.port)
 }

@@ -91,10 +91,14 @@ func TestDecodeErrors(t *testing.T) {
 	tests := []struct{ raw, want string }{
 		{`{`, "not a Kubernetes object"},
 		{`{"kind":""}`, `no "kind"`},
-		{`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"a","namespace":"n"},"spec":{"ports":[{"number":"80"}]}}`,
-			"ServiceEntry/n/a: spec.ports.number: a string cannot be used here, want int"},
-		{`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"a","namespace":"n","creationTimestamp":"yesterday"}}`,
-			`ServiceEntry/n/a: metadata.creationTimestamp: "yesterday" is not an RFC 3339 time`},
+		{
+			`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"a","namespace":"n"},"spec":{"ports":[{"number":"80"}]}}`,
+			"ServiceEntry/n/a: spec.ports.number: a string cannot be used here, want int",
+		},
+		{
+			`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"a","namespace":"n","creationTimestamp":"yesterday"}}`,
+			`ServiceEntry/n/a: metadata.creationTimestamp: "yesterday" is not an RFC 3339 time`,
+		},
 	}
 	for _, tt := range tests {
 		if _, err := Decode([]byte(tt.raw)); err == nil || !strings.Contains(err.Error(), tt.want) {

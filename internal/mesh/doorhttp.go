@@ -9,7 +9,7 @@ func (d *door) enterPlain(first hostedServer) outcome {
 		return d.routeTCP(first) // whatever it is
 	}
 	if d.a.class != HTTPLike {
-		return d.fail(first.reason(".port.protocol", ""), "the server expects HTTP, but the traffic is not")
+		return d.fail(first.reason(".port.protocol"), "the server expects HTTP, but the traffic is not")
 	}
 	servers := d.plainServers(d.a.authority)
 	for p := range d.m.servers.patterns(d.a.authority) {
@@ -22,12 +22,12 @@ func (d *door) enterPlain(first hostedServer) outcome {
 		return 1
 	})
 	if len(servers) == 0 {
-		return d.fail(first.reason(".hosts", ""), "no server of gateway %s on port %d lists %s", d.a.gateway.Name, d.a.port, d.a.authority)
+		return d.fail(first.reason(".hosts"), "no server of gateway %s on port %d lists %s", d.a.gateway.Name, d.a.port, d.a.authority)
 	}
 	servers = slices.Compact(servers)
 	for _, h := range servers {
 		if t := h.server().TLS; t != nil && t.HTTPSRedirect {
-			return d.fail(h.reason(".tls.httpsRedirect", ""), "the server answers with a redirect")
+			return d.fail(h.reason(".tls.httpsRedirect"), "the server answers with a redirect")
 		}
 	}
 	return d.routeHTTP(servers)
@@ -76,7 +76,7 @@ func (d *door) routeHTTP(servers []hostedServer) outcome {
 	o, ok := worst(append(outcomes, last...))
 	if !ok {
 		h := servers[0]
-		return d.fail(h.reason(".hosts", ""), "no http rule of a VirtualService bound to %s takes %s on port %d", h.name(), d.a.authority, h.server().Port.Number)
+		return d.fail(h.reason(".hosts"), "no http rule of a VirtualService bound to %s takes %s on port %d", h.name(), d.a.authority, h.server().Port.Number)
 	}
 	if o.verdict == Blocked {
 		o.verdict = Broken // the gateway answers in the place of the host

@@ -21,15 +21,15 @@ func (d *door) enterTLS() outcome {
 		return *problem
 	}
 	if want := s.TLS.Mode; s.passthrough() {
-		return d.fail(h.reason(".tls.mode", ""), "the server passes TLS through, but the client's proxy speaks %s to the gateway itself", d.a.tls.Mode)
+		return d.fail(h.reason(".tls.mode"), "the server passes TLS through, but the client's proxy speaks %s to the gateway itself", d.a.tls.Mode)
 	} else if (want == "ISTIO_MUTUAL") != (d.a.tls.Mode == "ISTIO_MUTUAL") {
-		return d.fail(h.reason(".tls.mode", ""), "the server's mode is %s, but the client's proxy speaks %s", want, d.a.tls.Mode)
+		return d.fail(h.reason(".tls.mode"), "the server's mode is %s, but the client's proxy speaks %s", want, d.a.tls.Mode)
 	}
 	if !s.routesHTTP() {
 		return d.routeTCP(h)
 	}
 	if d.a.class != HTTPLike {
-		return d.fail(h.reason(".port.protocol", ""), "the server expects HTTP inside, but the traffic is not HTTP")
+		return d.fail(h.reason(".port.protocol"), "the server expects HTTP inside, but the traffic is not HTTP")
 	}
 	return d.routeHTTP([]hostedServer{h})
 }
@@ -84,7 +84,7 @@ const maxServerHosts = 128
 // twice, which it refuses.
 func (d *door) shadowed(h hostedServer) *outcome {
 	if plain, ok := d.first(true); ok && d.plainOpen(plain) {
-		o := d.fail(plain.reason(".port", ""), "this server is older and expects plain text on the port, so %s is not served", h.gateway.Ref)
+		o := d.fail(plain.reason(".port"), "this server is older and expects plain text on the port, so %s is not served", h.gateway.Ref)
 		return &o
 	}
 	hosts := h.server().Hosts
@@ -99,7 +99,7 @@ func (d *door) shadowed(h hostedServer) *outcome {
 					continue
 				}
 				if sameEntry(other, h, host) && older(other, h) || !sameEntry(other, h, host) && d.collides(other, h, host) {
-					o := d.fail(other.reason(".hosts", ""), "another server on the port lists %s, which collides with %s", host, h.gateway.Ref)
+					o := d.fail(other.reason(".hosts"), "another server on the port lists %s, which collides with %s", host, h.gateway.Ref)
 					return &o
 				}
 			}
@@ -164,12 +164,12 @@ func (d *door) enterPassthrough() outcome {
 	}
 	if h, ok := d.serverFor(name); ok {
 		if !h.server().passthrough() {
-			return d.fail(h.reason(".tls.mode", ""), "the server ends TLS of mode %s, which the application's own TLS to %s is not", h.server().TLS.Mode, name)
+			return d.fail(h.reason(".tls.mode"), "the server ends TLS of mode %s, which the application's own TLS to %s is not", h.server().TLS.Mode, name)
 		}
 		if problem := d.shadowed(h); problem != nil {
 			return *problem
 		}
-		return d.fail(h.reason(".hosts", ""), "no tls rule of a VirtualService bound to %s takes SNI %s", h.name(), name)
+		return d.fail(h.reason(".hosts"), "no tls rule of a VirtualService bound to %s takes SNI %s", h.name(), name)
 	}
 	return d.fail(d.none(), "gateway %s has no passthrough server for %s on port %d", d.a.gateway.Name, name, d.a.port)
 }
@@ -244,7 +244,7 @@ func (d *door) gateway(name string) (*Gateway, bool) {
 func (d *door) routeTCP(h hostedServer) outcome {
 	r := d.tcpRule(h)
 	if r == nil {
-		return d.fail(h.reason("", ""), "no tcp rule of a VirtualService is bound to this server, so gateway %s does not serve it", d.a.gateway.Name)
+		return d.fail(h.reason(""), "no tcp rule of a VirtualService is bound to this server, so gateway %s does not serve it", d.a.gateway.Name)
 	}
 	return d.l4(r.Route, r.owner, r.path, h.server().Port.Number)
 }

@@ -54,8 +54,10 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 			return c.broken(reason, hop, "the gateway sends the traffic to itself")
 		}
 		if !hasLabels(subsetLabels, g.to.Selector) {
-			return outcome{verdict: Undetermined, hops: []Hop{hop},
-				because: []Reason{reason.with("the subset %s is for pods with labels that gateway %s is not known to have", subset, g.to.Name)}}
+			return outcome{
+				verdict: Undetermined, hops: []Hop{hop},
+				because: []Reason{reason.with("the subset %s is for pods with labels that gateway %s is not known to have", subset, g.to.Name)},
+			}
 		}
 		arrival := arrival{traffic: t, gateway: g.to, port: g.port, cluster: clusterName(host, t.port, subset)}
 		arrival.tls, arrival.tlsReason = p.tls(subset, t.port)
@@ -65,15 +67,21 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		return c.m.arrive(arrival, reason, hop)
 	}
 	if !c.m.outsideService(s) {
-		return outcome{verdict: Undetermined, hops: []Hop{hop},
-			because: []Reason{reason.with("the traffic goes to %s in the mesh; where that sends it is not known", s.ref())}}
+		return outcome{
+			verdict: Undetermined, hops: []Hop{hop},
+			because: []Reason{reason.with("the traffic goes to %s in the mesh; where that sends it is not known", s.ref())},
+		}
 	}
 	if c.gateway != nil {
-		return outcome{verdict: Via, gateway: c.gateway.Name, hops: []Hop{hop},
-			because: []Reason{reason.with("the gateway sends the traffic on to %s:%d", host, t.port)}}
+		return outcome{
+			verdict: Via, gateway: c.gateway.Name, hops: []Hop{hop},
+			because: []Reason{reason.with("the gateway sends the traffic on to %s:%d", host, t.port)},
+		}
 	}
-	return outcome{verdict: Direct, hops: []Hop{hop}, host: host, port: t.port,
-		because: []Reason{reason.with("traffic goes straight to %s:%d, which is outside the mesh", host, t.port)}}
+	return outcome{
+		verdict: Direct, hops: []Hop{hop}, host: host, port: t.port,
+		because: []Reason{reason.with("traffic goes straight to %s:%d, which is outside the mesh", host, t.port)},
+	}
 }
 
 // dialsOriginal reports whether a proxy dials the address, or the name, that
@@ -130,8 +138,10 @@ func (c *client) missingSubset(r Reason, hop Hop, p *policy, host, subset string
 	if shadow == nil {
 		shadow = p.maybe[0]
 	}
-	o.because = append(o.because, Reason{Ref: shadow.Ref, Path: "spec.host",
-		Message: "this is the DestinationRule in force for the client; it hides those of other namespaces"})
+	o.because = append(o.because, Reason{
+		Ref: shadow.Ref, Path: "spec.host",
+		Message: "this is the DestinationRule in force for the client; it hides those of other namespaces",
+	})
 	return o
 }
 

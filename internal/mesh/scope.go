@@ -15,14 +15,6 @@ type client struct {
 	gateway   *EgressGateway // set where the proxy is an egress gateway's
 }
 
-// name is how paths call the client.
-func (c *client) name() string {
-	if c.namespace == "" {
-		return AnyClient
-	}
-	return c.namespace
-}
-
 // listener is what one egress listener of a Sidecar imports. A client without
 // Sidecar has one listener, for every port, that imports everything.
 type listener struct {

@@ -18,8 +18,8 @@ func (h hostedServer) server() *Server { return &h.gateway.Servers[h.n] }
 // name is how VirtualServices refer to the Gateway.
 func (h hostedServer) name() string { return h.gateway.Namespace + "/" + h.gateway.Name }
 
-func (h hostedServer) reason(field, message string) Reason {
-	return Reason{Ref: h.gateway.Ref, Path: indexed("spec.servers", h.n) + field, Message: message}
+func (h hostedServer) reason(field string) Reason {
+	return Reason{Ref: h.gateway.Ref, Path: indexed("spec.servers", h.n) + field}
 }
 
 // plain reports whether the server expects plain text (the opposite of
