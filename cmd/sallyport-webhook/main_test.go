@@ -84,7 +84,8 @@ current-context: c
 		{"absent configuration", []string{"--config=/nowhere/sallyport.yaml"}, []string{"/nowhere/sallyport.yaml", "no such file", "--config"}},
 		{"configuration is a directory", []string{"--config=" + t.TempDir()}, []string{"is a directory"}},
 		{
-			"misspelt field", []string{"--config=" + file(t, "config.yaml", "apiVersion: sallyport.io/v1alpha1\nkind: Config\ngatways: []\n")},
+			"misspelt field",
+			[]string{"--config=" + file(t, "config.yaml", "apiVersion: sallyport.io/v1alpha1\nkind: Config\ngatways: []\n")},
 			[]string{"config.yaml:3: gatways: unknown field"},
 		},
 		{"absent certificate", []string{"--cert-dir=" + t.TempDir()}, []string{"serving certificate", "tls.crt: no such file", "--cert-dir"}},
