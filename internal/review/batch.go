@@ -183,9 +183,9 @@ func newWorld(state, live *mesh.Mesh, subjects []mesh.Object) *world {
 	}
 	slices.Sort(w.hosts)
 	w.hosts = slices.Compact(w.hosts)
-	after, sets := companion.Apply(live, w.hosts...)
-	w.after = after
-	w.before, _ = companion.Apply(state, w.hosts...)
+	var sets []companion.Set
+	w.after, sets = applyWanted(live, w.hosts)
+	w.before, _ = applyWanted(state, w.hosts)
 	for _, s := range sets {
 		w.sets[s.Host] = s
 	}
@@ -209,6 +209,22 @@ func pointsOf(state, live *mesh.Mesh, subjects []mesh.Object) []mesh.Point {
 	}
 	slices.SortFunc(points, comparePoints)
 	return slices.CompactFunc(points, func(a, b mesh.Point) bool { return comparePoints(a, b) == 0 })
+}
+
+// applyWanted is [companion.Apply], but for hosts that Sallyport keeps nothing
+// for: there an object that bears a companion's name is as good as any other.
+// A file may well hold what "sallyport plan" printed, for a cluster in which
+// nobody but Istio reads it.
+func applyWanted(m *mesh.Mesh, hosts []string) (*mesh.Mesh, []companion.Set) {
+	_, sets := companion.Apply(m, hosts...)
+	var wanted []string
+	for _, s := range sets {
+		if len(s.Objects) > 0 {
+			wanted = append(wanted, s.Host)
+		}
+	}
+	after, _ := companion.Apply(m, wanted...)
+	return after, sets
 }
 
 // namespacesOf returns every namespace in which the mesh holds an object, but
@@ -261,7 +277,13 @@ func (w *world) paths() []mesh.Path {
 	var paths []mesh.Path
 	for _, point := range w.points {
 		for _, client := range w.clientsOf(point.Host) {
-			paths = append(paths, w.path(client, point.Host, point.Port))
+			p := w.path(client, point.Host, point.Port)
+			if p.Entry == (mesh.Ref{}) || companion.Is(p.Entry) {
+				// The client sees no entry of a user's: what counts is what
+				// users registered, not how a companion carries it.
+				p.Protocol = point.Protocol
+			}
+			paths = append(paths, p)
 		}
 	}
 	slices.SortFunc(paths, ComparePaths)
