@@ -258,3 +258,31 @@ func report(b *testing.B, latencies []time.Duration) {
 		b.ReportMetric(float64(at)/float64(time.Millisecond), fmt.Sprintf("p%d-ms", p))
 	}
 }
+
+// TestEntryReplaced: an entry that takes the place of another one for the same
+// host is not opened before the mesh hop is its own as well, for what it does
+// not own goes with the other.
+func TestEntryReplaced(t *testing.T) {
+	c := newCluster(t, "replaced")
+	h := record(t, c.watcher)
+	c.run()
+	c.create(held("replaced", "old", "replaced.partner.com", tls))
+	old := c.opens("replaced", "old")
+	c.create(held("replaced", "new", "replaced.partner.com", tls))
+	entry := c.opens("replaced", "new")
+	hop := mesh.Ref{Kind: "VirtualService", Namespace: "replaced", Name: companion.Key("replaced.partner.com") + "-mesh"}
+	if owners := c.companions("replaced.partner.com")[hop].GetOwnerReferences(); len(owners) != 2 {
+		t.Errorf("the mesh hop of two entries is owned by %v", owners)
+	}
+	if err := c.Delete(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually("the mesh hop to be the new entry's alone", func() error {
+		o := c.companions("replaced.partner.com")[hop]
+		if o == nil || len(o.GetOwnerReferences()) != 1 || o.GetOwnerReferences()[0].UID != entry.UID {
+			return fmt.Errorf("found %v", o)
+		}
+		return nil
+	})
+	h.neverDirect(t, "replaced")
+}
