@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,10 +15,11 @@ import (
 var update = flag.Bool("update", false, "rewrite testdata/table.golden")
 
 // TestTable compares Istio's verdict and ours for every client and egress
-// point of every observed case and of every counterexample ever found.
+// point of every observed case, of some more that were written by hand, and of
+// every counterexample ever found.
 func TestTable(t *testing.T) {
 	var table strings.Builder
-	for _, dir := range append(fixtures(t, "observed"), fixtures(t, "counterexamples")...) {
+	for _, dir := range slices.Concat(fixtures(t, "observed"), fixtures(t, "more"), fixtures(t, "counterexamples")) {
 		name := filepath.Base(dir)
 		if !strings.HasSuffix(dir, ".yaml") {
 			dir = filepath.Join(dir, "all.yaml")
@@ -32,6 +34,12 @@ func TestTable(t *testing.T) {
 			fmt.Fprintf(&table, "  %s\n", r)
 			if r.disagree() {
 				t.Errorf("%s: %s\n  istio: %s\n  ours:  %s", name, r, r.istioWhy, r.oursWhy)
+			}
+		}
+		if len(got.rows) == 0 && got.direct() {
+			fmt.Fprintf(&table, "  no entry, but ways out: %v; denied by %v\n", got.leaks, got.tenant)
+			if len(got.tenant) == 0 {
+				t.Errorf("%s: Istio lets traffic out, %v, and no rule denies it", name, got.leaks)
 			}
 		}
 		for _, client := range got.open {

@@ -20,7 +20,13 @@ import (
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pkg/config"
 	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/kube"
 	"istio.io/istio/pkg/test"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	k8stesting "k8s.io/client-go/testing"
+	"sigs.k8s.io/gateway-api/pkg/consts"
 	"sigs.k8s.io/yaml"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -88,6 +94,7 @@ func Ask(manifests string, clients ...Client) (*World, error) {
 			Configs:                in.configs,
 			KubernetesObjectString: base + "\n---\n" + strings.Join(in.kubernetes, "\n---\n"),
 			MeshConfig:             registryOnly(),
+			KubeClientModifier:     annotateCRDs,
 		})
 		w.Gateway = reduce(s, &model.Proxy{
 			Type:            model.Router,
@@ -116,6 +123,26 @@ func Ask(manifests string, clients ...Client) (*World, error) {
 	return w, nil
 }
 
+// annotateCRDs has every CRD carry the version of the Gateway API's bundle.
+// The fake control plane installs them without, and Istio then ignores
+// TLSRoute and its like (minimumVersionFilter in pkg/kube/kclient).
+func annotateCRDs(c kube.Client) {
+	fake, ok := c.Metadata().(*metadatafake.FakeMetadataClient)
+	if !ok {
+		return
+	}
+	annotate := func(action k8stesting.Action) (bool, runtime.Object, error) {
+		if a, ok := action.(k8stesting.CreateAction); ok { // an update has the same object
+			if crd, ok := a.GetObject().(*metav1.PartialObjectMetadata); ok {
+				crd.Annotations = map[string]string{consts.BundleVersionAnnotation: consts.BundleVersion}
+			}
+		}
+		return false, nil, nil
+	}
+	fake.PrependReactor("create", "customresourcedefinitions", annotate)
+	fake.PrependReactor("update", "customresourcedefinitions", annotate)
+}
+
 func registryOnly() *meshconfig.MeshConfig {
 	m := mesh.DefaultMeshConfig()
 	m.OutboundTrafficPolicy = &meshconfig.MeshConfig_OutboundTrafficPolicy{
@@ -140,6 +167,7 @@ func parse(manifests string) (input, error) {
 	for _, doc := range documents(manifests) {
 		var head struct {
 			APIVersion string `json:"apiVersion"`
+			Kind       string `json:"kind"`
 		}
 		if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
 			return in, fmt.Errorf("read manifest: %w", err)
@@ -150,6 +178,9 @@ func parse(manifests string) (input, error) {
 		if !strings.Contains(head.APIVersion, ".istio.io/") {
 			in.kubernetes = append(in.kubernetes, doc)
 			continue
+		}
+		if head.Kind == "ServiceEntry" && strings.Contains(manifests, "gateway.networking.k8s.io") {
+			in.kubernetes = append(in.kubernetes, doc) // Istio's Gateway API controller looks for a route's parent there
 		}
 		configs, others, err := crd.ParseInputs(doc)
 		if err != nil {
