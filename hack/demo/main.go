@@ -47,7 +47,11 @@ func run(keep, stop bool) error {
 		}
 		options.Dir, options.Detached = dir, true
 	}
-	return play(ctx, options, os.Stdout, terminal(os.Stdout))
+	err = play(ctx, options, os.Stdout, terminal(os.Stdout))
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted; everything is stopped (%w)", err)
+	}
+	return err
 }
 
 func demoOptions() controlplane.Options {
