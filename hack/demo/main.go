@@ -49,7 +49,7 @@ func run(keep, stop bool) error {
 	}
 	err = play(ctx, options, os.Stdout, terminal(os.Stdout))
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("interrupted; everything is stopped (%w)", err)
+		return fmt.Errorf("interrupted: %w", err)
 	}
 	return err
 }
