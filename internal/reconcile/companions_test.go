@@ -373,3 +373,20 @@ func TestOutage(t *testing.T) {
 		t.Errorf("an outage made companions change (-before +after):\n%s", diff)
 	}
 }
+
+// TestCannotWrite: what stands in the way of companions for good is told
+// beside the entry.
+func TestCannotWrite(t *testing.T) {
+	c := newCluster(t, "misconfigured")
+	c.settings.Gateways[0].Namespace = "no-such-namespace"
+	c.run()
+	c.create(held("misconfigured", "api", "misconfigured.partner.com", tls))
+	c.says("Warning Held ")
+	c.eventually("the entry's status", func() error {
+		text := c.entry("misconfigured", "api").Annotations[reconcile.StatusAnnotation]
+		if !strings.Contains(text, `namespaces "no-such-namespace" not found`) {
+			return fmt.Errorf("%s is %q", reconcile.StatusAnnotation, text)
+		}
+		return nil
+	})
+}

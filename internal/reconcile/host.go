@@ -29,7 +29,7 @@ func (c *Companions) reconcile(ctx context.Context, key string) (after time.Dura
 	}
 	taken, err := c.write(ctx, m, set)
 	if err != nil {
-		return 0, err
+		return 0, errors.Join(err, c.explain(ctx, m, host, err))
 	}
 	after, err = c.collect(ctx, m, key, set)
 	if err != nil {
@@ -48,6 +48,23 @@ func (c *Companions) reconcile(ctx context.Context, key string) (after time.Dura
 		}
 	}
 	return after, nil
+}
+
+// explain tells the owners of held entries why their companions cannot be
+// written, where trying again will not help.
+func (c *Companions) explain(ctx context.Context, m *mesh.Mesh, host string, why error) error {
+	if !apierrors.IsForbidden(why) && !apierrors.IsInvalid(why) && !apierrors.IsNotFound(why) {
+		return nil
+	}
+	for _, entry := range users(m, host) {
+		if !held(entry) || entry.Deleting {
+			continue
+		}
+		if err := c.tell(ctx, entry, status{text: clip("held: " + why.Error())}); err != nil && !apierrors.IsConflict(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // users are the entries for a host that are not Sallyport's own.
