@@ -216,14 +216,16 @@ func pointsOf(state, live *mesh.Mesh, subjects []mesh.Object) []mesh.Point {
 // A file may well hold what "sallyport plan" printed, for a cluster in which
 // nobody but Istio reads it.
 func applyWanted(m *mesh.Mesh, hosts []string) (*mesh.Mesh, []companion.Set) {
-	_, sets := companion.Apply(m, hosts...)
+	after, sets := companion.Apply(m, hosts...)
 	var wanted []string
 	for _, s := range sets {
 		if len(s.Objects) > 0 {
 			wanted = append(wanted, s.Host)
 		}
 	}
-	after, _ := companion.Apply(m, wanted...)
+	if len(wanted) < len(hosts) {
+		after, _ = companion.Apply(m, wanted...)
+	}
 	return after, sets
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
@@ -120,4 +121,45 @@ func istioSendsDirect(t *testing.T, file string) bool {
 		}
 	}
 	return false
+}
+
+// TestPlanStandsByItself judges an entry together with the companions that
+// were printed for it, where Sallyport keeps none: every path is via by what
+// is written there.
+func TestPlanStandsByItself(t *testing.T) {
+	judge := &review.Judge{Rules: rules.All}
+	objects := documents(t, strings.Replace(entryOf("pay.example.com"), ` exportTo: ["."],`, "", 1))
+	planned, err := judge.ReviewAll(t.Context(), mesh.New(mesh.DefaultSettings()), objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := planned.Objects
+	for _, o := range planned.Companions {
+		manifest, err := companion.Manifest(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		printed = append(printed, documents(t, string(manifest))...)
+	}
+	if len(printed) < 5 {
+		t.Fatalf("%d objects are planned", len(printed))
+	}
+	batch, err := judge.ReviewAll(t.Context(), mesh.New(withoutInjection()), printed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range batch.Outcomes {
+		if o.Denied() {
+			t.Errorf("%s is denied: %v", o.Ref, o.Findings)
+		}
+	}
+	want := map[string]mesh.Verdict{"shop": mesh.Via, mesh.AnyClient: mesh.Blocked}
+	if len(batch.Paths) == 0 {
+		t.Error("there are no paths")
+	}
+	for _, p := range batch.Paths {
+		if p.Verdict != want[p.Client] {
+			t.Errorf("%s:%d from %s is %s: %v", p.Host, p.Port, p.Client, p.Verdict, p.Because)
+		}
+	}
 }
