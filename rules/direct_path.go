@@ -141,6 +141,9 @@ func (g *pathGroup) finding(p *Pass) Finding {
 		f.Message += ": " + strings.TrimSuffix(why.Message, ".")
 		if why.Ref != p.Subject.Metadata().Ref {
 			f.Message += fmt.Sprintf(" (%s)", strings.TrimSpace(why.Ref.String()+" "+why.Path))
+			if own, ok := ownReason(p, path); ok {
+				f.Message += "; here, " + strings.TrimSuffix(own.Message, ".")
+			}
 		}
 	}
 	if g.note != "" {
@@ -179,13 +182,21 @@ func clientNames(clients []string) string {
 	}
 }
 
+// ownReason is the part that the subject itself has in the path.
+func ownReason(p *Pass, path mesh.Path) (mesh.Reason, bool) {
+	for _, r := range path.Because {
+		if r.Ref == p.Subject.Metadata().Ref {
+			return r, true
+		}
+	}
+	return mesh.Reason{}, false
+}
+
 // subjectPath is the field of the subject that the finding is about: the one
 // that decided the path, or the entry's port.
 func subjectPath(p *Pass, path mesh.Path) string {
-	for _, r := range path.Because {
-		if r.Ref == p.Subject.Metadata().Ref && r.Path != "" {
-			return r.Path
-		}
+	if own, ok := ownReason(p, path); ok && own.Path != "" {
+		return own.Path
 	}
 	if se, ok := p.Subject.(*mesh.ServiceEntry); ok {
 		for i, port := range se.Ports {
