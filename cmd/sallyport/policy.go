@@ -26,7 +26,7 @@ policies/README.md. No command here needs a cluster.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPolicyNewCommand(), newPolicyCheckCommand(), newPolicyTestCommand(), newPolicyDocsCommand())
+	cmd.AddCommand(newPolicyNewCommand(), newPolicyCheckCommand(), newPolicyTestCommand(), newPolicyReplayCommand(), newPolicyDocsCommand())
 	return cmd
 }
 
