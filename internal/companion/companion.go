@@ -136,11 +136,12 @@ func sides(claims []*claim) [][]*claim {
 
 // side makes the companions for the claims on the gateways of one namespace.
 func (p *plan) side(claims []*claim) {
-	claims, upstreams := p.agree(claims)
+	namespace := claims[0].gateway.Namespace
+	own := p.registered(namespace)
+	claims, upstreams := p.agree(own, claims)
 	if len(claims) == 0 {
 		return
 	}
-	namespace := claims[0].gateway.Namespace
 	settings := p.mesh.Settings()
 	type hop struct {
 		gateway mesh.EgressGateway
@@ -167,27 +168,57 @@ func (p *plan) side(claims []*claim) {
 	if dr := p.origination(namespace, upstreams); dr != nil {
 		p.set.Objects = append(p.set.Objects, dr)
 	}
-	// Last, for it lets the sidecars of the gateway's own namespace see the
-	// host: by then the route to the gateway must be there.
-	p.set.Objects = append(p.set.Objects, p.registration(namespace, upstreams))
+	if own == nil {
+		// Last, for it lets the sidecars of the gateway's own namespace see
+		// the host: by then the route to the gateway must be there.
+		p.set.Objects = append(p.set.Objects, p.registration(namespace, upstreams))
+	}
 	for _, h := range hops {
 		p.meshHops(h.gateway, h.claims, h.gateway.Host(settings.ClusterDomain), h.lanes)
 	}
 }
 
+// registered returns the platform's own private entry for the host in the
+// gateway's namespace, nil where there is none. Istio's gateway takes the
+// oldest registration that is private to its namespace, so ours, which is
+// newer, would not count beside it.
+func (p *plan) registered(namespace string) *claim {
+	for _, entry := range p.mesh.EntriesFor(p.host) {
+		if entry.Namespace != namespace || !slices.Contains(openExport(entry), ".") {
+			continue
+		}
+		c := &claim{entry: entry}
+		c.ports, _ = upstreams(p.mesh.Settings(), entry, p.host)
+		return c
+	}
+	return nil
+}
+
 // agree returns the claims that do not contradict an earlier one and can be
-// served by their gateway, with the union of their ports, sorted.
-func (p *plan) agree(claims []*claim) (agreed []*claim, union []upstream) {
+// served by their gateway, with the union of their ports, sorted. Where the
+// gateway's namespace has a registration of its own, that comes first and
+// there are no ports but its.
+func (p *plan) agree(own *claim, claims []*claim) (agreed []*claim, union []upstream) {
 	type decided struct {
 		upstream
 		by *claim
 	}
 	ports := make(map[int]decided)
+	if own != nil {
+		for _, u := range own.ports {
+			ports[u.port] = decided{u, own}
+			union = append(union, u)
+		}
+	}
 	for _, c := range claims {
 		refused := len(p.set.Refused)
 		for _, u := range c.ports {
-			if have, ok := ports[u.port]; ok && have.upstream != u {
+			have, ok := ports[u.port]
+			switch {
+			case ok && have.upstream != u:
 				p.refuse(contradiction(c, u, have.by, have.upstream))
+			case !ok && own != nil:
+				p.refuse(unregistered(c, u, own))
 			}
 		}
 		if len(p.set.Refused) == refused {

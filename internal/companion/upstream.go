@@ -161,18 +161,29 @@ func steered(entry *mesh.ServiceEntry) (Refusal, bool) {
 	}, true
 }
 
-// contradiction returns the refusal of claim's port where an earlier claim
+// portField is the JSON path of a claim's port.
+func portField(c *claim, u upstream) string {
+	i := slices.IndexFunc(c.entry.Ports, func(p mesh.ServicePort) bool { return p.Number == u.port })
+	return fmt.Sprintf("spec.ports[%d]", max(i, 0))
+}
+
+// unregistered returns the refusal of a claim's port that the gateway's own
+// registration lacks.
+func unregistered(c *claim, u upstream, own *claim) Refusal {
+	return Refusal{
+		Entry:   c.entry.Ref,
+		Path:    portField(c, u),
+		Message: fmt.Sprintf("port %d is not among those of %s, by which the gateway knows the host", u.port, own.entry.Ref),
+		Fix:     fmt.Sprintf("Ask the platform team to add port %d to %s, or to remove that entry.", u.port, own.entry.Ref),
+	}
+}
+
+// contradiction returns the refusal of a claim's port where an earlier claim
 // wants something else of it.
 func contradiction(c *claim, u upstream, other *claim, have upstream) Refusal {
-	field := "spec.ports"
-	for i, p := range c.entry.Ports {
-		if p.Number == u.port {
-			field = fmt.Sprintf("spec.ports[%d]", i)
-		}
-	}
 	return Refusal{
 		Entry: c.entry.Ref,
-		Path:  field,
+		Path:  portField(c, u),
 		Message: fmt.Sprintf("port %d is %s here and %s in %s, which came first: the gateway can do only one of them",
 			u.port, u, have, other.entry.Ref),
 		Fix: "Declare the port as " + other.entry.Ref.String() + " does, or use another port.",
