@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -196,7 +197,7 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 	}
 	authority := rule.authority(host)
 	var outcomes []outcome
-	follow := func(d *Destination, field, what string) {
+	follow := func(d *Destination, authority, field, what string) {
 		t := traffic{class: HTTPLike, host: host, port: port, authority: authority}
 		to := c.m.spelled(rule.owner, d.Host)
 		t.port = c.destinationPort(l, to, d, port, c.gateway == nil)
@@ -204,7 +205,7 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 	}
 	mirror := func(d *Destination, field string) {
 		before := len(outcomes)
-		follow(d, field, "a copy of every request goes there")
+		follow(d, authority, field, "a copy of every request goes there")
 		if outcomes[before].verdict != Direct {
 			outcomes = outcomes[:before] // a copy that gets lost harms nobody
 		}
@@ -216,7 +217,7 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 			continue // dropped: see applyHTTPRouteDestination
 		}
 		shares++
-		follow(&r.Destination, rule.owner.destinationPath(i), "")
+		follow(&r.Destination, r.Headers.authority(authority), rule.owner.destinationPath(i), "")
 	}
 	if shares == 0 {
 		return []outcome{{verdict: Broken, because: []Reason{rule.reason(".route", "the rule has no destination with a share of the traffic")}}}
@@ -250,11 +251,17 @@ func (r *HTTPRoute) authority(host string) string {
 	if r.Rewrite != nil && r.Rewrite.Authority != "" {
 		return CanonicalHost(r.Rewrite.Authority)
 	}
-	if r.Headers != nil && r.Headers.Request != nil {
-		for name, v := range r.Headers.Request.Set {
-			if n := strings.ToLower(name); n == "host" || n == ":authority" {
-				return CanonicalHost(v)
-			}
+	return r.Headers.authority(host)
+}
+
+// authority is the Host that header operations set, or the one given.
+func (h *Headers) authority(host string) string {
+	if h == nil || h.Request == nil {
+		return host
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Request.Set)) {
+		if n := strings.ToLower(name); n == "host" || n == ":authority" {
+			return CanonicalHost(h.Request.Set[name])
 		}
 	}
 	return host
