@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"net/netip"
@@ -9,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/util"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/rules"
@@ -57,11 +57,20 @@ func newInput(pass *rules.Pass) (ast.Value, error) {
 	), nil
 }
 
+// objectValue leaves managedFields out: they are often larger than the rest of
+// an object, and say nothing about it.
 func objectValue(raw []byte) (ast.Value, error) {
 	if len(raw) == 0 {
 		return ast.NewObject(), nil
 	}
-	return ast.ValueFromReader(bytes.NewReader(raw))
+	var object map[string]any
+	if err := util.UnmarshalJSON(raw, &object); err != nil {
+		return nil, err
+	}
+	if metadata, ok := object["metadata"].(map[string]any); ok {
+		delete(metadata, "managedFields")
+	}
+	return ast.InterfaceToValue(object)
 }
 
 func namespaceValue(pass *rules.Pass) ast.Value {
