@@ -12,6 +12,11 @@ const (
 
 func ambient(n *Namespace) bool { return n != nil && n.Labels[dataplaneLabel] == "ambient" }
 
+// injected reports whether the pods of a namespace get sidecars.
+func injected(n *Namespace) bool {
+	return n != nil && !ambient(n) && (n.Labels["istio-injection"] == "enabled" || n.Labels["istio.io/rev"] != "")
+}
+
 // waypoint returns the waypoint that an entry is bound to: its own label wins
 // over its namespace's, and "none" opts out. It is nil where the waypoint does
 // not exist: then the entry resolves without one (fetchWaypointForTarget in
@@ -38,13 +43,11 @@ func (m *Mesh) waypoint(se *ServiceEntry) *K8sGateway {
 }
 
 // inAmbient reports whether traffic from a namespace to an entry is ztunnel's
-// business: the namespace is in ambient mode, or it is any namespace and the
-// entry's own is.
+// business: the namespace is in ambient mode, or the entry's is and the
+// namespace is not known to have sidecars.
 func (m *Mesh) inAmbient(namespace string, se *ServiceEntry) bool {
-	if namespace == "" {
-		return ambient(m.Namespace(se.Namespace))
-	}
-	return ambient(m.Namespace(namespace))
+	n := m.Namespace(namespace)
+	return ambient(n) || !injected(n) && ambient(m.Namespace(se.Namespace))
 }
 
 // throughZtunnel is the path of a client without sidecar: to the waypoint of

@@ -62,6 +62,9 @@ func (m *Mesh) Clients(host string) []string {
 	}
 	if ns, ok := m.ambient.first(""); ok {
 		c.add(ns.Name)
+		if ns, ok := m.injected.first(""); ok {
+			c.add(ns.Name)
+		}
 	}
 	return slices.Sorted(maps.Keys(c))
 }

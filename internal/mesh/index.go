@@ -42,6 +42,9 @@ type index struct {
 	// listeners are the same by gateway, port, whether they are plain text,
 	// and age.
 	listeners tree[hostedServer]
+	// binders are the Gateways on approved gateways that are not Sallyport's;
+	// see reserved.go.
+	binders tree[*Gateway]
 	// aliases are the ExternalName Services by the name they stand for.
 	aliases tree[*Service]
 	// scopes are the Sidecars by a hash of what they say; see clients.go.
@@ -49,8 +52,8 @@ type index struct {
 	// attached are the Gateway API routes by what they attach to and, for
 	// Gateways, by host.
 	attached tree[*Route]
-	// ambient are the namespaces in ambient mode.
-	ambient tree[*Namespace]
+	// ambient are the namespaces in ambient mode, injected those with sidecars.
+	ambient, injected tree[*Namespace]
 }
 
 // names are canonical names that follow from the settings.
@@ -119,6 +122,9 @@ func (x *index) visit(o Object, i indexer) {
 	case *Namespace:
 		if ambient(o) {
 			put(i, &x.ambient, o.Name, o)
+		}
+		if injected(o) {
+			put(i, &x.injected, o.Name, o)
 		}
 	case *Route:
 		for _, p := range o.ParentRefs {

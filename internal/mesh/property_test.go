@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -24,16 +25,43 @@ func verdicts(m *mesh.Mesh) map[string]mesh.Path {
 	return out
 }
 
-// TestOrderOfWrites checks that a mesh depends on what it holds and not on how
-// it came to hold it: any order, with detours.
-func TestOrderOfWrites(t *testing.T) {
-	files, err := filepath.Glob("testdata/observed/*/all.yaml")
+// testMeshes are the meshes under testdata, by name.
+func testMeshes(t *testing.T) map[string][]mesh.Object {
+	t.Helper()
+	out := map[string][]mesh.Object{}
+	observed, err := filepath.Glob("testdata/observed/*/all.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, file := range observed {
+		out[filepath.Base(filepath.Dir(file))] = readYAML(t, file)
+	}
+	cases, err := filepath.Glob("testdata/paths/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range cases {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range archive.Files {
+			if f.Name == "mesh.yaml" {
+				out[filepath.Base(file)] = decodeYAML(t, file, f.Data)
+			}
+		}
+	}
+	if len(observed) == 0 || len(cases) == 0 {
+		t.Fatal("no meshes under testdata")
+	}
+	return out
+}
+
+// TestOrderOfWrites checks that a mesh depends on what it holds and not on how
+// it came to hold it: any order, with detours.
+func TestOrderOfWrites(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
-	for _, file := range files {
-		objects := readYAML(t, file)
+	for file, objects := range testMeshes(t) {
 		// Where two documents are one object, the last one counts.
 		unique := map[mesh.Ref]mesh.Object{}
 		for _, o := range objects {
@@ -62,12 +90,7 @@ func TestOrderOfWrites(t *testing.T) {
 // name: the verdict of every other egress point is the same before and after,
 // for every client.
 func TestAffected(t *testing.T) {
-	files, err := filepath.Glob("testdata/observed/*/all.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		objects := readYAML(t, file)
+	for name, objects := range testMeshes(t) {
 		after := mesh.New(mesh.DefaultSettings(), objects...)
 		for _, o := range objects {
 			before := after.Without(o.Metadata().Ref)
@@ -83,7 +106,7 @@ func TestAffected(t *testing.T) {
 					was, is := before.Paths(c, p.Host, p.Port).Verdict, after.Paths(c, p.Host, p.Port).Verdict
 					if was != is && (was == mesh.Direct || is == mesh.Direct) {
 						t.Errorf("%s: %s makes %s:%d from %s %s, from %s, and does not say so",
-							filepath.Base(filepath.Dir(file)), o.Metadata().Ref, p.Host, p.Port, c, is, was)
+							name, o.Metadata().Ref, p.Host, p.Port, c, is, was)
 					}
 				}
 			}
@@ -94,12 +117,7 @@ func TestAffected(t *testing.T) {
 // TestClients checks that a namespace which Clients does not name has the path
 // of any client.
 func TestClients(t *testing.T) {
-	files, err := filepath.Glob("testdata/observed/*/all.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		objects := readYAML(t, file)
+	for name, objects := range testMeshes(t) {
 		m := mesh.New(mesh.DefaultSettings(), objects...)
 		for p := range m.AllPoints() {
 			clients := m.Clients(p.Host)
@@ -110,7 +128,7 @@ func TestClients(t *testing.T) {
 				}
 				if got := m.Paths(ns, p.Host, p.Port).Verdict; got != other {
 					t.Errorf("%s: %s:%d from %s is %s, from any client %s, but Clients does not name it: %q",
-						filepath.Base(filepath.Dir(file)), p.Host, p.Port, ns, got, other, clients)
+						name, p.Host, p.Port, ns, got, other, clients)
 				}
 			}
 		}

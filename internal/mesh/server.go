@@ -3,6 +3,7 @@ package mesh
 import (
 	"encoding/binary"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -76,6 +77,10 @@ func serverKey(gateway, port int) string {
 }
 
 func (x *index) visitGateway(gw *Gateway, i indexer) {
+	binds := func(g EgressGateway) bool { return selects(gw.Selector, &g) }
+	if !Reserved(gw.Name) && slices.ContainsFunc(x.settings.Gateways, binds) {
+		put(i, &x.binders, objectKey(gw.Ref), gw)
+	}
 	age := ageKey(&gw.Meta)
 	for g := range x.settings.Gateways {
 		if !selects(gw.Selector, &x.settings.Gateways[g]) {
