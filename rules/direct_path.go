@@ -26,7 +26,7 @@ holds back, for nobody sees that entry before its paths are via, and a path
 that was direct before the write.`,
 	Severity: Deny,
 	Rows: []string{
-		"S-1", "S-2", "S-3", "S-4", "S-5", "S-9", "S-12", "V-1", "V-2", "V-3", "V-4", "V-5", "V-6", "V-7", "V-8",
+		"S-1", "S-2", "S-3", "S-4", "S-5", "S-9", "S-12", "S-14", "V-1", "V-2", "V-3", "V-4", "V-5", "V-6", "V-7", "V-8",
 		"V-9", "V-10", "V-14", "V-15", "V-24", "V-26", "B-S3", "K-20",
 	},
 	Check: func(_ context.Context, p *Pass) error {

@@ -19,7 +19,7 @@ the egress gateway, with endpoints other than those it replaces, sends the
 traffic of others where the tenant likes. That is denied; the same host with
 the same endpoints is not.`,
 	Severity: Deny,
-	Rows:     []string{"S-14", "S-15", "S-16"},
+	Rows:     []string{"S-15", "S-16"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
 		if !p.ByTenant() || !exportsBeyond(se.ExportTo, se.Namespace) {
