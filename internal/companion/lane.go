@@ -156,9 +156,8 @@ func openDoor(m *mesh.Mesh, gateway mesh.EgressGateway) door {
 		d.ports = []mesh.K8sServicePort{{Port: 80, TargetPort: "8080"}, {Port: tlsPort, TargetPort: "8443"}}
 	}
 	slices.SortStableFunc(d.ports, func(a, b mesh.K8sServicePort) int { return cmp.Compare(a.Port, b.Port) })
-	for o := range m.All("Gateway") {
-		g := o.(*mesh.Gateway)
-		if Is(g.Ref) || !selects(g.Selector, gateway.Selector) {
+	for g := range m.Binders() {
+		if !selects(g.Selector, gateway.Selector) {
 			continue
 		}
 		for _, s := range g.Servers {

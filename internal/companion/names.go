@@ -36,37 +36,8 @@ var Kinds = []string{"ServiceEntry", "Gateway", "DestinationRule", "VirtualServi
 // hash, a mark of the gateway where a namespace has several, and the
 // companion's part: sallyport-HASH[-gGATEWAY][-mesh|-hop|-origin|-pPORT].
 func Is(ref mesh.Ref) bool {
-	if !slices.Contains(Kinds, ref.Kind) {
-		return false
-	}
-	rest, ok := strings.CutPrefix(ref.Name, namePrefix)
-	if !ok || len(rest) < hashLength || !only(rest[:hashLength], isHex) {
-		return false
-	}
-	rest = rest[hashLength:]
-	if mark, ok := strings.CutPrefix(rest, gatewayMark); ok && len(mark) >= markLength && only(mark[:markLength], isHex) {
-		rest = mark[markLength:]
-	}
-	switch rest {
-	case "", meshSuffix, hopSuffix, originateSuffix:
-		return true
-	}
-	port, ok := strings.CutPrefix(rest, portSuffix)
-	return ok && len(port) >= 1 && len(port) <= 5 && only(port, isDigit)
+	return slices.Contains(Kinds, ref.Kind) && mesh.Reserved(ref.Name)
 }
-
-func only(s string, class func(byte) bool) bool {
-	for i := range len(s) {
-		if !class(s[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-func isHex(c byte) bool { return isDigit(c) || 'a' <= c && c <= 'f' }
 
 // MeshHop reports whether a companion belongs to the clients' side, which
 // leads to the gateway's: it is written last and deleted first.
