@@ -12,8 +12,8 @@ const (
 
 func ambient(n *Namespace) bool { return n != nil && n.Labels[dataplaneLabel] == "ambient" }
 
-// injected reports whether the pods of a namespace get sidecars.
-func injected(n *Namespace) bool {
+// hasSidecars reports whether the pods of a namespace get sidecars.
+func hasSidecars(n *Namespace) bool {
 	return n != nil && !ambient(n) && (n.Labels["istio-injection"] == "enabled" || n.Labels["istio.io/rev"] != "")
 }
 
@@ -47,7 +47,7 @@ func (m *Mesh) waypoint(se *ServiceEntry) *K8sGateway {
 // namespace is not known to have sidecars.
 func (m *Mesh) inAmbient(namespace string, se *ServiceEntry) bool {
 	n := m.Namespace(namespace)
-	return ambient(n) || !injected(n) && ambient(m.Namespace(se.Namespace))
+	return ambient(n) || !hasSidecars(n) && ambient(m.Namespace(se.Namespace))
 }
 
 // throughZtunnel is the path of a client without sidecar: to the waypoint of

@@ -123,7 +123,7 @@ func (x *index) visit(o Object, i indexer) {
 		if ambient(o) {
 			put(i, &x.ambient, o.Name, o)
 		}
-		if injected(o) {
+		if hasSidecars(o) {
 			put(i, &x.injected, o.Name, o)
 		}
 	case *Route:
