@@ -61,6 +61,7 @@ func (m *Mesh) Affected(o Object) []Point {
 		a.routedTo(m.serviceHost(o.Namespace, o.Service), "", false)
 	case *Namespace:
 		a.namespace(o.Name)
+		a.dataplane(o)
 	case *K8sGateway:
 		a.namespace(o.Namespace)
 	case *Route:
@@ -207,6 +208,25 @@ func (a *affected) sidecar(s *Sidecar) {
 			if a.full() {
 				return
 			}
+		}
+	}
+}
+
+// dataplane adds the egress points to which it matters whether a namespace
+// has sidecars or is in ambient mode: in ambient mode all, as exportTo does
+// not count there, and with sidecars those of ambient namespaces.
+func (a *affected) dataplane(n *Namespace) {
+	if ambient(n) {
+		for o := range a.m.All("ServiceEntry") {
+			if a.full() {
+				return
+			}
+			a.points = append(a.points, a.m.Points(o)...)
+		}
+	}
+	if hasSidecars(n) {
+		for other := range a.m.ambient.under("") {
+			a.namespace(other.Name)
 		}
 	}
 }
