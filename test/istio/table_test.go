@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/test/istio/oracle"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/table.golden")
@@ -17,10 +20,13 @@ var update = flag.Bool("update", false, "rewrite testdata/table.golden")
 // TestTable compares Istio's verdict and ours for every client and egress
 // point of every observed case, of some more that were written by hand, and of
 // every counterexample ever found.
+//
+// They agree, except about the cases under testdata/known: there we are wrong on
+// the safe side, and never call a path better than direct that Istio has direct.
 func TestTable(t *testing.T) {
 	var table strings.Builder
-	for _, dir := range slices.Concat(fixtures(t, "observed"), fixtures(t, "more"), fixtures(t, "counterexamples")) {
-		name := filepath.Base(dir)
+	for _, dir := range slices.Concat(fixtures(t, "observed"), fixtures(t, "more"), fixtures(t, "counterexamples"), fixtures(t, "known")) {
+		name, known := filepath.Base(dir), filepath.Base(filepath.Dir(dir)) == "known"
 		if !strings.HasSuffix(dir, ".yaml") {
 			dir = filepath.Join(dir, "all.yaml")
 		}
@@ -32,7 +38,7 @@ func TestTable(t *testing.T) {
 		fmt.Fprintf(&table, "%s\n", name)
 		for _, r := range got.rows {
 			fmt.Fprintf(&table, "  %s\n", r)
-			if r.disagree() {
+			if known && r.istio == oracle.Direct && r.ours != mesh.Direct || !known && r.disagree() {
 				t.Errorf("%s: %s\n  istio: %s\n  ours:  %s", name, r, r.istioWhy, r.oursWhy)
 			}
 		}

@@ -1,6 +1,9 @@
 package gen
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // mutation is one small step away from good. It returns false where the mesh
 // has nothing for it to change.
@@ -103,6 +106,24 @@ var entryMutations = []mutation{
 			"hosts": strs(pick(g, "stray.example.com", "*.example.com")), "resolution": "NONE",
 			"exportTo": pick(g, exports...),
 			"ports":    []any{Object{"number": pick(g, 80, 443), "name": "p", "protocol": pick(g, "HTTP", "TLS")}},
+		})
+		return true
+	},
+	func(g *generator) bool { // a domain whose names the client resolves
+		g.add("ServiceEntry", pick(g, namespaces...), Object{
+			"hosts": strs(pick(g, "*.partner.com", "*.example.com", "*.com")), "resolution": "DYNAMIC_DNS",
+			"exportTo": pick(g, exports...),
+			"ports":    []any{Object{"number": pick(g, 80, 443, 8443), "name": "p", "protocol": pick(g, "HTTP", "TLS")}},
+		})
+		return true
+	},
+	func(g *generator) bool { // a Service that shares a port with the world
+		g.names++
+		g.mesh = append(g.mesh, Object{
+			"apiVersion": "v1", "kind": "Service",
+			"metadata": Object{"name": fmt.Sprintf("svc%d", g.names), "namespace": pick(g, tenants...)},
+			"spec": Object{"clusterIP": fmt.Sprintf("10.96.1.%d", g.names), "selector": Object{"app": "web"},
+				"ports": []any{Object{"name": pick(g, "http", "tls", "tcp"), "port": pick(g, 80, 443, 8080), "protocol": "TCP"}}},
 		})
 		return true
 	},
@@ -214,6 +235,11 @@ var sidecarMutations = []mutation{
 		}
 		if g.chance(10) {
 			delete(spec, "egress")
+		}
+		if g.chance(10) {
+			spec["outboundTrafficPolicy"] = Object{"egressProxy": Object{
+				"host": pick(g, gatewayHost, g.hosts[0], "unknown.example.com"), "port": Object{"number": pick(g, 80, 443)},
+			}}
 		}
 		g.add("Sidecar", pick(g, namespaces...), spec)
 		return true

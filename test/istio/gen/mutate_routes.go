@@ -117,6 +117,10 @@ var routeMutations = []mutation{
 			}
 			m["destinationSubnets"] = strs("198.51.100.0/24")
 		default:
+			if g.chance(50) {
+				m["sourceSubnet"] = "10.0.0.0/8"
+				return true
+			}
 			m["destinationSubnets"] = strs("198.51.100.0/24")
 		}
 		return true

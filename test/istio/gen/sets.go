@@ -131,28 +131,27 @@ func (s *set) private() {
 
 // wildcard sends every host of a domain to one of them.
 func (s *set) wildcard() {
-	pattern := "*." + s.host
 	s.lanes = []lane{s.tlsLane()}
-	port := []any{Object{"number": s.lanes[0].port, "name": "tls", "protocol": s.lanes[0].protocol}}
-	s.add("ServiceEntry", s.owner, Object{"hosts": strs(pattern), "ports": port, "resolution": "NONE"})
-	s.host = "www." + s.host
+	if s.chance(30) {
+		s.lanes[0] = s.httpLane()
+		s.lanes[0].originates, s.lanes[0].target = false, 0
+	}
+	l := s.lanes[0]
+	domain, server := "*."+s.host, "www."+s.host
+	s.add("ServiceEntry", s.owner, Object{
+		"hosts": strs(domain), "resolution": "NONE",
+		"ports": []any{Object{"number": l.port, "name": l.class, "protocol": l.protocol}},
+	})
+	s.host = server
 	s.entry(s.owner, nil)
-	server := s.host
-	s.host = pattern
+	s.host = domain
 	s.gatewayFor(rootNS, s.owner)
 	s.clientRule(rootNS, nil)
-	l := s.lanes[0]
-	s.add("VirtualService", s.owner, Object{
-		"hosts": strs(pattern), "gateways": strs("mesh", s.gateway),
-		"tls": []any{s.rule(l, "mesh", l.class, l.port, gatewayHost, s.subsets[0], l.gwPort)},
-		l.gwClass + "": func() []any {
-			out := []any{s.rule(l, s.gateway, l.gwClass, l.gwPort, server, "", l.port)}
-			if l.gwClass == "tls" {
-				out = append([]any{s.rule(l, "mesh", l.class, l.port, gatewayHost, s.subsets[0], l.gwPort)}, out...)
-			}
-			return out
-		}(),
-	})
+	spec := Object{"hosts": strs(domain), "gateways": strs("mesh", s.gateway)}
+	spec[l.class] = []any{s.rule(l, "mesh", l.class, l.port, gatewayHost, s.subsets[0], l.gwPort)}
+	rules, _ := spec[l.gwClass].([]any)
+	spec[l.gwClass] = append(rules, s.rule(l, s.gateway, l.gwClass, l.gwPort, server, "", l.port))
+	s.add("VirtualService", s.owner, spec)
 }
 
 // behindGateway registers the host to the clients with the gateway as its
