@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	meshes = flag.Int("n", 500, "how many random meshes to put to both judges")
+	meshes = flag.Int("meshes", 500, "how many random meshes to put to both judges")
 	seed   = flag.Uint64("seed", 1, "seed of the first random mesh")
 	keep   = flag.Int("keep", 1, "how many counterexamples of each sort to shrink and write to testdata/counterexamples, for each 200 meshes")
 	shrink = flag.String("shrink", leak+","+open+","+falseDenial, "the sorts of counterexamples to shrink and write")
@@ -93,7 +93,7 @@ func inProcess(t *testing.T, seed uint64, n int) tally {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tally.json")
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDifferential$", "-test.v",
-		"-n", strconv.Itoa(n), "-seed", strconv.FormatUint(seed, 10), "-keep", strconv.Itoa(*keep),
+		"-meshes", strconv.Itoa(n), "-seed", strconv.FormatUint(seed, 10), "-keep", strconv.Itoa(*keep),
 		"-shrink", *shrink, "-tally", file)
 	cmd.Env = append(os.Environ(), "GOGC=400", "GOMEMLIMIT=1GiB") // short-lived: spare it most collections
 	out, err := cmd.CombinedOutput()
