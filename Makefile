@@ -49,7 +49,7 @@ demo-stop: ## End what "make demo KEEP=1" left running
 	@go run ./hack/demo -stop
 
 differential: ## Let Istio's control plane judge N random meshes (default 20000)
-	cd test/istio && go test -count=1 -timeout 0 -v -run TestDifferential . -n $(N)
+	cd test/istio && go test -count=1 -timeout 0 -v -run TestDifferential . -meshes $(N)
 
 bench: ## Measure how the judge scales with the size of the mesh
 	go test -timeout 60m -run '^$$' -bench . -benchmem ./internal/... ./policies/... ./webhook/...
