@@ -1,0 +1,245 @@
+package companion
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// plan collects a host's companions.
+type plan struct {
+	mesh *mesh.Mesh
+	builder
+	set   Set
+	hops  []mesh.Object   // mesh hops, which are written last
+	doors map[string]door // by the gateway's name
+}
+
+// sides groups the claims by the namespace of their gateway, in the order of
+// the namespaces' names. The gateways of one namespace share a registration.
+func sides(claims []*claim) [][]*claim {
+	byNamespace := make(map[string][]*claim)
+	var namespaces []string
+	for _, c := range claims {
+		ns := c.gateway.Namespace
+		if byNamespace[ns] == nil {
+			namespaces = append(namespaces, ns)
+		}
+		byNamespace[ns] = append(byNamespace[ns], c)
+	}
+	slices.Sort(namespaces)
+	out := make([][]*claim, len(namespaces))
+	for i, ns := range namespaces {
+		out[i] = byNamespace[ns]
+	}
+	return out
+}
+
+// side makes the companions for the claims on the gateways of one namespace.
+func (p *plan) side(claims []*claim) {
+	namespace := claims[0].gateway.Namespace
+	own := p.registered(namespace)
+	claims, upstreams := p.agree(own, claims)
+	if len(claims) == 0 {
+		return
+	}
+	settings := p.mesh.Settings()
+	type hop struct {
+		gateway mesh.EgressGateway
+		claims  []*claim
+		lanes   []lane
+	}
+	var hops []hop
+	for _, gateway := range settings.Gateways {
+		mine := slices.DeleteFunc(slices.Clone(claims), func(c *claim) bool { return c.gateway.Name != gateway.Name })
+		if len(mine) == 0 {
+			continue
+		}
+		prefix := p.groupPrefix(settings, gateway)
+		service := gateway.Host(settings.ClusterDomain)
+		lanes, _ := p.lanes(gateway, prefix, mine)
+		for _, g := range p.gateways(gateway, lanes) {
+			p.set.Objects = append(p.set.Objects, g)
+		}
+		p.set.Objects = append(p.set.Objects,
+			p.clientHop(gateway, namespace, prefix, service, lanes),
+			p.gatewayHop(gateway, prefix, service, lanes))
+		hops = append(hops, hop{gateway, mine, lanes})
+	}
+	if dr := p.origination(namespace, upstreams); dr != nil {
+		p.set.Objects = append(p.set.Objects, dr)
+	}
+	if own == nil {
+		// Last, for it lets the sidecars of the gateway's own namespace see
+		// the host: by then the route to the gateway must be there.
+		p.set.Objects = append(p.set.Objects, p.registration(namespace, upstreams))
+	}
+	for _, h := range hops {
+		p.meshHops(h.gateway, h.claims, h.gateway.Host(settings.ClusterDomain), h.lanes)
+	}
+}
+
+// registered returns the platform's own private entry for the host in the
+// gateway's namespace, nil where there is none. Istio's gateway takes the
+// oldest registration that is private to its namespace, so ours, which is
+// newer, would not count beside it.
+func (p *plan) registered(namespace string) *claim {
+	for _, entry := range p.mesh.EntriesFor(p.host) {
+		if entry.Namespace != namespace || !slices.Contains(openExport(entry), ".") {
+			continue
+		}
+		c := &claim{entry: entry}
+		c.ports, _ = upstreams(p.mesh.Settings(), entry, p.host)
+		return c
+	}
+	return nil
+}
+
+// agree returns the claims that do not contradict an earlier one and can be
+// served by their gateway, with the union of their ports, sorted. Where the
+// gateway's namespace has a registration of its own, that comes first and
+// there are no ports but its.
+func (p *plan) agree(own *claim, claims []*claim) (agreed []*claim, union []upstream) {
+	type decided struct {
+		upstream
+		by *claim
+	}
+	ports := make(map[int]decided)
+	if own != nil {
+		for _, u := range own.ports {
+			ports[u.port] = decided{u, own}
+			union = append(union, u)
+		}
+	}
+	for _, c := range claims {
+		refused := len(p.set.Refused)
+		for _, u := range c.ports {
+			have, ok := ports[u.port]
+			switch {
+			case ok && have.upstream != u:
+				p.refuse(contradiction(c, u, have.by, have.upstream))
+			case !ok && own != nil:
+				p.refuse(unregistered(c, u, own))
+			}
+		}
+		if len(p.set.Refused) == refused {
+			p.refuseUnserved(c, agreed)
+		}
+		if len(p.set.Refused) > refused {
+			continue
+		}
+		agreed = append(agreed, c)
+		for _, u := range c.ports {
+			if _, ok := ports[u.port]; !ok {
+				ports[u.port] = decided{u, c}
+				union = append(union, u)
+			}
+		}
+	}
+	slices.SortFunc(union, func(a, b upstream) int { return cmp.Compare(a.port, b.port) })
+	return agreed, union
+}
+
+// refuseUnserved refuses a claim with which its gateway would be left without
+// a lane for some port: one of the claim's own, or one that was agreed before.
+func (p *plan) refuseUnserved(c *claim, agreed []*claim) {
+	_, unserved := p.lanes(c.gateway, p.key, append(slices.Clone(agreed), c))
+	field, number := "spec.ports", 0
+	for i, port := range c.entry.Ports {
+		if unserved[port.Number] != "" {
+			field, number = fmt.Sprintf("spec.ports[%d]", i), port.Number
+			break
+		}
+	}
+	for port := range unserved {
+		if number == 0 || unserved[number] == "" {
+			number = port
+		}
+	}
+	if number == 0 {
+		return
+	}
+	p.refuse(Refusal{
+		Entry:   c.entry.Ref,
+		Path:    field,
+		Message: fmt.Sprintf("port %d cannot go through the gateway %s: %s", number, c.gateway.Name, unserved[number]),
+		Fix:     "Leave the port out, or ask the platform team for a gateway that sidecars reach by mutual TLS.",
+	})
+}
+
+func (p *plan) refuse(r Refusal) { p.set.Refused = append(p.set.Refused, r) }
+
+// lanes lays the lanes of the claims on one gateway.
+func (p *plan) lanes(gateway mesh.EgressGateway, prefix string, claims []*claim) (lanes []lane, unserved map[int]string) {
+	d, ok := p.doors[gateway.Name]
+	if !ok {
+		d = openDoor(p.mesh, gateway)
+		p.doors[gateway.Name] = d
+	}
+	planner := planner{host: p.host, gateway: gateway, prefix: prefix, door: d, taken: map[string]bool{}}
+	return planner.lay(portsOf(gateway, claims))
+}
+
+// portsOf is the union of the ports of the claims on one gateway, sorted.
+func portsOf(gateway mesh.EgressGateway, claims []*claim) []upstream {
+	var out []upstream
+	for _, c := range claims {
+		if c.gateway.Name == gateway.Name {
+			out = append(out, c.ports...)
+		}
+	}
+	slices.SortFunc(out, func(a, b upstream) int { return cmp.Compare(a.port, b.port) })
+	return slices.CompactFunc(out, func(a, b upstream) bool { return a.port == b.port })
+}
+
+// meshHops makes one VirtualService for each namespace that claims the host,
+// for all ports that its entries register.
+func (p *plan) meshHops(gateway mesh.EgressGateway, claims []*claim, service string, lanes []lane) {
+	slices.SortStableFunc(claims, func(a, b *claim) int { return cmp.Compare(a.entry.Namespace, b.entry.Namespace) })
+	for len(claims) > 0 {
+		namespace := claims[0].entry.Namespace
+		n := slices.IndexFunc(claims, func(c *claim) bool { return c.entry.Namespace != namespace })
+		if n < 0 {
+			n = len(claims)
+		}
+		ports := make(map[int]bool)
+		var exportTo, owners []string
+		for _, c := range claims[:n] {
+			for _, u := range c.ports {
+				ports[u.port] = true
+			}
+			exportTo = append(exportTo, c.exportTo...)
+			if c.entry.UID != "" {
+				owners = append(owners, c.entry.UID)
+			}
+		}
+		if slices.Contains(exportTo, "*") {
+			exportTo = []string{"*"}
+		}
+		slices.Sort(exportTo)
+		slices.Sort(owners)
+		owners = slices.Compact(owners)
+		if to, ok := shadowed(p.mesh, namespace, service); ok && namespace != gateway.Namespace {
+			dr := p.clientHop(gateway, namespace, p.key+hopSuffix, service, lanes)
+			dr.ExportTo, dr.Owners = to, owners
+			p.hops = append(p.hops, dr)
+		}
+		if !p.routed(claims[:n]) {
+			p.hops = append(p.hops, p.meshHop(namespace, slices.Compact(exportTo), owners, service, lanes, ports))
+		}
+		claims = claims[n:]
+	}
+}
+
+// routed reports whether users' own VirtualServices lead the clients of one
+// namespace's claims to the gateway's side. Ours would only hide what they say
+// of timeouts, retries and headers.
+func (p *plan) routed(claims []*claim) bool {
+	if len(p.mesh.RoutesFor(p.host)) == 0 {
+		return false
+	}
+	m := p.mesh.With(p.set.Objects...).With(p.hops...)
+	return !slices.ContainsFunc(claims, func(c *claim) bool { return needed(m, c.entry, p.host) })
+}
