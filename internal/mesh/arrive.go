@@ -34,6 +34,9 @@ func (a *arrival) sni() string {
 // its Service, a server must take the traffic, and the server's routes must
 // lead out. The reason is why the client's proxy sent it here.
 func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
+	// Names are compared as they are written up to here; from here on they
+	// are those of requests and of SNI.
+	a.host, a.authority = CanonicalHost(a.host), CanonicalHost(a.authority)
 	d := &door{m: m, a: &a, index: m.gatewayIndex(a.gateway)}
 	d.client = &client{m: m, namespace: a.gateway.Namespace, gateway: a.gateway}
 	hop.To += d.describe()
