@@ -24,7 +24,7 @@ var (
 	seed   = flag.Uint64("seed", 1, "seed of the first random mesh")
 	keep   = flag.Int("keep", 1, "how many counterexamples of each sort to shrink and write to testdata/counterexamples, for each 200 meshes")
 	shrink = flag.String("shrink", leak+","+open+","+falseDenial, "the sorts of counterexamples to shrink and write")
-	tallyF = flag.String("tally", "", "write the tally to this file and judge nothing; for the processes that the test starts")
+	tallyF = flag.String("tally", "", "judge in this process and write the tally to this file; for the processes that the test starts")
 )
 
 // perProcess bounds the meshes of one process: Istio's fake control plane

@@ -1,3 +1,15 @@
 // Package istio holds the tests in which Istio's own control plane judges
-// Sallyport's model.
+// Sallyport: package oracle asks it, package gen makes random sets of
+// manifests for both to judge.
+//
+//   - TestObserved holds the oracle itself to facts recorded earlier.
+//   - TestTable compares both verdicts for every client and egress point of
+//     the cases under testdata, and records them in testdata/table.golden.
+//   - TestDifferential compares them for random meshes, shrinks what
+//     contradicts and writes it to testdata/counterexamples, where it stays.
+//   - TestCompanions asks Istio what the companions lead to.
+//
+// It is a module of its own so that nothing else needs istio.io/istio, whose
+// dependencies take minutes to compile. It shares the main module's versions:
+// Istio's code compiles with them.
 package istio
