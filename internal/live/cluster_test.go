@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,17 +26,24 @@ type cluster struct {
 	version  int
 	served   map[string]string            // "apis/g/v/resource" -> kind
 	objects  map[string]map[string]object // path -> namespace/name -> object
+	past     map[string][]change          // path -> what happened, oldest first
 	watchers map[string][]chan string
 	refuse   map[string]*metav1.Status
 }
 
 type object map[string]any
 
+type change struct {
+	version int
+	event   string
+}
+
 func newCluster(t *testing.T, served map[string]string) *cluster {
 	return &cluster{
 		t:        t,
 		served:   served,
 		objects:  make(map[string]map[string]object),
+		past:     make(map[string][]change),
 		watchers: make(map[string][]chan string),
 		refuse:   make(map[string]*metav1.Status),
 	}
@@ -98,6 +106,7 @@ func (c *cluster) stop(path string) {
 	defer c.mu.Unlock()
 	delete(c.served, path)
 	delete(c.objects, path)
+	delete(c.past, path)
 	for _, w := range c.watchers[path] {
 		close(w)
 	}
@@ -122,8 +131,10 @@ func (c *cluster) allow(path string) {
 
 // send is called with mu held.
 func (c *cluster) send(path, typ string, o object) {
+	e := event(typ, o)
+	c.past[path] = append(c.past[path], change{c.version, e})
 	for _, w := range c.watchers[path] {
-		w <- event(typ, o)
+		w <- e
 	}
 }
 
@@ -214,6 +225,13 @@ func (c *cluster) watch(w http.ResponseWriter, r *http.Request, path, kind strin
 		return
 	}
 	events := make(chan string, 1000)
+	if since, err := strconv.Atoi(r.URL.Query().Get("resourceVersion")); err == nil && !initial {
+		for _, p := range c.past[path] { // between the list and the watch
+			if p.version > since {
+				events <- p.event
+			}
+		}
+	}
 	if initial {
 		for _, o := range c.objects[path] {
 			events <- event("ADDED", o)
