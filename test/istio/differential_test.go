@@ -23,7 +23,7 @@ var (
 	meshes = flag.Int("meshes", 500, "how many random meshes to put to both judges")
 	seed   = flag.Uint64("seed", 1, "seed of the first random mesh")
 	keep   = flag.Int("keep", 1, "how many counterexamples of each sort to shrink and write to testdata/counterexamples, for each 200 meshes")
-	shrink = flag.String("shrink", leak+","+open+","+falseDenial, "the sorts of counterexamples to shrink and write")
+	shrink = flag.String("shrink", leak+","+open, "the sorts of counterexamples to shrink and write; also "+falseDenial+", "+lostVia+" and "+falseVia)
 	tallyF = flag.String("tally", "", "judge in this process and write the tally to this file; for the processes that the test starts")
 )
 
