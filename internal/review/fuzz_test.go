@@ -39,7 +39,8 @@ func FuzzReview(f *testing.F) {
 			}
 		}
 	}
-	for _, raw := range []string{``, `null`, `[]`, `{}`, `{"kind":"ServiceEntry"}`,
+	for _, raw := range []string{
+		``, `null`, `[]`, `{}`, `{"kind":"ServiceEntry"}`,
 		`{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"v","namespace":"shop"},"spec":{"hosts":[""],"http":[{"route":[{}],"mirrors":[{}]},null]}}`,
 		`{"apiVersion":"networking.istio.io/v1","kind":"Gateway","metadata":{"name":"g"},"spec":{"servers":[null,{"hosts":["/","a/","*/*"]}]}}`,
 	} {
