@@ -30,12 +30,12 @@ func TestLasting(t *testing.T) {
 		entry *mesh.ServiceEntry
 		want  bool
 	}{
-		"its own":                                   {hop("1"), entry("shop", "1"), true},
+		"owned by its entry alone":                  {hop("1"), entry("shop", "1"), true},
 		"its own and another's":                     {hop("1", "2"), entry("shop", "1"), true},
 		"another's beside it":                       {hop("2"), entry("shop", "1"), false},
 		"of an entry that is gone":                  {hop("9"), entry("shop", "1"), false},
-		"being deleted":                             {deleting, entry("shop", "1"), false},
-		"nobody's":                                  {hop(), entry("shop", "1"), true},
+		"one that is being deleted":                 {deleting, entry("shop", "1"), false},
+		"without an owner at all":                   {hop(), entry("shop", "1"), true},
 		"of another namespace's entry":              {hop("2"), entry("billing", "1"), true},
 		"of another namespace's entry that is gone": {hop("9"), entry("billing", "1"), false},
 	} {

@@ -122,8 +122,10 @@ var entryMutations = []mutation{
 		g.mesh = append(g.mesh, Object{
 			"apiVersion": "v1", "kind": "Service",
 			"metadata": Object{"name": fmt.Sprintf("svc%d", g.names), "namespace": pick(g, tenants...)},
-			"spec": Object{"clusterIP": fmt.Sprintf("10.96.1.%d", g.names), "selector": Object{"app": "web"},
-				"ports": []any{Object{"name": pick(g, "http", "tls", "tcp"), "port": pick(g, 80, 443, 8080), "protocol": "TCP"}}},
+			"spec": Object{
+				"clusterIP": fmt.Sprintf("10.96.1.%d", g.names), "selector": Object{"app": "web"},
+				"ports": []any{Object{"name": pick(g, "http", "tls", "tcp"), "port": pick(g, 80, 443, 8080), "protocol": "TCP"}},
+			},
 		})
 		return true
 	},
