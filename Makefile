@@ -52,7 +52,7 @@ differential: ## Let Istio's control plane judge N random meshes (default 20000)
 	cd test/istio && go test -count=1 -timeout 0 -v -run TestDifferential . -meshes $(N)
 
 bench: ## Measure how the judge scales with the size of the mesh
-	go test -timeout 60m -run '^$$' -bench . -benchmem ./internal/... ./policies/... ./webhook/...
+	go test -timeout 60m -run '^$$' -bench . -benchmem ./internal/... ./policies ./webhook ./cmd/...
 
 bench-webhook: ## Measure the running server over HTTPS, beside one that always allows
 	go test -timeout 30m -run '^$$' -bench Webhook -benchtime 1x ./test/bench
