@@ -92,6 +92,8 @@ func (d *document) check(c *Config) error {
 	}
 	checkSwitch("injection", c.Injection)
 	checkSwitch("networkPolicy", c.NetworkPolicy)
+	checkSwitch("policies.configMaps", c.Policies.ConfigMaps)
+	c.Policies.check(fail)
 	if c.RootNamespace != "" {
 		for _, msg := range content.IsDNS1123Label(c.RootNamespace) {
 			fail("rootNamespace", "%q is not the name of a namespace: %s", c.RootNamespace, msg)

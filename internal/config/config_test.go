@@ -53,6 +53,11 @@ outboundTrafficPolicy: ALLOW_ANY
 serviceAccount: guard/sallyport
 policies:
   directories: [/etc/policies]
+  configMaps: enabled
+  bundles:
+  - {name: platform, url: "https://bundles.example/platform.tar.gz", key: /keys/platform.pem, interval: 30s}
+  - {name: local, file: /bundles/local.tar.gz, unsigned: true}
+  maxNewDenials: 0
   parameters:
     host-limit: {limit: 3}
 `
@@ -79,7 +84,16 @@ policies:
 	}
 	wantPolicies := Policies{
 		Directories: []string{"/etc/policies"},
-		Parameters:  map[string]any{"host-limit": map[string]any{"limit": 3}},
+		ConfigMaps:  Enabled,
+		Bundles: []Bundle{
+			{
+				Name: "platform", URL: "https://bundles.example/platform.tar.gz", Interval: "30s",
+				Key: "/keys/platform.pem", KeyID: "default", Algorithm: "RS256",
+			},
+			{Name: "local", File: "/bundles/local.tar.gz", Interval: "1m", KeyID: "default", Algorithm: "RS256", Unsigned: true},
+		},
+		MaxNewDenials: new(0),
+		Parameters:    map[string]any{"host-limit": map[string]any{"limit": 3}},
 	}
 	if d := cmp.Diff(wantPolicies, c.Policies); d != "" {
 		t.Errorf("policies (-want +got):\n%s", d)

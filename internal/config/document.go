@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -82,6 +83,12 @@ func (d *document) value(path string, n *yaml.Node, v reflect.Value) []error {
 			return []error{d.errorf(path, "must be true or false, is %s", describe(n))}
 		}
 		v.SetBool(strings.EqualFold(n.Value, "true"))
+	case reflect.Int:
+		i, err := strconv.Atoi(n.Value)
+		if n.Kind != yaml.ScalarNode || n.Tag != "!!int" || err != nil {
+			return []error{d.errorf(path, "must be a whole number, is %s", describe(n))}
+		}
+		v.SetInt(int64(i))
 	default: // any
 		if err := n.Decode(v.Addr().Interface()); err != nil {
 			return []error{d.errorf(path, "%w", err)}

@@ -53,7 +53,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 }
 
-var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Credential](), reflect.TypeFor[Issuer](), reflect.TypeFor[Policies]()}
+var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Credential](), reflect.TypeFor[Issuer](), reflect.TypeFor[Policies](), reflect.TypeFor[Bundle]()}
 
 func readme(t *testing.T) []byte {
 	docs := fieldDocs(t)
@@ -97,6 +97,8 @@ func typeDoc(t reflect.Type) string {
 		return "anything"
 	case reflect.Bool:
 		return "true or false"
+	case reflect.Int:
+		return "number"
 	case reflect.Struct:
 		return "[" + t.Name() + "](#" + strings.ToLower(t.Name()) + ")"
 	}
