@@ -91,7 +91,16 @@ func (d *document) check(c *Config) error {
 		}
 	}
 	checkSwitch("injection", c.Injection)
-	checkSwitch("networkPolicy", c.NetworkPolicy)
+	checkSwitch("authorization", c.Authorization)
+	for i, g := range c.Gateways {
+		if c.Authorization == Enabled && g.MutualTLS != nil && !*g.MutualTLS {
+			fail("authorization", "gateways[%d] is reached without mutual TLS and cannot tell who calls: set its mutualTLS to true, or authorization to %s", i, Disabled)
+		}
+	}
+	if p := c.NetworkPolicy; p != "" && p != Confined && p != Staged && p != Unconfined {
+		fail("networkPolicy", "must be %s, %s or %s, is %q", Confined, Staged, Unconfined, p)
+	}
+	c.Walls.check(c.Gateways, fail)
 	checkSwitch("policies.configMaps", c.Policies.ConfigMaps)
 	c.Policies.check(fail)
 	if c.RootNamespace != "" {

@@ -46,13 +46,26 @@ type Config struct {
 	//
 	// Default: enabled.
 	Injection Switch `json:"injection,omitempty"`
-	// NetworkPolicy is whether Sallyport confines namespaces that do not say so
-	// themselves by the label sallyport.io/network-policy to DNS, istiod, the
-	// mesh and the egress gateways: enabled or disabled. Platform namespaces
-	// always need the label.
+	// NetworkPolicy is whether Sallyport confines namespaces of the mesh that do
+	// not say so themselves by the label sallyport.io/network-policy to DNS,
+	// istiod, the mesh and the egress gateways. Where it is staged, nothing is
+	// written, and metrics, log and "sallyport netpol" show what would be.
+	// Platform namespaces always need the label.
 	//
 	// Default: disabled.
-	NetworkPolicy Switch `json:"networkPolicy,omitempty"`
+	NetworkPolicy Confinement `json:"networkPolicy,omitempty"`
+	// Walls are how namespaces are confined and gateways surrounded.
+	//
+	// Default: see there.
+	Walls Walls `json:"walls,omitzero"`
+	// Authorization is whether the egress gateways admit to a host only the
+	// namespaces that registered it: Sallyport keeps an AuthorizationPolicy for
+	// each host. It needs mutual TLS between sidecars and every gateway, and
+	// makes the gateway's configuration grow with the square of the number of
+	// hosts; docs/authorization.md has the numbers.
+	//
+	// Default: disabled.
+	Authorization Switch `json:"authorization,omitempty"`
 	// RootNamespace is rootNamespace of Istio's mesh configuration: a Sidecar
 	// or DestinationRule there holds for every namespace.
 	//
@@ -312,7 +325,9 @@ func (c *Config) setDefaults() {
 		}
 	}
 	setDefault(&c.Injection, Enabled)
-	setDefault(&c.NetworkPolicy, Disabled)
+	setDefault(&c.NetworkPolicy, Unconfined)
+	setDefault(&c.Authorization, Disabled)
+	c.Walls.setDefaults(def.Walls)
 	setDefault(&c.Policies.ConfigMaps, Disabled)
 	for i := range c.Policies.Bundles {
 		b := &c.Policies.Bundles[i]
@@ -349,7 +364,9 @@ func (c *Config) Settings() mesh.Settings {
 		RootNamespace:      c.RootNamespace,
 		ClusterDomain:      c.ClusterDomain,
 		Injection:          c.Injection == Enabled,
-		NetworkPolicy:      c.NetworkPolicy == Enabled,
+		NetworkPolicy:      c.NetworkPolicy == Confined,
+		Walls:              c.Walls.settings(c.NetworkPolicy == Staged),
+		Authorization:      c.Authorization == Enabled,
 		AllowAny:           c.OutboundTrafficPolicy == allowAny,
 	}
 	for _, cr := range c.Credentials {

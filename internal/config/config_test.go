@@ -46,7 +46,17 @@ gateways:
   service: istio-system/istio-egressgateway
   selector: {istio: egressgateway}
 injection: disabled
-networkPolicy: enabled
+networkPolicy: staged
+walls:
+  neighbours: own
+  nodeLocalDNS: ["fd00::a"]
+  clusterRanges: [198.51.100.0/24]
+  destinations:
+  - {name: metrics, pods: {namespaceSelector: {team: observability}, selector: {app: prometheus}}, ports: [TCP/9090, UDP/8000-8100, TCP/http]}
+  - {name: database, from: [shop], cidrs: [192.0.2.0/24, "2001:db8::/32"], ports: [TCP/5432]}
+  - {name: anything, pods: {namespaces: [tools]}}
+  gatewayDestinations:
+  - {name: line, from: [shared], cidrs: [10.9.0.0/16]}
 rootNamespace: mesh
 clusterDomain: cluster.example
 outboundTrafficPolicy: ALLOW_ANY
@@ -73,8 +83,25 @@ policies:
 		PlatformNamespaces: []string{"cert-manager", "gateways", "guard", "istio-system", "kube-system", "mesh"},
 		RootNamespace:      "mesh",
 		ClusterDomain:      "cluster.example",
-		NetworkPolicy:      true,
 		AllowAny:           true,
+		Walls: mesh.Walls{
+			Staged:        true,
+			OwnOnly:       true,
+			NodeLocalDNS:  []string{"fd00::a"},
+			ClusterRanges: []string{"198.51.100.0/24"},
+			Destinations: []mesh.WallDestination{
+				{
+					Name: "metrics", NamespaceLabels: map[string]string{"team": "observability"}, PodLabels: map[string]string{"app": "prometheus"},
+					Ports: []mesh.WallPort{{Protocol: "TCP", Port: "9090"}, {Protocol: "UDP", Port: "8000", EndPort: 8100}, {Protocol: "TCP", Port: "http"}},
+				},
+				{
+					Name: "database", From: []string{"shop"}, CIDRs: []string{"192.0.2.0/24", "2001:db8::/32"},
+					Ports: []mesh.WallPort{{Protocol: "TCP", Port: "5432"}},
+				},
+				{Name: "anything", Namespaces: []string{"tools"}},
+			},
+			GatewayDestinations: []mesh.WallDestination{{Name: "line", From: []string{"shared"}, CIDRs: []string{"10.9.0.0/16"}}},
+		},
 	}
 	if d := cmp.Diff(want, c.Settings()); d != "" {
 		t.Errorf("settings (-want +got):\n%s", d)
@@ -97,6 +124,19 @@ policies:
 	}
 	if d := cmp.Diff(wantPolicies, c.Policies); d != "" {
 		t.Errorf("policies (-want +got):\n%s", d)
+	}
+}
+
+// TestWallsAndAuthorization checks the switches that another position turns on.
+func TestWallsAndAuthorization(t *testing.T) {
+	c, err := Parse("f", []byte("apiVersion: sallyport.io/v1alpha1\nkind: Config\nnetworkPolicy: enabled\nwalls: {form: istio-task}\nauthorization: enabled\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Settings()
+	if !s.NetworkPolicy || s.Walls.Staged || !s.Walls.IstioTask || s.Walls.OwnOnly || !s.Authorization {
+		t.Errorf("NetworkPolicy %t, Staged %t, IstioTask %t, OwnOnly %t, Authorization %t",
+			s.NetworkPolicy, s.Walls.Staged, s.Walls.IstioTask, s.Walls.OwnOnly, s.Authorization)
 	}
 }
 

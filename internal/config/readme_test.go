@@ -53,12 +53,12 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 }
 
-var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Credential](), reflect.TypeFor[Issuer](), reflect.TypeFor[Policies](), reflect.TypeFor[Bundle]()}
+var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Credential](), reflect.TypeFor[Issuer](), reflect.TypeFor[Policies](), reflect.TypeFor[Bundle](), reflect.TypeFor[Walls](), reflect.TypeFor[Destination](), reflect.TypeFor[Pods]()}
 
 func readme(t *testing.T) []byte {
 	docs := fieldDocs(t)
 	var b bytes.Buffer
-	b.WriteString(`<!-- Generated from config.go by "go test ./internal/config -update". Do not edit. -->
+	b.WriteString(`<!-- Generated from config.go and walls.go by "go test ./internal/config -update". Do not edit. -->
 
 # Configuration file
 
@@ -102,21 +102,28 @@ func typeDoc(t reflect.Type) string {
 	case reflect.Struct:
 		return "[" + t.Name() + "](#" + strings.ToLower(t.Name()) + ")"
 	}
-	if t == reflect.TypeFor[Switch]() {
+	switch t {
+	case reflect.TypeFor[Switch]():
 		return "enabled or disabled"
+	case reflect.TypeFor[Confinement]():
+		return "enabled, staged or disabled"
 	}
 	return t.Kind().String()
 }
 
-// fieldDocs returns the comments of config.go's types, by "Type" and
+// fieldDocs returns the comments of the file's types, by "Type" and
 // "Type.Field".
 func fieldDocs(t *testing.T) map[string]string {
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
+	var decls []ast.Decl
+	for _, name := range []string{"config.go", "walls.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decls = append(decls, file.Decls...)
 	}
 	docs := make(map[string]string)
-	for _, decl := range file.Decls {
+	for _, decl := range decls {
 		gen, ok := decl.(*ast.GenDecl)
 		if !ok || gen.Tok != token.TYPE {
 			continue
@@ -148,8 +155,11 @@ func yamlOf(t *testing.T, c *Config) string {
 		fmt.Fprintf(&b, "  mutualTLS: %v\n", *g.MutualTLS)
 	}
 	fmt.Fprintf(&b, "platformNamespaces: [%s]\n", strings.Join(c.PlatformNamespaces, ", "))
-	fmt.Fprintf(&b, "injection: %s\nnetworkPolicy: %s\nrootNamespace: %s\nclusterDomain: %s\noutboundTrafficPolicy: %s\nserviceAccount: %s\n",
-		c.Injection, c.NetworkPolicy, c.RootNamespace, c.ClusterDomain, c.OutboundTrafficPolicy, c.ServiceAccount)
+	fmt.Fprintf(&b, "injection: %s\nnetworkPolicy: %s\n", c.Injection, c.NetworkPolicy)
+	fmt.Fprintf(&b, "walls: {form: %s, neighbours: %s, nodeLocalDNS: [%s]}\n",
+		c.Walls.Form, c.Walls.Neighbours, strings.Join(c.Walls.NodeLocalDNS, ", "))
+	fmt.Fprintf(&b, "authorization: %s\nrootNamespace: %s\nclusterDomain: %s\noutboundTrafficPolicy: %s\nserviceAccount: %s\n",
+		c.Authorization, c.RootNamespace, c.ClusterDomain, c.OutboundTrafficPolicy, c.ServiceAccount)
 	// What is printed must be a configuration, and this one.
 	parsed, err := Parse("README.md", []byte(b.String()))
 	if err != nil {

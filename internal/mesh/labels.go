@@ -4,7 +4,7 @@ package mesh
 const (
 	ModeLabel          = "sallyport.io/mode"           // namespace: enforce (default), warn, off
 	InjectionLabel     = "sallyport.io/injection"      // namespace: enabled, disabled
-	NetworkPolicyLabel = "sallyport.io/network-policy" // namespace: enabled, disabled (default)
+	NetworkPolicyLabel = "sallyport.io/network-policy" // namespace: enabled, staged, disabled (default)
 	GatewayLabel       = "sallyport.io/gateway"        // namespace: name of a configured gateway
 
 	// ManagedByLabel marks what Sallyport writes. It is a convenience for
@@ -22,6 +22,12 @@ const (
 	// ClientCertificateAnnotation on a ServiceEntry names the configured
 	// credential that the gateway presents where it originates TLS.
 	ClientCertificateAnnotation = "sallyport.io/client-certificate"
+	// PeersAnnotation on a Namespace lists, with commas, the namespaces of the
+	// mesh that its pods may talk to behind the wall, beside their own.
+	PeersAnnotation = "sallyport.io/network-peers"
+	// ServiceAccountsAnnotation on a ServiceEntry lists, with commas, the
+	// service accounts of its namespace that may use its hosts.
+	ServiceAccountsAnnotation = "sallyport.io/service-accounts"
 	// HostAnnotation on a companion names the host it serves.
 	HostAnnotation = "sallyport.io/host"
 	// RewriteAnnotation on a VirtualService: "true" asks for the two-hop form.

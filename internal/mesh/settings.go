@@ -24,6 +24,11 @@ type Settings struct {
 	// NetworkPolicy is whether namespaces without [NetworkPolicyLabel] get a
 	// NetworkPolicy.
 	NetworkPolicy bool
+	// Walls are how namespaces are confined and gateways surrounded.
+	Walls Walls
+	// Authorization is whether the gateway admits to a host only those
+	// namespaces that registered it.
+	Authorization bool
 	// AllowAny is meshConfig.outboundTrafficPolicy.mode: ALLOW_ANY. The
 	// default is REGISTRY_ONLY, which Sallyport requires.
 	AllowAny bool
@@ -85,3 +90,4 @@ func DefaultSettings() Settings {
 func (s Settings) Platform(namespace string) bool {
 	return slices.Contains(s.PlatformNamespaces, namespace)
 }
+		Walls:              Walls{NodeLocalDNS: []string{"169.254.20.10"}},
