@@ -117,19 +117,26 @@ func (b builder) clientHop(gateway mesh.EgressGateway, namespace, name, service 
 			i = len(dr.Subsets)
 			dr.Subsets = append(dr.Subsets, mesh.Subset{Name: l.group})
 		}
-		if !gateway.MutualTLS {
+		port := mesh.PortPolicy{Port: mesh.PortSelector{Number: l.port}}
+		if gateway.MutualTLS {
+			// Without sni the sidecar would send the cluster's name, which
+			// no server of the gateway answers to.
+			port.TLS = &mesh.ClientTLS{Mode: "ISTIO_MUTUAL", SNI: l.sni}
+		}
+		if l.http2() {
+			// By itself a sidecar speaks to the gateway what the Service's
+			// port is named after, and gRPC does not fit into HTTP/1.1
+			// (shouldH2Upgrade in Istio's pilot/pkg/networking/core).
+			port.ConnectionPool = &mesh.ConnectionPool{HTTP: &mesh.HTTPPool{H2UpgradePolicy: "UPGRADE"}}
+		}
+		if port.TLS == nil && port.ConnectionPool == nil {
 			continue
 		}
 		s := &dr.Subsets[i]
 		if s.TrafficPolicy == nil {
 			s.TrafficPolicy = &mesh.TrafficPolicy{}
 		}
-		s.TrafficPolicy.PortLevelSettings = append(s.TrafficPolicy.PortLevelSettings, mesh.PortPolicy{
-			Port: mesh.PortSelector{Number: l.port},
-			// Without sni the sidecar would send the cluster's name, which
-			// no server of the gateway answers to.
-			TLS: &mesh.ClientTLS{Mode: "ISTIO_MUTUAL", SNI: l.sni},
-		})
+		s.TrafficPolicy.PortLevelSettings = append(s.TrafficPolicy.PortLevelSettings, port)
 	}
 	return dr
 }

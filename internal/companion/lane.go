@@ -26,6 +26,11 @@ type lane struct {
 	carries  []upstream
 }
 
+// http2 reports whether some request on the lane has to travel by HTTP/2.
+func (l lane) http2() bool {
+	return slices.ContainsFunc(l.carries, func(u upstream) bool { return u.protocol == "HTTP2" || strings.HasPrefix(u.protocol, "GRPC") })
+}
+
 // planner lays the lanes of one host through one gateway.
 type planner struct {
 	host    string

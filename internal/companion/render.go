@@ -8,6 +8,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	istio "istio.io/client-go/pkg/apis/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
@@ -44,19 +45,44 @@ func Manifest(o mesh.Object) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := json.Marshal(object)
+	fields, err := Fields(object)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Metadata().Ref, err)
 	}
+	return yaml.Marshal(fields)
+}
+
+// Fields returns a rendered companion as the JSON object that people are to
+// read, without status. PASSTHROUGH, which is zero to protobuf and therefore
+// left out by Istio's types, is there: an empty tls reads like a mistake.
+func Fields(object APIObject) (map[string]any, error) {
+	raw, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
 	var fields map[string]any
 	if err := json.Unmarshal(raw, &fields); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Metadata().Ref, err)
+		return nil, err
 	}
 	delete(fields, "status")
 	if meta, ok := fields["metadata"].(map[string]any); ok {
 		delete(meta, "creationTimestamp")
 	}
-	return yaml.Marshal(fields)
+	if _, ok := object.(*istio.Gateway); !ok {
+		return fields, nil
+	}
+	servers, _, err := unstructured.NestedSlice(fields, "spec", "servers")
+	if err != nil {
+		return nil, err
+	}
+	for _, server := range servers {
+		tls, ok, _ := unstructured.NestedMap(server.(map[string]any), "tls")
+		if ok && tls["mode"] == nil {
+			tls["mode"] = networking.ServerTLSSettings_PASSTHROUGH.String()
+			server.(map[string]any)["tls"] = tls
+		}
+	}
+	return fields, unstructured.SetNestedSlice(fields, servers, "spec", "servers")
 }
 
 func typeMeta(kind string) metav1.TypeMeta {
@@ -148,14 +174,23 @@ func renderPolicy(o *mesh.DestinationRule, p *mesh.TrafficPolicy) (*networking.T
 	}
 	out := &networking.TrafficPolicy{}
 	for _, s := range p.PortLevelSettings {
-		mode, err := enum[networking.ClientTLSSettings_TLSmode](o, networking.ClientTLSSettings_TLSmode_value, s.TLS.Mode)
-		if err != nil {
-			return nil, err
+		port := &networking.TrafficPolicy_PortTrafficPolicy{Port: &networking.PortSelector{Number: uint32(s.Port.Number)}}
+		if s.TLS != nil {
+			mode, err := enum[networking.ClientTLSSettings_TLSmode](o, networking.ClientTLSSettings_TLSmode_value, s.TLS.Mode)
+			if err != nil {
+				return nil, err
+			}
+			port.Tls = &networking.ClientTLSSettings{Mode: mode, Sni: s.TLS.SNI, CredentialName: s.TLS.CredentialName}
 		}
-		out.PortLevelSettings = append(out.PortLevelSettings, &networking.TrafficPolicy_PortTrafficPolicy{
-			Port: &networking.PortSelector{Number: uint32(s.Port.Number)},
-			Tls:  &networking.ClientTLSSettings{Mode: mode, Sni: s.TLS.SNI, CredentialName: s.TLS.CredentialName},
-		})
+		if s.ConnectionPool != nil && s.ConnectionPool.HTTP != nil {
+			policy, err := enum[networking.ConnectionPoolSettings_HTTPSettings_H2UpgradePolicy](
+				o, networking.ConnectionPoolSettings_HTTPSettings_H2UpgradePolicy_value, s.ConnectionPool.HTTP.H2UpgradePolicy)
+			if err != nil {
+				return nil, err
+			}
+			port.ConnectionPool = &networking.ConnectionPoolSettings{Http: &networking.ConnectionPoolSettings_HTTPSettings{H2UpgradePolicy: policy}}
+		}
+		out.PortLevelSettings = append(out.PortLevelSettings, port)
 	}
 	return out, nil
 }

@@ -318,8 +318,20 @@ type TrafficPolicy struct {
 
 // PortPolicy replaces the destination-level policy for one port.
 type PortPolicy struct {
-	Port PortSelector `json:"port"`
-	TLS  *ClientTLS   `json:"tls"`
+	Port           PortSelector    `json:"port"`
+	TLS            *ClientTLS      `json:"tls"`
+	ConnectionPool *ConnectionPool `json:"connectionPool"`
+}
+
+// ConnectionPool keeps the part of a connection pool's settings that
+// companions use.
+type ConnectionPool struct {
+	HTTP *HTTPPool `json:"http"`
+}
+
+// HTTPPool says how requests travel. H2UpgradePolicy is DEFAULT when absent.
+type HTTPPool struct {
+	H2UpgradePolicy string `json:"h2UpgradePolicy"`
 }
 
 // ClientTLS is the TLS that a client uses to a destination. Mode is DISABLE

@@ -173,7 +173,11 @@ func (c *Companions) put(ctx context.Context, ref mesh.Ref, want client.Object) 
 	err = c.written.Get(ctx, client.ObjectKeyFromObject(want), have)
 	if apierrors.IsNotFound(err) {
 		if c.store.Mesh().Get(ref) == nil {
-			err = c.client.Create(ctx, want)
+			body, err := explicit(want)
+			if err != nil {
+				return true, err
+			}
+			err = c.client.Create(ctx, body)
 			if err == nil {
 				c.metrics.wrote("create", ref.Kind)
 				c.options.Log.V(1).Info("created", "object", ref)
@@ -197,7 +201,11 @@ func (c *Companions) put(ctx context.Context, ref mesh.Ref, want client.Object) 
 	case asWanted(have, want):
 		return true, nil
 	}
-	if err := c.client.Update(ctx, repaired(have, want)); err != nil {
+	body, err := explicit(repaired(have, want))
+	if err != nil {
+		return true, err
+	}
+	if err := c.client.Update(ctx, body); err != nil {
 		return true, err
 	}
 	c.metrics.wrote("repair", ref.Kind)

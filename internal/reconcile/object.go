@@ -7,10 +7,13 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
+	api "istio.io/api/networking/v1alpha3"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -122,6 +125,22 @@ func keepManagers(o any) (any, error) {
 		o.SetManagedFields(fields)
 	}
 	return o, nil
+}
+
+// explicit returns the object in the form in which it is written: one that
+// says what Istio's types leave out ([companion.Fields]).
+func explicit(o client.Object) (client.Object, error) {
+	gateway, ok := o.(*networking.Gateway)
+	if !ok || !slices.ContainsFunc(gateway.Spec.Servers, func(s *api.Server) bool {
+		return s.Tls != nil && s.Tls.Mode == api.ServerTLSSettings_PASSTHROUGH
+	}) {
+		return o, nil
+	}
+	fields, err := companion.Fields(gateway)
+	if err != nil {
+		return nil, err
+	}
+	return &unstructured.Unstructured{Object: fields}, nil
 }
 
 // asWanted reports whether the object in the cluster is what is wanted. Labels
