@@ -9,6 +9,7 @@ import (
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/xds/endpoints"
 	"istio.io/istio/pilot/test/xds"
@@ -28,6 +29,8 @@ type Cluster struct {
 	Anywhere  bool
 
 	TLS UpstreamTLS
+	// HTTP2 is true where every request travels by HTTP/2.
+	HTTP2 bool
 }
 
 // Address is one endpoint.
@@ -44,6 +47,7 @@ type UpstreamTLS struct {
 	Certs   []string // SDS names of the client certificates
 	CA      string   // SDS name of the trusted roots
 	SANs    []string
+	ALPN    []string // the protocols that it offers to the server
 }
 
 // Mutual is Istio's own mutual TLS (ISTIO_MUTUAL).
@@ -123,7 +127,7 @@ func clustersOf(s *xds.FakeDiscoveryServer, node *model.Proxy) map[string]*Clust
 		default:
 			reduced.Endpoints = addresses(c.LoadAssignment)
 		}
-		reduced.TLS = upstreamTLS(c)
+		reduced.TLS, reduced.HTTP2 = upstreamTLS(c), http2(c)
 		out[c.Name] = reduced
 	}
 	return out
@@ -145,6 +149,12 @@ func addresses(cla *endpoint.ClusterLoadAssignment) []Address {
 	return out
 }
 
+func http2(c *cluster.Cluster) bool {
+	const options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+	packed, ok := c.TypedExtensionProtocolOptions[options]
+	return ok && unpack(packed, &upstreams.HttpProtocolOptions{}).GetExplicitHttpConfig().GetHttp2ProtocolOptions() != nil
+}
+
 func upstreamTLS(c *cluster.Cluster) UpstreamTLS {
 	if len(c.TransportSocketMatches) > 0 {
 		return UpstreamTLS{Auto: true}
@@ -153,7 +163,7 @@ func upstreamTLS(c *cluster.Cluster) UpstreamTLS {
 		return UpstreamTLS{}
 	}
 	up := unpack(c.TransportSocket.GetTypedConfig(), &tls.UpstreamTlsContext{})
-	out := UpstreamTLS{Enabled: true, SNI: up.Sni}
+	out := UpstreamTLS{Enabled: true, SNI: up.Sni, ALPN: up.GetCommonTlsContext().GetAlpnProtocols()}
 	for _, cert := range up.GetCommonTlsContext().GetTlsCertificateSdsSecretConfigs() {
 		out.Certs = append(out.Certs, cert.Name)
 	}
