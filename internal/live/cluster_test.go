@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,13 +171,32 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.watch(w, r, path, kind)
 	default:
 		defer c.mu.Unlock()
-		items := slices.Collect(maps.Values(c.objects[path]))
+		items, more := page(c.objects[path], r.URL.Query())
 		reply(w, http.StatusOK, map[string]any{
 			"apiVersion": apiVersion(path), "kind": kind + "List",
-			"metadata": map[string]any{"resourceVersion": fmt.Sprint(c.version)},
+			"metadata": map[string]any{"resourceVersion": fmt.Sprint(c.version), "continue": more},
 			"items":    untyped(path, items),
 		})
 	}
+}
+
+// page returns the objects that a list's limit and continue ask for, and where
+// the next page begins.
+func page(objects map[string]object, query url.Values) (items []object, more string) {
+	limit, err := strconv.Atoi(query.Get("limit"))
+	if err != nil || limit == 0 {
+		limit = len(objects)
+	}
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		if key < query.Get("continue") {
+			continue
+		}
+		if len(items) == limit {
+			return items, key
+		}
+		items = append(items, objects[key])
+	}
+	return items, ""
 }
 
 // untyped takes apiVersion and kind from the items of built-in kinds, as the

@@ -36,16 +36,9 @@ func newClient(cfg *rest.Config) (*rest.RESTClient, error) {
 // listWatch lists and watches a resource in all namespaces. failed is told of
 // every request that the API server refused.
 func (s *Store) listWatch(r resource, gv schema.GroupVersion, failed func(error)) *cache.ListWatch {
-	path := []string{"apis", gv.Group, gv.Version, r.name}
-	if gv.Group == "" {
-		path = []string{"api", gv.Version, r.name}
-	}
-	get := func(opts metav1.ListOptions) *rest.Request {
-		return s.client.Get().AbsPath(path...).SpecificallyVersionedParams(&opts, metav1.ParameterCodec, metav1.SchemeGroupVersion)
-	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-			result := get(opts).Do(ctx)
+			result := s.get(r, gv, opts).Do(ctx)
 			if err := result.Error(); err != nil {
 				failed(err)
 				return nil, err
@@ -58,13 +51,22 @@ func (s *Store) listWatch(r resource, gv schema.GroupVersion, failed func(error)
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			opts.Watch = true
-			w, err := get(opts).Watch(ctx)
+			w, err := s.get(r, gv, opts).Watch(ctx)
 			if err != nil {
 				failed(err)
 			}
 			return w, err
 		},
 	}
+}
+
+// get is a request for the resource in all namespaces.
+func (s *Store) get(r resource, gv schema.GroupVersion, opts metav1.ListOptions) *rest.Request {
+	path := []string{"apis", gv.Group, gv.Version, r.name}
+	if gv.Group == "" {
+		path = []string{"api", gv.Version, r.name}
+	}
+	return s.client.Get().AbsPath(path...).SpecificallyVersionedParams(&opts, metav1.ParameterCodec, metav1.SchemeGroupVersion)
 }
 
 // item carries one decoded object through the reflector, which wants to know
@@ -158,12 +160,17 @@ func decodeItem(raw []byte, gvk schema.GroupVersionKind) (*item, error) {
 		it.err = errors.New("object has no name")
 		return it, nil
 	}
-	if h.Kind == "" {
-		prefix := fmt.Appendf(nil, `{"apiVersion":%q,"kind":%q,`, gvk.GroupVersion(), gvk.Kind)
-		raw = append(prefix, raw[1:]...)
-	}
-	it.object, it.err = mesh.Decode(raw)
+	it.object, it.err = mesh.Decode(typed(raw, h.Kind, gvk))
 	return it, nil
+}
+
+// typed adds apiVersion and kind to an object's JSON that has no kind.
+func typed(raw []byte, kind string, gvk schema.GroupVersionKind) []byte {
+	if kind != "" {
+		return raw
+	}
+	prefix := fmt.Appendf(nil, `{"apiVersion":%q,"kind":%q,`, gvk.GroupVersion(), gvk.Kind)
+	return append(prefix, raw[1:]...)
 }
 
 // negotiated is a [runtime.NegotiatedSerializer] that knows JSON only and
