@@ -105,7 +105,8 @@ func (b builder) gateways(gateway mesh.EgressGateway, lanes []lane) []*mesh.Gate
 
 // clientHop gives the sidecars a subset for each group of lanes. Without
 // exportTo it merges with every other DestinationRule for the gateway's
-// Service that has none, ours and hand-written ones.
+// Service that has none, ours and hand-written ones; where the mesh keeps such
+// rules to their own namespace, the caller has to add one.
 func (b builder) clientHop(gateway mesh.EgressGateway, namespace, name, service string, lanes []lane) *mesh.DestinationRule {
 	dr := &mesh.DestinationRule{
 		Meta: b.meta("DestinationRule", namespace, name),

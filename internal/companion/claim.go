@@ -52,7 +52,7 @@ func claims(m *mesh.Mesh, host string) (accepted []*claim, refused []Refusal) {
 			field:    field,
 			platform: m.Settings().Platform(entry.Namespace),
 			gateway:  gateway,
-			exportTo: openExport(entry),
+			exportTo: openExport(m, entry),
 			ports:    ports,
 		})
 	}
@@ -178,17 +178,17 @@ func dnsName(host string) bool {
 
 // openExport is the exportTo of an entry once it is open: nil, which Istio
 // reads as public, becomes ["*"], and the entry's own namespace ["."].
-func openExport(entry *mesh.ServiceEntry) []string {
+func openExport(m *mesh.Mesh, entry *mesh.ServiceEntry) []string {
 	if open := entry.Annotations[mesh.ExportAnnotation]; open == "." || open == "*" {
 		return []string{open}
 	}
-	if len(entry.ExportTo) == 0 || slices.Contains(entry.ExportTo, "*") {
+	export := slices.Clone(m.ExportTo(entry))
+	if len(export) == 0 || slices.Contains(export, "*") {
 		return []string{"*"}
 	}
-	if slices.Contains(entry.ExportTo, "~") {
+	if slices.Contains(export, "~") {
 		return nil
 	}
-	export := slices.Clone(entry.ExportTo)
 	for i, to := range export {
 		if to == entry.Namespace {
 			export[i] = "."
@@ -224,7 +224,7 @@ func needed(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) bool {
 // Clients are the namespaces that an entry is meant for, once it is open.
 func Clients(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
 	var out []string
-	for _, to := range openExport(entry) {
+	for _, to := range openExport(m, entry) {
 		switch to {
 		case "*":
 			out = append(out, entry.Namespace, mesh.AnyClient)

@@ -63,9 +63,11 @@ func (p *plan) side(claims []*claim) {
 		for _, g := range p.gateways(gateway, lanes) {
 			p.set.Objects = append(p.set.Objects, g)
 		}
-		p.set.Objects = append(p.set.Objects,
-			p.clientHop(gateway, namespace, prefix, service, lanes),
-			p.gatewayHop(gateway, prefix, service, lanes))
+		clientHop := p.clientHop(gateway, namespace, prefix, service, lanes)
+		if slices.Contains(settings.DefaultExports.DestinationRules, ".") {
+			clientHop.ExportTo = []string{"*"}
+		}
+		p.set.Objects = append(p.set.Objects, clientHop, p.gatewayHop(gateway, prefix, service, lanes))
 		hops = append(hops, hop{gateway, mine, lanes})
 	}
 	if dr := p.origination(namespace, upstreams); dr != nil {
@@ -87,7 +89,7 @@ func (p *plan) side(claims []*claim) {
 // newer, would not count beside it.
 func (p *plan) registered(namespace string) *claim {
 	for _, entry := range p.mesh.EntriesFor(p.host) {
-		if entry.Namespace != namespace || !slices.Contains(openExport(entry), ".") {
+		if entry.Namespace != namespace || !slices.Contains(openExport(p.mesh, entry), ".") {
 			continue
 		}
 		c := &claim{entry: entry}

@@ -116,6 +116,23 @@ func (d *document) check(c *Config) error {
 	if p := c.OutboundTrafficPolicy; p != "" && p != registryOnly && p != allowAny {
 		fail("outboundTrafficPolicy", "must be %s or %s, is %q", registryOnly, allowAny, p)
 	}
+	checkExport := func(path string, exportTo []string) {
+		for i, to := range exportTo {
+			if to == "." || to == "*" || to == "~" {
+				continue
+			}
+			for _, msg := range content.IsDNS1123Label(to) {
+				fail(fmt.Sprintf("%s[%d]", path, i), "%q is neither \".\", \"*\" nor \"~\", nor the name of a namespace: %s", to, msg)
+			}
+		}
+	}
+	checkExport("defaultServiceExportTo", c.DefaultServiceExportTo)
+	checkExport("defaultVirtualServiceExportTo", c.DefaultVirtualServiceExportTo)
+	for i, to := range c.DefaultDestinationRuleExportTo {
+		if to != "." && to != "*" {
+			fail(fmt.Sprintf("defaultDestinationRuleExportTo[%d]", i), "must be \".\" or \"*\": Istio honours nothing else here, is %q", to)
+		}
+	}
 	if c.ServiceAccount != "" {
 		checkNamespacedName(c.ServiceAccount, func(msg string) { fail("serviceAccount", "%s", msg) })
 	}

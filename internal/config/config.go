@@ -82,6 +82,23 @@ type Config struct {
 	//
 	// Default: REGISTRY_ONLY.
 	OutboundTrafficPolicy string `json:"outboundTrafficPolicy,omitempty"`
+	// DefaultServiceExportTo is the field of the same name in Istio's mesh
+	// configuration: to whom ServiceEntries and Services are exported that do not
+	// say so themselves. It must say what the mesh really does, like the two
+	// fields that follow.
+	//
+	// Default: every namespace.
+	DefaultServiceExportTo []string `json:"defaultServiceExportTo,omitempty"`
+	// DefaultVirtualServiceExportTo is the same for VirtualServices. Where the
+	// mesh keeps them to their own namespace and this field does not say so, a
+	// route is believed to serve clients that in fact go straight out.
+	//
+	// Default: every namespace.
+	DefaultVirtualServiceExportTo []string `json:"defaultVirtualServiceExportTo,omitempty"`
+	// DefaultDestinationRuleExportTo is the same for DestinationRules.
+	//
+	// Default: every namespace.
+	DefaultDestinationRuleExportTo []string `json:"defaultDestinationRuleExportTo,omitempty"`
 	// ServiceAccount is the account that the server runs as, NAMESPACE/NAME.
 	// It alone may write companions.
 	//
@@ -368,6 +385,11 @@ func (c *Config) Settings() mesh.Settings {
 		Walls:              c.Walls.settings(c.NetworkPolicy == Staged),
 		Authorization:      c.Authorization == Enabled,
 		AllowAny:           c.OutboundTrafficPolicy == allowAny,
+		DefaultExports: mesh.DefaultExports{
+			Services:         c.DefaultServiceExportTo,
+			VirtualServices:  c.DefaultVirtualServiceExportTo,
+			DestinationRules: c.DefaultDestinationRuleExportTo,
+		},
 	}
 	for _, cr := range c.Credentials {
 		credential := mesh.Credential{Name: cr.Name, Namespaces: cr.Namespaces, Secret: cr.Secret}

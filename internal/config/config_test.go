@@ -60,6 +60,9 @@ walls:
 rootNamespace: mesh
 clusterDomain: cluster.example
 outboundTrafficPolicy: ALLOW_ANY
+defaultServiceExportTo: [".", mesh]
+defaultVirtualServiceExportTo: ["."]
+defaultDestinationRuleExportTo: ["*"]
 serviceAccount: guard/sallyport
 policies:
   directories: [/etc/policies]
@@ -84,6 +87,9 @@ policies:
 		RootNamespace:      "mesh",
 		ClusterDomain:      "cluster.example",
 		AllowAny:           true,
+		DefaultExports: mesh.DefaultExports{
+			Services: []string{".", "mesh"}, VirtualServices: []string{"."}, DestinationRules: []string{"*"},
+		},
 		Walls: mesh.Walls{
 			Staged:        true,
 			OwnOnly:       true,

@@ -137,7 +137,7 @@ func (d *door) visible(found []*VirtualService, gateway string) []*VirtualServic
 	var out []*VirtualService
 	for want := private; want <= public; want++ {
 		for _, vs := range found {
-			if visibleFrom(vs.ExportTo, vs.Namespace, d.client.namespace) == want && bindsTo(vs, gateway) {
+			if d.m.routeVisibility(vs, d.client.namespace) == want && bindsTo(vs, gateway) {
 				out = append(out, vs)
 			}
 		}

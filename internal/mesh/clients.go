@@ -23,11 +23,11 @@ func (m *Mesh) Clients(host string) []string {
 	virtuals := distinct(m.routes.overlapping(host))
 	for _, se := range entries {
 		c.add(se.Namespace)
-		c.add(m.exportOf(se)...)
+		c.add(m.ExportTo(se)...)
 	}
 	for _, vs := range virtuals {
 		c.add(vs.Namespace)
-		c.add(vs.ExportTo...)
+		c.add(m.routeExport(vs)...)
 		for _, ns := range vs.sourceNamespaces() {
 			c.add(ns)
 		}
@@ -37,9 +37,10 @@ func (m *Mesh) Clients(host string) []string {
 		for d := range vs.destinations() {
 			// Who registers a destination decides what is behind it.
 			if h := m.host(vs, d.Host); h != host {
+				c.addService(m, h)
 				for se := range m.entries.exactly(h) {
 					c.add(se.Namespace)
-					c.add(m.exportOf(se)...)
+					c.add(m.ExportTo(se)...)
 				}
 			}
 		}
@@ -78,6 +79,18 @@ func (c crowd) add(names ...string) {
 		if n != "" && n != "*" && n != "." && n != "~" {
 			c[n] = true
 		}
+	}
+}
+
+// addService adds the namespaces that alone see a Kubernetes Service.
+func (c crowd) addService(m *Mesh, host string) {
+	svc := m.service(host)
+	if svc == nil {
+		return
+	}
+	if to := m.serviceExport(svc); len(to) > 0 && !slices.Contains(to, "*") {
+		c.add(svc.Namespace)
+		c.add(to...)
 	}
 }
 

@@ -46,7 +46,7 @@ func (m *Mesh) httpRules(vs *VirtualService) []httpRule {
 func (m *Mesh) delegate(vs *VirtualService, d *Delegate) *VirtualService {
 	ref := Ref{Kind: "VirtualService", Namespace: orDefault(d.Namespace, vs.Namespace), Name: d.Name}
 	found, ok := m.Get(ref).(*VirtualService)
-	if !ok || len(found.Hosts) > 0 || visibleFrom(found.ExportTo, found.Namespace, vs.Namespace) == hidden {
+	if !ok || len(found.Hosts) > 0 || m.routeVisibility(found, vs.Namespace) == hidden {
 		return nil
 	}
 	return found

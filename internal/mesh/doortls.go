@@ -213,7 +213,7 @@ func (d *door) passChain(name string, candidates func(func(*VirtualService) bool
 
 // precedes reports whether the gateway's proxy considers a before b.
 func (d *door) precedes(a, b *VirtualService) bool {
-	va, vb := visibleFrom(a.ExportTo, a.Namespace, d.client.namespace), visibleFrom(b.ExportTo, b.Namespace, d.client.namespace)
+	va, vb := d.m.routeVisibility(a, d.client.namespace), d.m.routeVisibility(b, d.client.namespace)
 	if va != vb {
 		return va < vb
 	}

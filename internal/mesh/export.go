@@ -40,9 +40,15 @@ func visibleFrom(exportTo []string, owner, viewer string) visibility {
 	return seen
 }
 
-// exportOf is the exportTo of an entry in this mesh: what it says, or what
-// Sallyport will make it say, where the mesh is read as open.
-func (m *Mesh) exportOf(se *ServiceEntry) []string {
+// ExportTo is the exportTo of an entry in this mesh: what it says, what
+// Sallyport will make it say where the mesh is read as open, or what the mesh
+// configuration says for it.
+func (m *Mesh) ExportTo(se *ServiceEntry) []string {
+	return orDefaults(m.declaredExport(se), m.settings.DefaultExports.Services)
+}
+
+// declaredExport is ExportTo without the mesh configuration's default.
+func (m *Mesh) declaredExport(se *ServiceEntry) []string {
 	if m.open && len(se.ExportTo) == 1 && se.ExportTo[0] == "~" {
 		switch to := se.Annotations[ExportAnnotation]; to {
 		case ".", "*":
@@ -50,4 +56,26 @@ func (m *Mesh) exportOf(se *ServiceEntry) []string {
 		}
 	}
 	return se.ExportTo
+}
+
+// routeExport is the exportTo of a VirtualService, or the default.
+func (m *Mesh) routeExport(vs *VirtualService) []string {
+	return orDefaults(vs.ExportTo, m.settings.DefaultExports.VirtualServices)
+}
+
+// routeVisibility is how a VirtualService comes to be seen from a namespace.
+func (m *Mesh) routeVisibility(vs *VirtualService, viewer string) visibility {
+	return visibleFrom(m.routeExport(vs), vs.Namespace, viewer)
+}
+
+// serviceExport is the exportTo of a Kubernetes Service, or the default.
+func (m *Mesh) serviceExport(svc *Service) []string {
+	return orDefaults(svc.ExportTo, m.settings.DefaultExports.Services)
+}
+
+func orDefaults(exportTo, fallback []string) []string {
+	if len(exportTo) == 0 {
+		return fallback
+	}
+	return exportTo
 }

@@ -3,6 +3,7 @@ package mesh
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 )
 
 const (
@@ -200,6 +201,10 @@ func (v *intOrString) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// serviceExportAnnotation is a Kubernetes Service's exportTo, a list with
+// commas (ConvertService in Istio's pilot/pkg/serviceregistry/kube).
+const serviceExportAnnotation = "networking.istio.io/exportTo"
+
 func decodeService(m Meta, spec, _ []byte) (Object, error) {
 	var w struct {
 		Type         string            `json:"type"`
@@ -215,6 +220,11 @@ func decodeService(m Meta, spec, _ []byte) (Object, error) {
 	s := &Service{
 		Meta: m, Type: intern(w.Type), ExternalName: w.ExternalName, ClusterIP: w.ClusterIP,
 		ExternalIPs: w.ExternalIPs, Selector: internMap(w.Selector),
+	}
+	if to := m.Annotations[serviceExportAnnotation]; to != "" {
+		for ns := range strings.SplitSeq(to, ",") {
+			s.ExportTo = append(s.ExportTo, intern(strings.TrimSpace(ns)))
+		}
 	}
 	for _, p := range w.Ports {
 		p.K8sServicePort.TargetPort = string(p.TargetPort)

@@ -28,7 +28,7 @@ func (c *client) nearMiss(l *listener, vs *VirtualService, port int, class Class
 			return "", "" // the gateway's own hop
 		}
 		return "spec.gateways", "the list lacks mesh, so sidecars do not follow these rules"
-	case visibleFrom(vs.ExportTo, vs.Namespace, c.namespace) == hidden:
+	case c.m.routeVisibility(vs, c.namespace) == hidden:
 		return "spec.exportTo", fmt.Sprintf("these rules are not exported to %s", c)
 	case !l.importsVirtual(c, vs):
 		return "spec.hosts", fmt.Sprintf("the Sidecar of %s does not import these rules", c)

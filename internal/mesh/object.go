@@ -403,6 +403,7 @@ type Service struct {
 	ExternalIPs  []string          `json:"externalIPs"`
 	Selector     map[string]string `json:"selector"`
 	Ports        []K8sServicePort  `json:"ports"`
+	ExportTo     []string          `json:"-"` // the annotation networking.istio.io/exportTo
 }
 
 // K8sServicePort is one port of a Kubernetes Service. TargetPort is a number

@@ -164,7 +164,7 @@ func (c *client) unregistered(l *listener, host string, port int) []outcome {
 		if reason.Ref == (Ref{}) {
 			reason.Ref, reason.Path = se.Ref, "spec.exportTo"
 		}
-		if c.sidecar != nil && visibleFrom(c.m.exportOf(se), se.Namespace, c.namespace) != hidden && !l.importsService(c, se.Namespace, host) {
+		if c.sidecar != nil && visibleFrom(c.m.ExportTo(se), se.Namespace, c.namespace) != hidden && !l.importsService(c, se.Namespace, host) {
 			reason.Ref, reason.Path = c.sidecar.Ref, "spec.egress"
 			break
 		}

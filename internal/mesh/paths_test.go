@@ -18,7 +18,8 @@ import (
 )
 
 // TestPaths runs testdata/paths: each file is a mesh ("mesh.yaml"), perhaps
-// other approved gateways ("gateways.yaml") and namespaces to ask for
+// other approved gateways ("gateways.yaml"), the mesh configuration's defaults
+// for exportTo ("exports.yaml") and namespaces to ask for
 // ("clients"), and all paths with their first reason ("paths").
 func TestPaths(t *testing.T) {
 	files, err := filepath.Glob("testdata/paths/*.txtar")
@@ -38,6 +39,11 @@ func TestPaths(t *testing.T) {
 			settings := mesh.DefaultSettings()
 			if raw := sections["gateways.yaml"]; raw != nil {
 				if err := yaml.UnmarshalStrict(raw, &settings.Gateways); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if raw := sections["exports.yaml"]; raw != nil {
+				if err := yaml.UnmarshalStrict(raw, &settings.DefaultExports); err != nil {
 					t.Fatal(err)
 				}
 			}

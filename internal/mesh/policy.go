@@ -59,12 +59,14 @@ const (
 	privatePool                    // for clients in the root namespace, from there
 )
 
-func (p policyPool) holds(dr *DestinationRule) bool {
+// holds reports whether a rule is looked at in the pool.
+func (m *Mesh) holds(p policyPool, dr *DestinationRule) bool {
 	to := dr.ExportTo
 	if dr.WorkloadSelector != nil {
 		to = []string{"."}
 	}
-	privateOnly := len(to) > 0 && (to[0] == "." || to[0] == dr.Namespace)
+	privateOnly := len(to) > 0 && (to[0] == "." || to[0] == dr.Namespace) ||
+		len(to) == 0 && slices.Contains(m.settings.DefaultExports.DestinationRules, ".")
 	for _, other := range to {
 		privateOnly = privateOnly && other == to[0]
 	}
@@ -130,7 +132,7 @@ func (c *client) policyFor(pool policyPool, namespace, ruleHost string) (p *poli
 		}
 		group := prefix + policyGroup(dr) + sep
 		start = prefix + policyGroup(dr) + "\x01" // beyond the group
-		if !pool.holds(dr) {
+		if !c.m.holds(pool, dr) {
 			continue
 		}
 		found = true

@@ -13,7 +13,7 @@ func (c *client) reached(l *listener, host string, port int) []outcome {
 	var out []outcome
 	var last *VirtualService
 	for vs := range c.m.targets.under(hostPrefix(host)) {
-		if vs == last || !vs.inMesh() || visibleFrom(vs.ExportTo, vs.Namespace, c.namespace) == hidden || !l.importsVirtual(c, vs) {
+		if vs == last || !vs.inMesh() || c.m.routeVisibility(vs, c.namespace) == hidden || !l.importsVirtual(c, vs) {
 			continue
 		}
 		last = vs

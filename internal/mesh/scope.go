@@ -180,7 +180,7 @@ func (s *service) hasPort(m *Mesh, port int) bool {
 
 func mergeable(m *Mesh, a, b *ServiceEntry) bool {
 	return a.Resolution == b.Resolution && equalLabels(a.Labels, b.Labels) &&
-		equalLabels(selectorLabels(a), selectorLabels(b)) && sameSet(m.exportOf(a), m.exportOf(b))
+		equalLabels(selectorLabels(a), selectorLabels(b)) && sameSet(m.declaredExport(a), m.declaredExport(b))
 }
 
 func selectorLabels(se *ServiceEntry) map[string]string {
@@ -213,13 +213,13 @@ func (m *Mesh) spellings(host string) []string {
 // own namespace.
 func (c *client) service(l *listener, host string) *service {
 	k8s := c.m.k8sService(host)
-	if k8s != nil && !l.importsService(c, k8s.namespace, host) {
+	if k8s != nil && (!c.sees(k8s) || !l.importsService(c, k8s.namespace, host)) {
 		k8s = nil
 	}
 	var named, open []*ServiceEntry // exported to the namespace by name, and to all
 	own := false
 	for se := range c.m.spelledEntries(host) {
-		seen := visibleFrom(c.m.exportOf(se), se.Namespace, c.namespace)
+		seen := visibleFrom(c.m.ExportTo(se), se.Namespace, c.namespace)
 		if seen == hidden || !l.importsService(c, se.Namespace, host) || !l.importsPorts(se) {
 			continue
 		}
@@ -245,6 +245,12 @@ func (c *client) service(l *listener, host string) *service {
 	return &service{host: host, namespace: namespace, entries: slices.DeleteFunc(entries, func(se *ServiceEntry) bool {
 		return se.Namespace != namespace
 	})}
+}
+
+// sees reports whether a Kubernetes Service is exported to the client. One
+// that is only taken to exist is taken to be, too.
+func (c *client) sees(s *service) bool {
+	return s.k8s == nil || visibleFrom(c.m.serviceExport(s.k8s), s.namespace, c.namespace) != hidden
 }
 
 // spelledEntries yields the entries that write the host in this way.
@@ -302,6 +308,9 @@ func (c *client) destination(l *listener, host string) *service {
 	}
 	if s := c.service(importAll, host); s != nil {
 		return s
+	}
+	if svc := c.m.service(host); svc != nil && svc.Namespace == c.namespace {
+		return &service{host: host, namespace: svc.Namespace, k8s: svc}
 	}
 	for se := range c.m.spelledEntries(host) {
 		if se.Namespace == c.namespace {

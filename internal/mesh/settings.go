@@ -32,9 +32,21 @@ type Settings struct {
 	// AllowAny is meshConfig.outboundTrafficPolicy.mode: ALLOW_ANY. The
 	// default is REGISTRY_ONLY, which Sallyport requires.
 	AllowAny bool
+	// DefaultExports are what Istio's mesh configuration says of objects that
+	// do not say themselves to whom they are exported.
+	DefaultExports DefaultExports
 	// Credentials are the client certificates that egress gateways may
 	// present to external hosts.
 	Credentials []Credential
+}
+
+// DefaultExports are meshConfig.defaultServiceExportTo,
+// defaultVirtualServiceExportTo and defaultDestinationRuleExportTo. Nil stands
+// for every namespace.
+type DefaultExports struct {
+	Services         []string // Kubernetes Services and ServiceEntries
+	VirtualServices  []string
+	DestinationRules []string // of which Istio honours "." and "*" only
 }
 
 // Credential is a client certificate, and who may have it presented to whom.

@@ -117,7 +117,7 @@ func (c *client) virtuals(l *listener, host string) []*VirtualService {
 		for _, override := range []bool{true, false} {
 			for _, vs := range found {
 				if override == (vs.gatewaySemantics() && vs.Namespace == c.namespace) &&
-					vs.inMesh() && visibleFrom(vs.ExportTo, vs.Namespace, c.namespace) == want && l.importsVirtual(c, vs) {
+					vs.inMesh() && c.m.routeVisibility(vs, c.namespace) == want && l.importsVirtual(c, vs) {
 					out = append(out, vs)
 				}
 			}
