@@ -95,6 +95,7 @@ func DefaultSettings() Settings {
 		RootNamespace:      "istio-system",
 		Injection:          true,
 		ClusterDomain:      "cluster.local",
+		Walls:              Walls{NodeLocalDNS: []string{"169.254.20.10"}},
 	}
 }
 
@@ -102,4 +103,3 @@ func DefaultSettings() Settings {
 func (s Settings) Platform(namespace string) bool {
 	return slices.Contains(s.PlatformNamespaces, namespace)
 }
-		Walls:              Walls{NodeLocalDNS: []string{"169.254.20.10"}},
