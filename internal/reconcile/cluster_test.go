@@ -58,6 +58,7 @@ const patience = 30 * time.Second
 // cluster is one test's view of the control plane.
 type cluster struct {
 	client.Client
+	plane    *controlplane.ControlPlane
 	watcher  client.WithWatch
 	patience time.Duration
 	settings mesh.Settings
@@ -68,6 +69,11 @@ type cluster struct {
 
 func newCluster(t testing.TB, namespaces ...string) *cluster {
 	t.Helper()
+	return newClusterOn(t, plane, namespaces...)
+}
+
+func newClusterOn(t testing.TB, plane *controlplane.ControlPlane, namespaces ...string) *cluster {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(networking.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
@@ -76,7 +82,7 @@ func newCluster(t testing.TB, namespaces ...string) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl := &cluster{Client: client.WithFieldOwner(c, "a-user"), watcher: c, patience: patience, settings: mesh.DefaultSettings(), t: t}
+	cl := &cluster{plane: plane, Client: client.WithFieldOwner(c, "a-user"), watcher: c, patience: patience, settings: mesh.DefaultSettings(), t: t}
 	for _, name := range append(namespaces, "istio-system") {
 		err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -97,11 +103,11 @@ func (c *cluster) run(adjust ...func(*reconcile.Options)) {
 	for _, f := range adjust {
 		f(&options)
 	}
-	store, err := live.New(plane.Config, c.settings, options.Log)
+	store, err := live.New(c.plane.Config, c.settings, options.Log)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	companions, err := reconcile.New(plane.Config, store, options)
+	companions, err := reconcile.New(c.plane.Config, store, options)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -62,7 +61,8 @@ type Options struct {
 type Companions struct {
 	store   *live.Store
 	client  client.Client
-	written cache.Cache // what carries Sallyport's label, in full
+	open    func(ctx context.Context, waits func(error)) (cache.Cache, error)
+	written cache.Cache // what carries Sallyport's label, in full; set by Start
 	options Options
 	metrics *companionMetrics
 
@@ -107,15 +107,6 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 	if err != nil {
 		return nil, fmt.Errorf("client for writing companions: %w", err)
 	}
-	ours := labels.SelectorFromSet(labels.Set{mesh.ManagedByLabel: mesh.ManagedBy})
-	byObject := make(map[client.Object]cache.ByObject)
-	for _, o := range kinds() {
-		byObject[o] = cache.ByObject{Label: ours, Transform: keepManagers}
-	}
-	written, err := cache.New(cfg, cache.Options{Scheme: scheme, ByObject: byObject, ReaderFailOnMissingInformer: true})
-	if err != nil {
-		return nil, fmt.Errorf("cache of companions: %w", err)
-	}
 	metrics, err := newCompanionMetrics(options.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("metrics of companions: %w", err)
@@ -126,9 +117,11 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 
 		credentials: make(map[credentialKey]credentialState),
 
-		store:   store,
-		client:  client.WithFieldOwner(writer, FieldManager),
-		written: written,
+		store:  store,
+		client: client.WithFieldOwner(writer, FieldManager),
+		open: func(ctx context.Context, waits func(error)) (cache.Cache, error) {
+			return open(ctx, cfg, scheme, waits)
+		},
 		options: options,
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),
@@ -145,10 +138,18 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 func (c *Companions) NeedLeaderElection() bool { return true }
 
 // Start works until the context ends. It writes nothing before it has seen
-// the whole cluster.
+// the whole cluster, and waits where that does not serve Istio's kinds yet.
 func (c *Companions) Start(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	written, err := c.open(ctx, func(why error) { c.options.Log.Error(why, "waiting for Istio") })
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.written = written
 	if err := c.watch(ctx); err != nil {
 		return err
 	}
