@@ -18,6 +18,7 @@ import (
 var goKinds = map[[2]string]func() any{
 	{"v1", "Endpoints"}:                              func() any { return new(corev1.Endpoints) }, //nolint:staticcheck // deprecated, and served
 	{"v1", "Namespace"}:                              func() any { return new(corev1.Namespace) },
+	{"v1", "Node"}:                                   func() any { return new(corev1.Node) },
 	{"v1", "Pod"}:                                    func() any { return new(corev1.Pod) },
 	{"v1", "ReplicationController"}:                  func() any { return new(corev1.ReplicationController) },
 	{"v1", "Service"}:                                func() any { return new(corev1.Service) },
@@ -30,6 +31,7 @@ var goKinds = map[[2]string]func() any{
 	{"discovery.k8s.io/v1", "EndpointSlice"}:         func() any { return new(discoveryv1.EndpointSlice) },
 	{"networking.k8s.io/v1", "Ingress"}:              func() any { return new(networkingv1.Ingress) },
 	{"networking.k8s.io/v1", "NetworkPolicy"}:        func() any { return new(networkingv1.NetworkPolicy) },
+	{"networking.k8s.io/v1", "ServiceCIDR"}:          func() any { return new(networkingv1.ServiceCIDR) },
 	{"gateway.networking.k8s.io/v1", "Gateway"}:      func() any { return new(gatewayv1.Gateway) },
 	{"gateway.networking.k8s.io/v1", "GatewayClass"}: func() any { return new(gatewayv1.GatewayClass) },
 	{"gateway.networking.k8s.io/v1", "GRPCRoute"}:    func() any { return new(gatewayv1.GRPCRoute) },

@@ -45,6 +45,8 @@ var kinds = map[groupKind]kind{
 	{groupGatewayX, "XListenerSet"}:          {name: "XListenerSet", decode: decodeOther},
 	{groupGateway, "ReferenceGrant"}:         {name: "ReferenceGrant", decode: decodeOther},
 	{"", "Namespace"}:                        {name: "Namespace", clusterScoped: true, decode: decodeNamespace},
+	{"", "Node"}:                             {name: "Node", clusterScoped: true, decode: decodeNode},
+	{"networking.k8s.io", "ServiceCIDR"}:     {name: "ServiceCIDR", clusterScoped: true, decode: decodeSpec[ServiceCIDR](nil)},
 	{"", "Service"}:                          {name: "Service", decode: decodeService},
 	{"", "Endpoints"}:                        {name: "Endpoints", decode: decodeEndpoints},
 	{"discovery.k8s.io", "EndpointSlice"}:    {name: "EndpointSlice", decode: decodeEndpointSlice},
