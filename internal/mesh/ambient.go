@@ -54,7 +54,7 @@ func (m *Mesh) inAmbient(namespace string, se *ServiceEntry) bool {
 // the entry, or straight out. Neither exportTo nor VirtualServices count. ok is
 // false where the namespace is not in ambient mode.
 func (m *Mesh) throughZtunnel(namespace, host string, port int) (o outcome, entry *ServiceEntry, ok bool) {
-	if m.ambient.root == nil {
+	if m.ambient.empty() {
 		return outcome{}, nil, false
 	}
 	for se := range m.entries.exactly(host) {

@@ -16,7 +16,7 @@ func (vs *VirtualService) isRoute() bool { return strings.HasSuffix(vs.Kind, "Ro
 // attachedTo returns the VirtualServices that stand for the routes attached to
 // the entries of a host.
 func (m *Mesh) attachedTo(host string) []*VirtualService {
-	if m.attached.root == nil {
+	if m.attached.empty() {
 		return nil
 	}
 	var out []*VirtualService

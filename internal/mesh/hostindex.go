@@ -22,7 +22,7 @@ type wildcardLengths struct {
 }
 
 func (x *hostIndex[V]) count(e *edit, host string, delta uint32) {
-	if !IsWildcard(host) || len(host) > 255 {
+	if len(host) > 255 {
 		return
 	}
 	switch {
@@ -38,18 +38,22 @@ func (x *hostIndex[V]) count(e *edit, host string, delta uint32) {
 
 func (x *hostIndex[V]) add(e *edit, host, key string, v V) {
 	k := hostPrefix(host) + key
-	if _, ok := x.get(k); !ok {
-		x.count(e, host, 1)
+	if IsWildcard(host) {
+		if _, ok := x.get(k); !ok {
+			x.count(e, host, 1)
+		}
 	}
 	x.set(e, k, v)
 }
 
 func (x *hostIndex[V]) remove(e *edit, host, key string) {
 	k := hostPrefix(host) + key
-	if _, ok := x.get(k); ok {
-		x.count(e, host, ^uint32(0))
-		x.delete(e, k)
+	if IsWildcard(host) {
+		if _, ok := x.get(k); ok {
+			x.count(e, host, ^uint32(0))
+		}
 	}
+	x.delete(e, k)
 }
 
 // exactly yields the values of exactly this host, wildcard or not.

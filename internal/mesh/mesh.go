@@ -9,7 +9,8 @@ import (
 // Mesh is an immutable set of objects with the indexes that [Mesh.Paths]
 // needs. Its zero value is not usable; see [New].
 type Mesh struct {
-	open bool // held entries read as open
+	open  bool // held entries read as open
+	draft bool // changes are not meant to last; see tree
 	index
 }
 
@@ -30,7 +31,7 @@ func (m *Mesh) Settings() Settings { return *m.settings }
 // of the mesh.
 func (m *Mesh) With(objects ...Object) *Mesh {
 	out := *m
-	e := new(edit)
+	e := &edit{draft: m.draft}
 	for _, o := range objects {
 		out.remove(e, o.Metadata().Ref)
 		out.add(e, o)
@@ -41,10 +42,19 @@ func (m *Mesh) With(objects ...Object) *Mesh {
 // Without returns a mesh that lacks the named objects.
 func (m *Mesh) Without(refs ...Ref) *Mesh {
 	out := *m
-	e := new(edit)
+	e := &edit{draft: m.draft}
 	for _, r := range refs {
 		out.remove(e, r)
 	}
+	return &out
+}
+
+// Draft returns the same mesh for a question of the kind "what if": a few
+// changes to it are cheaper, and many of them, or a mesh that is kept for
+// long, dearer.
+func (m *Mesh) Draft() *Mesh {
+	out := *m
+	out.draft = true
 	return &out
 }
 

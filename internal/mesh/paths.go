@@ -181,7 +181,7 @@ func (c *client) unregistered(l *listener, host string, port int) []outcome {
 // sidecarsFor returns the Sidecars of which one applies to each workload of
 // the namespace; nil stands for none.
 func (m *Mesh) sidecarsFor(namespace string) []*Sidecar {
-	if m.scopes.root == nil {
+	if m.scopes.empty() {
 		return noSidecar
 	}
 	var out []*Sidecar

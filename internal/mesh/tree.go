@@ -6,237 +6,193 @@ import (
 	"strings"
 )
 
-// tree is a persistent ordered map from string to V: a B+ tree whose nodes
-// are never changed once published. Its zero value is empty. Copying the
-// struct copies the map; a change through an edit copies only the nodes
-// between the root and the leaf.
+// tree is a persistent ordered map from string to V: the nodes of node.go,
+// which are never changed once published, and the changes that came late. Its
+// zero value is empty. Copying the struct copies the map.
 //
-// Inner keys are lower bounds of what is below them, not necessarily present.
+// Most meshes live for one question: what if this write were made? To bring a
+// change into the nodes takes a copy of every node above it, for each of some
+// thirty index entries of a write and its companions. Under an edit of a draft
+// ([Mesh.Draft]) changes are therefore kept in a short sorted list beside the
+// nodes, which costs little more than the entries themselves.
 type tree[V any] struct {
-	root *node[V]
+	root  *node[V]
+	late  []change[V] // by key; each overrides what root has under the key
+	owner *edit       // who may change late in place
 }
 
-// fanout bounds the entries of a node. At 32 a hundred thousand keys are four
-// levels deep, and copying a path costs a few small allocations.
-const fanout = 32
-
-// edit is a licence to change nodes in place: those made under the same edit,
-// which nobody else has seen yet. It makes bulk loading cheap.
-type edit struct{ _ byte }
-
-type node[V any] struct {
-	owner *edit
-	keys  []string
-	vals  []V        // leaves
-	kids  []*node[V] // inner nodes
+// change is one entry set, or gone.
+type change[V any] struct {
+	key  string
+	val  V
+	gone bool
 }
 
-func (n *node[V]) mutable(e *edit) *node[V] {
-	if n.owner == e {
-		return n
-	}
-	c := &node[V]{owner: e, keys: slices.Clone(n.keys)}
-	if n.kids != nil {
-		c.kids = slices.Clone(n.kids)
-	} else {
-		c.vals = slices.Clone(n.vals)
-	}
-	return c
-}
+// maxLate bounds the list of late changes: beyond it they go into the nodes
+// after all.
+const maxLate = 64
 
-// child is the index of the kid that holds key, if any does.
-func (n *node[V]) child(key string) int {
-	i, found := slices.BinarySearch(n.keys, key)
-	if found {
-		return i
-	}
-	return max(i-1, 0)
-}
+// edit is a licence to change nodes and late changes in place: those made
+// under the same edit, which nobody else has seen yet. It makes bulk loading
+// cheap.
+type edit struct{ draft bool }
+
+// empty reports whether the tree has no entries. Where all of them are gone by
+// late changes it may say no.
+func (t tree[V]) empty() bool { return t.root == nil && len(t.late) == 0 }
 
 func (t tree[V]) get(key string) (V, bool) {
-	var zero V
-	n := t.root
-	if n == nil {
-		return zero, false
+	if i, ok := t.find(key); ok {
+		return t.late[i].val, !t.late[i].gone
 	}
-	for n.kids != nil {
-		n = n.kids[n.child(key)]
+	return t.root.get(key)
+}
+
+// find returns the place of a key among the late changes.
+func (t tree[V]) find(key string) (int, bool) {
+	lo, hi := 0, len(t.late)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if t.late[mid].key < key {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
 	}
-	if i, ok := slices.BinarySearch(n.keys, key); ok {
-		return n.vals[i], true
-	}
-	return zero, false
+	return lo, lo < len(t.late) && t.late[lo].key == key
 }
 
 func (t *tree[V]) set(e *edit, key string, val V) {
-	if t.root == nil {
-		t.root = &node[V]{owner: e, keys: []string{key}, vals: []V{val}}
+	if !e.draft || t.root != nil && t.root.owner == e {
+		t.settle(e)
+		t.root = t.root.with(e, key, val)
 		return
 	}
-	left, right := t.root.set(e, key, val)
-	if right != nil {
-		left = &node[V]{owner: e, keys: []string{left.keys[0], right.keys[0]}, kids: []*node[V]{left, right}}
-	}
-	t.root = left
-}
-
-// set returns the changed node and, where it had to be split, its right half.
-func (n *node[V]) set(e *edit, key string, val V) (left, right *node[V]) {
-	n = n.mutable(e)
-	if n.kids == nil {
-		i, ok := slices.BinarySearch(n.keys, key)
-		if ok {
-			n.vals[i] = val
-			return n, nil
-		}
-		n.keys = insert(n.keys, i, key)
-		n.vals = insert(n.vals, i, val)
+	c := change[V]{key: key, val: val}
+	if i, found := t.own(e, key); found {
+		t.late[i] = c
 	} else {
-		i := n.child(key)
-		l, r := n.kids[i].set(e, key, val)
-		n.kids[i] = l
-		if key < n.keys[i] {
-			n.keys[i] = key
-		}
-		if r != nil {
-			n.keys = insert(n.keys, i+1, r.keys[0])
-			n.kids = insert(n.kids, i+1, r)
-		}
+		t.add(e, i, c)
 	}
-	if len(n.keys) <= fanout {
-		return n, nil
-	}
-	return n.split(e)
-}
-
-// insert is slices.Insert for short lists of which there are very many: they
-// grow by a little, not by half.
-func insert[T any](list []T, i int, v T) []T {
-	if len(list) < cap(list) {
-		return slices.Insert(list, i, v)
-	}
-	out := make([]T, len(list)+1, len(list)+4)
-	copy(out, list[:i])
-	out[i] = v
-	copy(out[i+1:], list[i:])
-	return out
-}
-
-// split moves the upper half of a node to a new one. Both are copies: the room
-// that the full node took is given back.
-func (n *node[V]) split(e *edit) (left, right *node[V]) {
-	half := len(n.keys) / 2
-	left = &node[V]{owner: e, keys: slices.Clone(n.keys[:half])}
-	right = &node[V]{owner: e, keys: slices.Clone(n.keys[half:])}
-	if n.kids != nil {
-		left.kids, right.kids = slices.Clone(n.kids[:half]), slices.Clone(n.kids[half:])
-	} else {
-		left.vals, right.vals = slices.Clone(n.vals[:half]), slices.Clone(n.vals[half:])
-	}
-	return left, right
 }
 
 func (t *tree[V]) delete(e *edit, key string) {
-	if _, ok := t.get(key); !ok {
+	if !e.draft {
+		t.settle(e)
+		t.root = t.root.without(e, key)
 		return
 	}
-	t.root = t.root.delete(e, key)
-	for t.root != nil && len(t.root.kids) == 1 {
-		t.root = t.root.kids[0]
+	_, settled := t.root.get(key)
+	if _, late := t.find(key); !late && !settled {
+		return
+	}
+	gone := change[V]{key: key, gone: true}
+	switch i, late := t.own(e, key); {
+	case !settled:
+		t.late = slices.Delete(t.late, i, i+1)
+	case late:
+		t.late[i] = gone
+	default:
+		t.add(e, i, gone)
 	}
 }
 
-// delete removes a key that is present. Nodes may become small, never empty:
-// an empty node is reported as nil and goes from its parent.
-func (n *node[V]) delete(e *edit, key string) *node[V] {
-	if len(n.keys) == 1 && n.kids == nil {
-		return nil
+// add inserts a late change.
+func (t *tree[V]) add(e *edit, i int, c change[V]) {
+	t.late = slices.Insert(t.late, i, c)
+	if len(t.late) > maxLate {
+		t.settle(e)
 	}
-	n = n.mutable(e)
-	if n.kids == nil {
-		i, _ := slices.BinarySearch(n.keys, key)
-		n.keys = slices.Delete(n.keys, i, i+1)
-		n.vals = slices.Delete(n.vals, i, i+1)
-		return n
+}
+
+// own makes the late changes the edit's own, and returns the place of a key.
+func (t *tree[V]) own(e *edit, key string) (int, bool) {
+	if t.owner != e {
+		late := make([]change[V], len(t.late), len(t.late)+8)
+		copy(late, t.late)
+		t.late, t.owner = late, e
 	}
-	i := n.child(key)
-	if kid := n.kids[i].delete(e, key); kid != nil {
-		n.kids[i] = kid
-		return n
+	return t.find(key)
+}
+
+// settle brings the late changes into the nodes.
+func (t *tree[V]) settle(e *edit) {
+	for _, c := range t.late {
+		if c.gone {
+			t.root = t.root.without(e, c.key)
+		} else {
+			t.root = t.root.with(e, c.key, c.val)
+		}
 	}
-	if len(n.kids) == 1 {
-		return nil
-	}
-	n.keys = slices.Delete(n.keys, i, i+1)
-	n.kids = slices.Delete(n.kids, i, i+1)
-	return n
+	t.late, t.owner = nil, nil
 }
 
 // from yields the entries whose key is at least start, in order.
 func (t tree[V]) from(start string) iter.Seq2[string, V] {
-	return func(yield func(string, V) bool) { t.root.scan(start, "", yield) }
+	return func(yield func(string, V) bool) { t.scan(start, "", yield) }
 }
 
 // prefixed yields the entries whose key begins with prefix, in order.
 func (t tree[V]) prefixed(prefix string) iter.Seq2[string, V] {
-	return func(yield func(string, V) bool) { t.root.scan(prefix, prefix, yield) }
+	return func(yield func(string, V) bool) { t.scan(prefix, prefix, yield) }
 }
 
 // under yields the values of the keys that begin with prefix, in order.
 func (t tree[V]) under(prefix string) iter.Seq[V] {
 	return func(yield func(V) bool) {
-		t.root.scan(prefix, prefix, func(_ string, v V) bool { return yield(v) })
+		t.scan(prefix, prefix, func(_ string, v V) bool { return yield(v) })
 	}
 }
 
 // scan yields the entries from start on, for as long as they have the prefix.
-func (n *node[V]) scan(start, prefix string, yield func(string, V) bool) bool {
-	if n == nil {
-		return true
+func (t tree[V]) scan(start, prefix string, yield func(string, V) bool) {
+	i, _ := t.find(start)
+	late := t.late[i:]
+	if len(late) == 0 || !strings.HasPrefix(late[0].key, prefix) {
+		t.root.scan(start, prefix, yield)
+		return
 	}
-	if n.kids == nil {
-		i, _ := slices.BinarySearch(n.keys, start)
-		for ; i < len(n.keys); i++ {
-			if !strings.HasPrefix(n.keys[i], prefix) || !yield(n.keys[i], n.vals[i]) {
+	stopped := false
+	emit := func(key string, v V) bool {
+		stopped = !yield(key, v)
+		return !stopped
+	}
+	t.root.scan(start, prefix, func(key string, v V) bool {
+		for len(late) > 0 && late[0].key < key {
+			c := late[0]
+			late = late[1:]
+			if !c.gone && !emit(c.key, c.val) {
 				return false
 			}
 		}
-		return true
-	}
-	for i := n.child(start); i < len(n.kids); i++ {
-		if !n.kids[i].scan(start, prefix, yield) {
-			return false
+		if len(late) > 0 && late[0].key == key {
+			c := late[0]
+			late = late[1:]
+			return c.gone || emit(c.key, c.val)
+		}
+		return emit(key, v)
+	})
+	for _, c := range late {
+		if stopped || !strings.HasPrefix(c.key, prefix) || !c.gone && !yield(c.key, c.val) {
+			return
 		}
 	}
-	return true
 }
 
 // first returns the value of the least key that begins with prefix.
 func (t tree[V]) first(prefix string) (val V, ok bool) {
-	key, v, found := t.root.seek(prefix)
-	if !found || !strings.HasPrefix(key, prefix) {
-		return val, false
-	}
-	return v, true
+	t.scan(prefix, prefix, func(_ string, v V) bool {
+		val, ok = v, true
+		return false
+	})
+	return val, ok
 }
 
 // next returns the entry of the least key that is at least start.
-func (t tree[V]) next(start string) (key string, val V, ok bool) { return t.root.seek(start) }
-
-func (n *node[V]) seek(start string) (key string, val V, ok bool) {
-	if n == nil {
-		return "", val, false
-	}
-	if n.kids == nil {
-		if i, _ := slices.BinarySearch(n.keys, start); i < len(n.keys) {
-			return n.keys[i], n.vals[i], true
-		}
-		return "", val, false
-	}
-	for i := n.child(start); i < len(n.kids); i++ {
-		if key, val, ok = n.kids[i].seek(start); ok {
-			return key, val, true
-		}
-	}
-	return "", val, false
+func (t tree[V]) next(start string) (key string, val V, ok bool) {
+	t.scan(start, "", func(k string, v V) bool {
+		key, val, ok = k, v, true
+		return false
+	})
+	return key, val, ok
 }

@@ -23,7 +23,7 @@ func TestTreeModel(t *testing.T) {
 	now := version{model: map[string]int{}}
 	for step := range 300 {
 		next := version{tree: now.tree, model: maps.Clone(now.model)}
-		e := new(edit)
+		e := &edit{draft: rnd.IntN(4) > 0}
 		for range rnd.IntN(40) {
 			key := fmt.Sprintf("%c/%d", 'a'+rnd.IntN(4), rnd.IntN(400))
 			if rnd.IntN(5) < 2 {
@@ -68,8 +68,8 @@ func TestTreeEmptied(t *testing.T) {
 	for i := range 1000 {
 		tr.delete(new(edit), fmt.Sprint(i))
 	}
-	if tr.root != nil {
-		t.Errorf("a tree without keys still has nodes: %v", tr.root.keys)
+	if !tr.empty() {
+		t.Errorf("a tree without keys still has nodes: %v", tr)
 	}
 	tr.delete(new(edit), "absent")
 	if _, ok := tr.first(""); ok {

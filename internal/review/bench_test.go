@@ -44,10 +44,13 @@ func keptMesh(b *testing.B, hosts int) *mesh.Mesh {
 
 // BenchmarkReview judges the writes that a cluster sees most, with every rule,
 // in meshes of different sizes: a tenant's new entry, a change of an entry
-// that is there, and a VirtualService that goes straight out, which is denied
-// with a fix.
+// that is there, a route of its own to the gateway, and a VirtualService that
+// goes straight out, which is denied with a fix.
 func BenchmarkReview(b *testing.B) {
 	judge := &review.Judge{Rules: rules.All}
+	route := `{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"slow","namespace":"team-1"},"spec":{"hosts":["api1.partner1.example"],"exportTo":["."],` +
+		`"http":[{"match":[{"port":80,"uri":{"prefix":"/slow"}}],"timeout":"30s","route":[{"destination":{"host":"istio-egressgateway.istio-system.svc.cluster.local","port":{"number":443},"subset":"` +
+		companion.Key("api1.partner1.example") + `"}}]}]}}`
 	straight := `{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"v","namespace":"team-1"},` +
 		`"spec":{"hosts":["api1.partner1.example"],"http":[{"route":[{"destination":{"host":"api1.partner1.example","port":{"number":80}}}]}]}}`
 	for _, hosts := range []int{100, 1_000, 10_000, 100_000} {
@@ -59,6 +62,7 @@ func BenchmarkReview(b *testing.B) {
 		}{
 			{"create", false, review.Write{Request: rules.Request{Operation: "CREATE"}, Object: []byte(tenantEntry(1_000_001, "~"))}},
 			{"update", false, review.Write{Request: rules.Request{Operation: "UPDATE"}, OldObject: []byte(tenantEntry(1, ".")), Object: []byte(tenantEntry(1, "."))}},
+			{"route", false, review.Write{Request: rules.Request{Operation: "CREATE"}, Object: []byte(route)}},
 			{"deny", true, review.Write{Request: rules.Request{Operation: "CREATE"}, Object: []byte(straight)}},
 		} {
 			b.Run(fmt.Sprintf("%s/hosts=%d", write.name, hosts), func(b *testing.B) {

@@ -12,6 +12,7 @@ import (
 // newPass builds the world around one write. m may or may not hold the object
 // already: an informer can be ahead of the admission request.
 func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object) rules.Pass {
+	m = m.Draft()
 	ref := subject.Metadata().Ref
 	prior, live := m.Without(ref), m.With(subject)
 	switch {

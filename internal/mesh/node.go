@@ -1,0 +1,186 @@
+package mesh
+
+import (
+	"slices"
+	"strings"
+)
+
+// node is one of a B+ tree. Nodes are never changed once published; a change
+// through an edit copies only those between the root and the leaf. A nil node
+// is the root of an empty tree.
+//
+// Inner keys are lower bounds of what is below them, not necessarily present.
+type node[V any] struct {
+	owner *edit
+	keys  []string
+	vals  []V        // leaves
+	kids  []*node[V] // inner nodes
+}
+
+// fanout bounds the entries of a node. At 32 a hundred thousand keys are four
+// levels deep, and copying a path costs a few small allocations.
+const fanout = 32
+
+func (n *node[V]) mutable(e *edit) *node[V] {
+	if n.owner == e {
+		return n
+	}
+	c := &node[V]{owner: e, keys: slices.Clone(n.keys)}
+	if n.kids != nil {
+		c.kids = slices.Clone(n.kids)
+	} else {
+		c.vals = slices.Clone(n.vals)
+	}
+	return c
+}
+
+// child is the index of the kid that holds key, if any does.
+func (n *node[V]) child(key string) int {
+	i, found := slices.BinarySearch(n.keys, key)
+	if found {
+		return i
+	}
+	return max(i-1, 0)
+}
+
+func (n *node[V]) get(key string) (V, bool) {
+	var zero V
+	if n == nil {
+		return zero, false
+	}
+	for n.kids != nil {
+		n = n.kids[n.child(key)]
+	}
+	if i, ok := slices.BinarySearch(n.keys, key); ok {
+		return n.vals[i], true
+	}
+	return zero, false
+}
+
+// with returns the root of the tree with an entry set.
+func (n *node[V]) with(e *edit, key string, val V) *node[V] {
+	if n == nil {
+		return &node[V]{owner: e, keys: []string{key}, vals: []V{val}}
+	}
+	left, right := n.set(e, key, val)
+	if right != nil {
+		return &node[V]{owner: e, keys: []string{left.keys[0], right.keys[0]}, kids: []*node[V]{left, right}}
+	}
+	return left
+}
+
+// without returns the root of the tree without a key.
+func (n *node[V]) without(e *edit, key string) *node[V] {
+	if _, ok := n.get(key); !ok {
+		return n
+	}
+	n = n.delete(e, key)
+	for n != nil && len(n.kids) == 1 {
+		n = n.kids[0]
+	}
+	return n
+}
+
+// set returns the changed node and, where it had to be split, its right half.
+func (n *node[V]) set(e *edit, key string, val V) (left, right *node[V]) {
+	n = n.mutable(e)
+	if n.kids == nil {
+		i, ok := slices.BinarySearch(n.keys, key)
+		if ok {
+			n.vals[i] = val
+			return n, nil
+		}
+		n.keys = insert(n.keys, i, key)
+		n.vals = insert(n.vals, i, val)
+	} else {
+		i := n.child(key)
+		l, r := n.kids[i].set(e, key, val)
+		n.kids[i] = l
+		if key < n.keys[i] {
+			n.keys[i] = key
+		}
+		if r != nil {
+			n.keys = insert(n.keys, i+1, r.keys[0])
+			n.kids = insert(n.kids, i+1, r)
+		}
+	}
+	if len(n.keys) <= fanout {
+		return n, nil
+	}
+	return n.split(e)
+}
+
+// insert is slices.Insert for short lists of which there are very many: they
+// grow by a little, not by half.
+func insert[T any](list []T, i int, v T) []T {
+	if len(list) < cap(list) {
+		return slices.Insert(list, i, v)
+	}
+	out := make([]T, len(list)+1, len(list)+4)
+	copy(out, list[:i])
+	out[i] = v
+	copy(out[i+1:], list[i:])
+	return out
+}
+
+// split moves the upper half of a node to a new one. Both are copies: the room
+// that the full node took is given back.
+func (n *node[V]) split(e *edit) (left, right *node[V]) {
+	half := len(n.keys) / 2
+	left = &node[V]{owner: e, keys: slices.Clone(n.keys[:half])}
+	right = &node[V]{owner: e, keys: slices.Clone(n.keys[half:])}
+	if n.kids != nil {
+		left.kids, right.kids = slices.Clone(n.kids[:half]), slices.Clone(n.kids[half:])
+	} else {
+		left.vals, right.vals = slices.Clone(n.vals[:half]), slices.Clone(n.vals[half:])
+	}
+	return left, right
+}
+
+// delete removes a key that is present. Nodes may become small, never empty:
+// an empty node is reported as nil and goes from its parent.
+func (n *node[V]) delete(e *edit, key string) *node[V] {
+	if len(n.keys) == 1 && n.kids == nil {
+		return nil
+	}
+	n = n.mutable(e)
+	if n.kids == nil {
+		i, _ := slices.BinarySearch(n.keys, key)
+		n.keys = slices.Delete(n.keys, i, i+1)
+		n.vals = slices.Delete(n.vals, i, i+1)
+		return n
+	}
+	i := n.child(key)
+	if kid := n.kids[i].delete(e, key); kid != nil {
+		n.kids[i] = kid
+		return n
+	}
+	if len(n.kids) == 1 {
+		return nil
+	}
+	n.keys = slices.Delete(n.keys, i, i+1)
+	n.kids = slices.Delete(n.kids, i, i+1)
+	return n
+}
+
+// scan yields the entries from start on, for as long as they have the prefix.
+func (n *node[V]) scan(start, prefix string, yield func(string, V) bool) bool {
+	if n == nil {
+		return true
+	}
+	if n.kids == nil {
+		i, _ := slices.BinarySearch(n.keys, start)
+		for ; i < len(n.keys); i++ {
+			if !strings.HasPrefix(n.keys[i], prefix) || !yield(n.keys[i], n.vals[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	for i := n.child(start); i < len(n.kids); i++ {
+		if !n.kids[i].scan(start, prefix, yield) {
+			return false
+		}
+	}
+	return true
+}
