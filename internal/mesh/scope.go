@@ -158,7 +158,8 @@ func (s *service) ref() Ref {
 
 // hasPort reports whether the service has a cluster for the port: the oldest
 // entry's ports, and those of entries that can be merged with it
-// (canMergeServices in Istio's pilot/pkg/model/sidecar.go).
+// (canMergeServices in Istio's pilot/pkg/model/sidecar.go). Of entries of the
+// same second any may come first (SortServicesByCreationTime).
 func (s *service) hasPort(m *Mesh, port int) bool {
 	switch {
 	case s.k8s != nil:
@@ -166,13 +167,17 @@ func (s *service) hasPort(m *Mesh, port int) bool {
 	case s.assumed != nil:
 		return slices.ContainsFunc(m.assumedPorts(s.assumed), func(p [2]int) bool { return p[0] == port })
 	}
-	first := s.entries[0]
-	for _, se := range s.entries {
-		if se != first && !mergeable(m, first, se) {
+	for _, first := range s.entries {
+		if first.Created.Unix() != s.entries[0].Created.Unix() {
 			continue
 		}
-		if slices.ContainsFunc(se.Ports, func(p ServicePort) bool { return p.Number == port }) {
-			return true
+		for _, se := range s.entries {
+			if se != first && !mergeable(m, first, se) {
+				continue
+			}
+			if slices.ContainsFunc(se.Ports, func(p ServicePort) bool { return p.Number == port }) {
+				return true
+			}
 		}
 	}
 	return false
