@@ -154,6 +154,35 @@ func TestCompanionsWithoutMutualTLS(t *testing.T) {
 	}
 }
 
+// TestCompanionsWithPrivateDefaults proves the same in a mesh that keeps
+// objects to their own namespace where they do not say otherwise.
+func TestCompanionsWithPrivateDefaults(t *testing.T) {
+	const config = `apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    defaultServiceExportTo: ["."]
+    defaultVirtualServiceExportTo: ["."]
+    defaultDestinationRuleExportTo: ["."]
+`
+	undecided := strings.Replace(entry("billing", "b.partner.com", "{number: 80, name: http, protocol: HTTP}"), "  exportTo: [\".\"]\n", "", 1)
+	manifests := strings.Join([]string{
+		config, undecided,
+		entry("shop", "api.partner.com", "{number: 80, name: http, protocol: HTTP, targetPort: 443}", "{number: 443, name: tls, protocol: TLS}"),
+	}, "---\n")
+	settings, err := settingsOf(manifests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"shop api.partner.com:80": originated, "shop api.partner.com:443": plaintext, "billing b.partner.com:80": plaintext,
+	}
+	if diff := cmp.Diff(want, exits(t, withCompanions(t, settings, manifests))); diff != "" {
+		t.Errorf("exits (-want +got):\n%s", diff)
+	}
+}
+
 // TestCompanionsDoNotMix registers many hosts at once, of all classes and in
 // two namespaces: each must leave by its own cluster.
 func TestCompanionsDoNotMix(t *testing.T) {

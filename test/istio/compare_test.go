@@ -63,7 +63,11 @@ func ask(manifests string) (answers, error) {
 	if err != nil {
 		return out, err
 	}
-	m, err := load(mesh.DefaultSettings(), manifests)
+	settings, err := settingsOf(manifests)
+	if err != nil {
+		return out, err
+	}
+	m, err := load(settings, manifests)
 	if err != nil {
 		return out, err
 	}
@@ -107,7 +111,10 @@ func ask(manifests string) (answers, error) {
 // denials returns the rules by which a review of the whole set, without
 // companions, denies an object of it.
 func denials(manifests string, platform []string) ([]string, error) {
-	settings := mesh.DefaultSettings()
+	settings, err := settingsOf(manifests)
+	if err != nil {
+		return nil, err
+	}
 	settings.PlatformNamespaces, settings.InjectionOverride, settings.Injection = platform, new(bool), false
 	objects, err := documents(manifests)
 	if err != nil {
@@ -150,6 +157,34 @@ func because(p mesh.Path) string {
 	return strings.Join(reasons, "; ")
 }
 
+// settingsOf are the settings of a mesh whose configuration is among the
+// manifests, as the ConfigMap that Istio reads it from.
+func settingsOf(manifests string) (mesh.Settings, error) {
+	settings := mesh.DefaultSettings()
+	for doc := range strings.SplitSeq("\n"+manifests, "\n---") {
+		var object struct {
+			Kind string            `json:"kind"`
+			Data map[string]string `json:"data"`
+		}
+		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
+			return settings, err
+		}
+		if object.Kind != "ConfigMap" {
+			continue
+		}
+		var config struct {
+			Services         []string `json:"defaultServiceExportTo"`
+			VirtualServices  []string `json:"defaultVirtualServiceExportTo"`
+			DestinationRules []string `json:"defaultDestinationRuleExportTo"`
+		}
+		if err := yaml.UnmarshalStrict([]byte(object.Data["mesh"]), &config); err != nil {
+			return settings, err
+		}
+		settings.DefaultExports = mesh.DefaultExports(config)
+	}
+	return settings, nil
+}
+
 // load reads the manifests into our model.
 func load(settings mesh.Settings, manifests string) (*mesh.Mesh, error) {
 	docs, err := documents(manifests)
@@ -167,8 +202,8 @@ func load(settings mesh.Settings, manifests string) (*mesh.Mesh, error) {
 	return mesh.New(settings, objects...), nil
 }
 
-// documents returns the JSON of every object, in the namespace default where
-// it names none.
+// documents returns the JSON of every object of the mesh, in the namespace
+// default where it names none.
 func documents(manifests string) ([][]byte, error) {
 	var out [][]byte
 	for _, doc := range strings.Split("\n"+manifests, "\n---") {
@@ -176,7 +211,7 @@ func documents(manifests string) ([][]byte, error) {
 		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
 			return nil, err
 		}
-		if len(object) == 0 {
+		if len(object) == 0 || object["kind"] == "ConfigMap" {
 			continue
 		}
 		if meta, ok := object["metadata"].(map[string]any); ok && meta["namespace"] == nil {

@@ -11,6 +11,7 @@ import (
 // The sorts of contradiction between Istio and Sallyport about one mesh.
 const (
 	leak        = "leak"         // Istio lets traffic for some host out, none of our paths is direct
+	serviceLeak = "service-leak" // Istio lets traffic for a tenant's Kubernetes Service out, no rule of ours denies it
 	open        = "open"         // Istio lets unknown traffic out, no rule of ours denies it
 	falseDenial = "false-denial" // Istio routes via the gateway and lets nothing out, one of our paths is direct
 	lostVia     = "lost-via"     // Istio routes a point via, we call it broken or blocked
@@ -24,6 +25,9 @@ func (a answers) contradictions() []string {
 	unsure := slices.ContainsFunc(a.rows, func(r row) bool { return r.ours == mesh.Undetermined })
 	if a.leaky() && !denied && !unsure {
 		out = append(out, leak)
+	}
+	if a.leavesByService() && len(a.tenant) == 0 && !unsure {
+		out = append(out, serviceLeak)
 	}
 	if len(a.open) > 0 && len(a.tenant) == 0 {
 		out = append(out, open)
@@ -49,9 +53,30 @@ func (a answers) direct() bool { return len(a.leaks) > 0 }
 
 // leaky reports whether some of what gets past is for a registered host.
 func (a answers) leaky() bool {
+	return slices.ContainsFunc(a.rows, func(r row) bool { return r.istio == oracle.Direct }) ||
+		a.leavesBy(func(host string) bool { return host == oracle.GatewayHost || !strings.HasSuffix(host, clusterSuffix) })
+}
+
+// leavesByService reports whether a tenant's Kubernetes Service has endpoints
+// outside: Services are no egress points, and rules judge them, not paths.
+func (a answers) leavesByService() bool {
+	return a.leavesBy(func(host string) bool {
+		service, ok := strings.CutSuffix(host, clusterSuffix)
+		return ok && !strings.HasSuffix(service, "."+oracle.RootNamespace)
+	})
+}
+
+const clusterSuffix = ".svc.cluster.local"
+
+// leavesBy reports whether a way past the gateway ends at the cluster of a
+// host for which is is true.
+func (a answers) leavesBy(is func(host string) bool) bool {
 	for _, ways := range a.leaks {
-		if slices.ContainsFunc(ways, func(way string) bool { return !strings.HasSuffix(way, "-> PassthroughCluster") }) {
-			return true
+		for _, way := range ways {
+			_, cluster, _ := strings.Cut(way, " -> ")
+			if parts := strings.Split(cluster, "|"); len(parts) == 4 && is(parts[3]) {
+				return true
+			}
 		}
 	}
 	return false

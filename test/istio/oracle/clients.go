@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 )
@@ -75,9 +76,12 @@ func (m mentions) collect(value any) {
 		}
 		if list, ok := v["exportTo"].([]any); ok {
 			for _, ns := range list {
-				if ns, ok := ns.(string); ok && ns != "." && ns != "*" && ns != "~" {
-					m.sources[ns] = true
-				}
+				m.exported(ns)
+			}
+		}
+		if list, ok := v["networking.istio.io/exportTo"].(string); ok {
+			for ns := range strings.SplitSeq(list, ",") {
+				m.exported(strings.TrimSpace(ns))
 			}
 		}
 		m.selected(v["sourceLabels"])
@@ -92,6 +96,12 @@ func (m mentions) collect(value any) {
 		for _, child := range v {
 			m.collect(child)
 		}
+	}
+}
+
+func (m mentions) exported(to any) {
+	if ns, ok := to.(string); ok && ns != "." && ns != "*" && ns != "~" {
+		m.sources[ns] = true
 	}
 }
 

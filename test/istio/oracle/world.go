@@ -33,7 +33,9 @@ import (
 )
 
 // The installation that every question is asked in: Istio's default egress
-// gateway in the root namespace, and a mesh that is REGISTRY_ONLY.
+// gateway in the root namespace, and a mesh that is REGISTRY_ONLY. Manifests may
+// hold the ConfigMap of Istio's mesh configuration, and objects of [base] of
+// their own.
 const (
 	RootNamespace   = "istio-system"
 	GatewayHost     = "istio-egressgateway.istio-system.svc.cluster.local"
@@ -41,9 +43,11 @@ const (
 	gatewayVIP      = "10.96.0.10"
 	clusterSuffix   = ".svc.cluster.local"
 	defaultCreation = "2026-01-01T00:00:00Z" // for objects that state none
+	meshConfigMap   = "istio"                // in the root namespace
 )
 
-// base holds the Service, EndpointSlice and Pod of the egress gateway.
+// base holds the Service, EndpointSlice and Pod of the egress gateway. The
+// Service is exported to all, whatever the mesh configuration says.
 //
 //go:embed base.yaml
 var base string
@@ -92,8 +96,8 @@ func Ask(manifests string, clients ...Client) (*World, error) {
 	err = test.Wrap(func(t test.Failer) {
 		s := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 			Configs:                in.configs,
-			KubernetesObjectString: base + "\n---\n" + strings.Join(in.kubernetes, "\n---\n"),
-			MeshConfig:             registryOnly(),
+			KubernetesObjectString: strings.Join(in.kubernetes, "\n---\n"),
+			MeshConfig:             in.mesh,
 			KubeClientModifier:     annotateCRDs,
 		})
 		w.Gateway = reduce(s, &model.Proxy{
@@ -154,25 +158,41 @@ func registryOnly() *meshconfig.MeshConfig {
 // input is a set of manifests, divided by who reads them: Istio's kinds come
 // from the config store, all others from the Kubernetes API.
 type input struct {
+	mesh       *meshconfig.MeshConfig
 	configs    []config.Config
 	kubernetes []string
 }
 
+// head is what tells one manifest from another.
+type head struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		Namespace string `json:"namespace"`
+		Name      string `json:"name"`
+	} `json:"metadata"`
+}
+
 func parse(manifests string) (input, error) {
-	var in input
+	in := input{mesh: registryOnly()}
+	seen := map[head]bool{}
 	created, err := time.Parse(time.RFC3339, defaultCreation)
 	if err != nil {
 		return in, err
 	}
 	for _, doc := range documents(manifests) {
-		var head struct {
-			APIVersion string `json:"apiVersion"`
-			Kind       string `json:"kind"`
-		}
+		var head head
 		if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
 			return in, fmt.Errorf("read manifest: %w", err)
 		}
 		if head.APIVersion == "" {
+			continue
+		}
+		seen[head] = true
+		if head.Kind == "ConfigMap" && head.Metadata.Name == meshConfigMap {
+			if in.mesh, err = meshConfigOf(doc); err != nil {
+				return in, err
+			}
 			continue
 		}
 		if !strings.Contains(head.APIVersion, ".istio.io/") {
@@ -199,7 +219,31 @@ func parse(manifests string) (input, error) {
 			in.configs = append(in.configs, c)
 		}
 	}
+	for _, doc := range documents(base) {
+		var head head
+		if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
+			return in, fmt.Errorf("read base.yaml: %w", err)
+		}
+		if !seen[head] {
+			in.kubernetes = append(in.kubernetes, doc)
+		}
+	}
 	return in, nil
+}
+
+// meshConfigOf reads the ConfigMap of the mesh configuration.
+func meshConfigOf(doc string) (*meshconfig.MeshConfig, error) {
+	var m struct {
+		Data map[string]string `json:"data"`
+	}
+	if err := yaml.Unmarshal([]byte(doc), &m); err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	config, err := mesh.ApplyMeshConfig(m.Data["mesh"], registryOnly())
+	if err != nil {
+		return nil, fmt.Errorf("istio rejects the mesh configuration: %w", err)
+	}
+	return config, nil
 }
 
 func documents(manifests string) []string {
