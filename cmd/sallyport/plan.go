@@ -79,7 +79,7 @@ func (j *judged) plan() ([]json.RawMessage, error) {
 	for _, c := range j.batch.Companions {
 		ours[c.Metadata().Ref] = true
 	}
-	for _, namespace := range netpol.Namespaces(j.batch.Mesh) {
+	for _, namespace := range netpol.Namespaces(j.batch.Mesh, netpol.Enforced) {
 		for _, p := range netpol.For(j.batch.Mesh, namespace) {
 			raw, err := manifestOf(p)
 			if err != nil {

@@ -233,7 +233,13 @@ func checkDestinations(path string, list []Destination, fail func(path, format s
 			}
 		}
 		for j, cidr := range d.CIDRs {
-			checkCIDR(cidr, func(msg string) { fail(fmt.Sprintf("%s.cidrs[%d]", path, j), "%s", msg) })
+			fail := func(msg string) { fail(fmt.Sprintf("%s.cidrs[%d]", path, j), "%s", msg) }
+			checkCIDR(cidr, fail)
+			for _, service := range metadataServices {
+				if p, err := netip.ParsePrefix(cidr); err == nil && p.Bits() > 0 && p.Contains(service) {
+					fail(fmt.Sprintf("%q holds %s, where clouds hand out the credentials of nodes: name smaller ranges beside it", cidr, service))
+				}
+			}
 		}
 		for j, p := range d.Ports {
 			if _, problem := parsePort(p); problem != "" {
@@ -277,6 +283,9 @@ func checkLabels(path string, labels map[string]string, fail func(path, format s
 	}
 }
 
+// metadataServices are the addresses of the metadata services of clouds.
+var metadataServices = []netip.Addr{netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("fd00:ec2::254")}
+
 // checkCIDR reports what keeps the API server from taking a range.
 func checkCIDR(s string, fail func(msg string)) {
 	prefix, err := netip.ParsePrefix(s)
@@ -285,6 +294,8 @@ func checkCIDR(s string, fail func(msg string)) {
 		fail(fmt.Sprintf("%q is not a range of addresses like 192.0.2.0/24 or 2001:db8::/32", s))
 	case prefix.Masked() != prefix:
 		fail(fmt.Sprintf("%q has bits beyond its length: write %s", s, prefix.Masked()))
+	case prefix.Bits() == 0:
+		fail(fmt.Sprintf("%q is the whole world: what is to reach that, is not to be confined (label sallyport.io/network-policy=disabled)", s))
 	case prefix.Addr().Is4In6():
 		fail(fmt.Sprintf("%q is an IPv4 range written as IPv6: write it as IPv4", s))
 	}

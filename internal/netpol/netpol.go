@@ -7,8 +7,8 @@
 package netpol
 
 import (
-	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -34,120 +34,125 @@ const nameLabel = "kubernetes.io/metadata.name"
 // Is reports whether the Ref is one that Sallyport uses for its policies.
 func Is(ref mesh.Ref) bool {
 	return ref.Kind == "NetworkPolicy" && (ref.Name == EgressName ||
-		len(ref.Name) > len(gatewayPrefix) && ref.Name[:len(gatewayPrefix)] == gatewayPrefix)
+		strings.HasPrefix(ref.Name, gatewayPrefix) && ref.Name != gatewayPrefix)
 }
 
-// Namespaces returns the namespaces that are to have policies: those that are
-// walled and those of gateways that are surrounded, sorted.
-func Namespaces(m *mesh.Mesh) []string {
+// Stage is how far policies are switched on in a namespace.
+type Stage string
+
+// The stages.
+const (
+	Off      Stage = "off"
+	Staged   Stage = "staged" // what would be is shown, and nothing written
+	Enforced Stage = "enforced"
+)
+
+// StageOf returns the stage of a namespace: what its label says, or what the
+// configuration does for a namespace of the mesh without label.
+//
+// In the namespace of a gateway it is about the policies around the gateway.
+// The configuration's default does not reach so far, for a mistake there would
+// stop the traffic of the whole mesh. What else is the control plane's is
+// never confined, whatever its labels: istiod and the DNS servers would no
+// longer reach what they serve.
+func StageOf(m *mesh.Mesh, namespace string) Stage {
+	s := m.Settings()
+	ns := m.Namespace(namespace)
+	if ns == nil || controlPlane(s, namespace) && !gatewayNamespace(s, namespace) {
+		return Off
+	}
+	switch ns.Labels[mesh.NetworkPolicyLabel] {
+	case "enabled":
+		return Enforced
+	case "staged":
+		return Staged
+	case "disabled":
+		return Off
+	}
+	switch {
+	case gatewayNamespace(s, namespace) || s.Platform(namespace) || !InMesh(ns):
+		return Off
+	case s.NetworkPolicy:
+		return Enforced
+	case s.Walls.Staged:
+		return Staged
+	}
+	return Off
+}
+
+// Namespaces returns the namespaces at a stage, sorted.
+func Namespaces(m *mesh.Mesh, stage Stage) []string {
 	var names []string
 	for o := range m.All("Namespace") {
-		if name := o.Metadata().Name; Walled(m, name) || surrounded(m, name) {
+		if name := o.Metadata().Name; StageOf(m, name) == stage {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
-	return names
+	return names // the mesh yields them in order
 }
 
 // For returns the policies that Sallyport keeps in the namespace, sorted by
 // name; none for a namespace that does not ask for any. The policies of one
 // mesh are always the same, to the byte.
 func For(m *mesh.Mesh, namespace string) []*networkingv1.NetworkPolicy {
-	var policies []*networkingv1.NetworkPolicy
-	if Walled(m, namespace) {
-		policies = append(policies, wall(m, namespace))
+	if StageOf(m, namespace) != Enforced {
+		return nil
 	}
-	for _, p := range Gateways(m) {
-		if p.Namespace == namespace {
-			policies = append(policies, p)
-		}
-	}
-	return policies
+	return Planned(m, namespace)
 }
 
-// Walled reports whether the namespace's pods are confined: its label says
-// so, or the configuration does for a namespace of the mesh without label.
-//
-// The control plane's namespaces are never walled as a whole, whatever their
-// labels: istiod and the DNS servers would no longer reach what they serve. The
-// label on a gateway's namespace surrounds the gateway; see [Gateways].
+// Planned returns the policies that Sallyport would keep in the namespace if
+// it asked for them.
+func Planned(m *mesh.Mesh, namespace string) []*networkingv1.NetworkPolicy {
+	switch s := m.Settings(); {
+	case gatewayNamespace(s, namespace):
+		return surroundings(m, namespace)
+	case controlPlane(s, namespace):
+		return nil
+	default:
+		return []*networkingv1.NetworkPolicy{wall(m, namespace)}
+	}
+}
+
+// Walled reports whether the namespace's pods are confined.
 func Walled(m *mesh.Mesh, namespace string) bool {
-	s := m.Settings()
-	if namespace == dnsNamespace || namespace == s.RootNamespace || gatewayNamespace(s, namespace) {
-		return false
-	}
-	ns := m.Namespace(namespace)
-	if ns == nil {
-		return false
-	}
-	switch ns.Labels[mesh.NetworkPolicyLabel] {
-	case "enabled":
-		return true
-	case "disabled":
-		return false
-	}
-	return s.NetworkPolicy && InMesh(ns) && !s.Platform(namespace)
+	return StageOf(m, namespace) == Enforced && !gatewayNamespace(m.Settings(), namespace)
+}
+
+func controlPlane(s mesh.Settings, namespace string) bool {
+	return namespace == dnsNamespace || namespace == s.RootNamespace || gatewayNamespace(s, namespace)
 }
 
 func gatewayNamespace(s mesh.Settings, namespace string) bool {
 	return slices.ContainsFunc(s.Gateways, func(g mesh.EgressGateway) bool { return g.Namespace == namespace })
 }
 
-// InMesh reports whether the namespace's labels put its pods into the mesh:
-// by sidecar (istio-injection or a revision) or in ambient mode. A single pod
-// may still be in or out by labels of its own.
-//
-// https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#controlling-the-injection-policy
-func InMesh(ns *mesh.Namespace) bool {
-	if ns.Labels["istio.io/dataplane-mode"] == "ambient" {
-		return true
-	}
-	switch ns.Labels["istio-injection"] {
-	case "enabled":
-		return true
-	case "disabled":
-		return false
-	}
-	return ns.Labels["istio.io/rev"] != ""
-}
-
-// neighbours are the namespaces to which confined pods may talk: those of the
-// mesh that are not the platform's, and their own.
-func neighbours(m *mesh.Mesh, own string) []string {
-	names := map[string]bool{}
-	if own != "" {
-		names[own] = true
-	}
-	for o := range m.All("Namespace") {
-		ns := o.(*mesh.Namespace)
-		if InMesh(ns) && !m.Settings().Platform(ns.Name) {
-			names[ns.Name] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(names))
-}
-
-// wall confines the pods of a namespace to DNS, istiod, the egress gateways
-// and the pods of the mesh. Whatever they send elsewhere is dropped.
+// wall confines the pods of a namespace to DNS, istiod, the egress gateways,
+// the pods of its neighbours and what the administrator adds. Whatever they
+// send elsewhere is dropped.
 func wall(m *mesh.Mesh, namespace string) *networkingv1.NetworkPolicy {
-	rules := slices.Concat(dnsRules(m), istiodRules(m))
-	for _, g := range m.Settings().Gateways {
-		rules = append(rules, networkingv1.NetworkPolicyEgressRule{
-			To:    []networkingv1.NetworkPolicyPeer{pods(g.Selector, g.Namespace)},
-			Ports: gatewayPorts(m, g),
-		})
-	}
-	rules = append(rules, networkingv1.NetworkPolicyEgressRule{
-		To: []networkingv1.NetworkPolicyPeer{pods(nil, neighbours(m, namespace)...)},
-	})
 	p := newPolicy(namespace, EgressName)
 	p.Spec = networkingv1.NetworkPolicySpec{
 		// Explicit, so that an empty list of rules would mean "nothing" and
 		// not "everything".
 		PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
-		Egress:      rules,
 	}
+	s := m.Settings()
+	if s.Walls.IstioTask {
+		p.Spec.Egress = taskRules()
+		return p
+	}
+	p.Spec.Egress = slices.Concat(dnsRules(m), istiodRules(m))
+	for _, g := range s.Gateways {
+		p.Spec.Egress = append(p.Spec.Egress, networkingv1.NetworkPolicyEgressRule{
+			To:    []networkingv1.NetworkPolicyPeer{pods(g.Selector, g.Namespace)},
+			Ports: gatewayPorts(m, g, ambient(m.Namespace(namespace))),
+		})
+	}
+	p.Spec.Egress = append(p.Spec.Egress, networkingv1.NetworkPolicyEgressRule{
+		To: []networkingv1.NetworkPolicyPeer{pods(nil, neighbours(m, namespace)...)},
+	})
+	p.Spec.Egress = append(p.Spec.Egress, extra(s.Walls.Destinations, namespace)...)
 	return p
 }
 

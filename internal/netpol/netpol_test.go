@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
+	"github.com/sallyport-io/sallyport/internal/netpol/netpoltest"
 )
 
 var update = flag.Bool("update", false, "rewrite the want sections of the goldens")
@@ -30,9 +31,9 @@ func TestFor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := meshOf(t, section(a, "mesh.yaml"), settingsOf(t, a))
+			m := netpoltest.Mesh(t, a)
 			var policies []*networkingv1.NetworkPolicy
-			for _, ns := range netpol.Namespaces(m) {
+			for _, ns := range netpol.Namespaces(m, netpol.Enforced) {
 				policies = append(policies, netpol.For(m, ns)...)
 			}
 			got, err := render(policies)
@@ -40,51 +41,119 @@ func TestFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			if *update {
-				a.Files = append(a.Files[:1], txtar.File{Name: "want.yaml", Data: got})
+				a.Files[len(a.Files)-1].Data = got
 				if err := writeFile(file, a); err != nil {
 					t.Fatal(err)
 				}
 				return
 			}
-			if d := cmp.Diff(string(section(a, "want.yaml")), string(got)); d != "" {
+			if d := cmp.Diff(string(netpoltest.Section(a, "want.yaml")), string(got)); d != "" {
 				t.Errorf("policies (-want +got):\n%s", d)
 			}
 		})
 	}
 }
 
-// TestWalled checks who is confined.
-func TestWalled(t *testing.T) {
+// TestStageOf checks who is confined, and whose confinement is only shown.
+func TestStageOf(t *testing.T) {
+	const enabled, staged = "enabled", "staged"
 	tests := []struct {
 		labels, name string
-		byDefault    bool
-		want         bool
+		byDefault    string
+		want         netpol.Stage
 	}{
-		{"sallyport.io/network-policy: enabled", "shop", false, true},
-		{"sallyport.io/network-policy: enabled", "shop", true, true},
-		{"sallyport.io/network-policy: disabled, istio-injection: enabled", "shop", true, false},
-		{"istio-injection: enabled", "shop", false, false},
-		{"istio-injection: enabled", "shop", true, true},
-		{"istio.io/rev: canary", "shop", true, true},
-		{"istio.io/rev: canary, istio-injection: disabled", "shop", true, false},
-		{"istio.io/dataplane-mode: ambient", "shop", true, true},
-		{"team: shop", "shop", true, false},
-		{"istio-injection: enabled", "cert-manager", true, false},
-		{"sallyport.io/network-policy: enabled", "cert-manager", true, true},
-		{"sallyport.io/network-policy: enabled", "kube-system", true, false},
-		{"sallyport.io/network-policy: enabled", "istio-system", true, false},
+		{"sallyport.io/network-policy: enabled", "shop", "", netpol.Enforced},
+		{"sallyport.io/network-policy: enabled", "shop", enabled, netpol.Enforced},
+		{"sallyport.io/network-policy: enabled", "shop", staged, netpol.Enforced},
+		{"sallyport.io/network-policy: staged", "shop", "", netpol.Staged},
+		{"sallyport.io/network-policy: staged, istio-injection: enabled", "shop", enabled, netpol.Staged},
+		{"sallyport.io/network-policy: disabled, istio-injection: enabled", "shop", enabled, netpol.Off},
+		{"sallyport.io/network-policy: disabled, istio-injection: enabled", "shop", staged, netpol.Off},
+		{"istio-injection: enabled", "shop", "", netpol.Off},
+		{"istio-injection: enabled", "shop", enabled, netpol.Enforced},
+		{"istio-injection: enabled", "shop", staged, netpol.Staged},
+		{"sallyport.io/network-policy: perhaps, istio-injection: enabled", "shop", enabled, netpol.Enforced},
+		{"istio.io/rev: canary", "shop", enabled, netpol.Enforced},
+		{"istio.io/rev: canary, istio-injection: disabled", "shop", enabled, netpol.Off},
+		{"istio.io/dataplane-mode: ambient", "shop", enabled, netpol.Enforced},
+		{"team: shop", "shop", enabled, netpol.Off},
+		{"team: shop", "shop", staged, netpol.Off},
+		{"istio-injection: enabled", "cert-manager", enabled, netpol.Off},
+		{"istio-injection: enabled", "cert-manager", staged, netpol.Off},
+		{"sallyport.io/network-policy: enabled", "cert-manager", enabled, netpol.Enforced},
+		{"sallyport.io/network-policy: enabled", "kube-system", enabled, netpol.Off},
+		{"sallyport.io/network-policy: staged", "kube-system", enabled, netpol.Off},
+		{"sallyport.io/network-policy: enabled", "istio-system", "", netpol.Enforced}, // around the gateway
+		{"sallyport.io/network-policy: staged", "istio-system", "", netpol.Staged},
+		{"istio-injection: enabled", "istio-system", enabled, netpol.Off},
 	}
 	for _, tt := range tests {
 		s := mesh.DefaultSettings()
-		s.NetworkPolicy = tt.byDefault
-		m := meshOf(t, []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+tt.name+", labels: {\""+
-			strings.ReplaceAll(strings.ReplaceAll(tt.labels, ": ", "\": "), ", ", ", \"")+"}}"), s)
-		if got := netpol.Walled(m, tt.name); got != tt.want {
-			t.Errorf("namespace %s with {%s}, default %t: walled %t", tt.name, tt.labels, tt.byDefault, got)
+		s.NetworkPolicy, s.Walls.Staged = tt.byDefault == enabled, tt.byDefault == staged
+		m := mesh.New(s, netpoltest.Objects(t, []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+tt.name+", labels: {\""+
+			strings.ReplaceAll(strings.ReplaceAll(tt.labels, ": ", "\": "), ", ", ", \"")+"}}"))...)
+		if got := netpol.StageOf(m, tt.name); got != tt.want {
+			t.Errorf("namespace %s with {%s}, default %q: %s, want %s", tt.name, tt.labels, tt.byDefault, got, tt.want)
+		}
+		if got, want := netpol.Walled(m, tt.name), tt.want == netpol.Enforced && tt.name != "istio-system"; got != want {
+			t.Errorf("namespace %s with {%s}, default %q: walled %t", tt.name, tt.labels, tt.byDefault, got)
+		}
+		if got := len(netpol.For(m, tt.name)); got != map[netpol.Stage]int{netpol.Enforced: 1}[tt.want] {
+			t.Errorf("namespace %s with {%s}, default %q: %d policies", tt.name, tt.labels, tt.byDefault, got)
 		}
 	}
-	if netpol.Walled(meshOf(t, nil, mesh.DefaultSettings()), "unknown") {
+	if netpol.StageOf(mesh.New(mesh.DefaultSettings()), "unknown") != netpol.Off {
 		t.Error("a namespace that the mesh lacks is walled")
+	}
+}
+
+// TestNeighbours checks whom a namespace may choose to talk to.
+func TestNeighbours(t *testing.T) {
+	const others = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: blog, labels: {istio-injection: enabled}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: pay, labels: {istio-injection: enabled}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: plain}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: cert-manager, labels: {istio-injection: enabled}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio-injection: enabled}, annotations: {`
+	tests := []struct {
+		annotation    string
+		ownOnly       bool
+		want, unknown string
+	}{
+		{"", false, "blog pay shop", ""},
+		{"", true, "shop", ""},
+		{`sallyport.io/network-peers: ""`, false, "shop", ""},
+		{`sallyport.io/network-peers: "pay"`, false, "pay shop", ""},
+		{`sallyport.io/network-peers: " pay ,, blog,pay"`, true, "blog pay shop", ""},
+		{`sallyport.io/network-peers: "*"`, true, "blog pay shop", ""},
+		{`sallyport.io/network-peers: "shop"`, false, "shop", ""},
+		{`sallyport.io/network-peers: "pay, plain, gone, cert-manager, kube-system"`, false, "pay shop", "cert-manager gone kube-system plain"},
+	}
+	for _, tt := range tests {
+		s := mesh.DefaultSettings()
+		s.Walls.OwnOnly = tt.ownOnly
+		m := mesh.New(s, netpoltest.Objects(t, []byte(others+tt.annotation+"}}"))...)
+		names, unknown := netpol.Neighbours(m, "shop")
+		if got := strings.Join(names, " "); got != tt.want {
+			t.Errorf("%s, own only %t: neighbours %q, want %q", tt.annotation, tt.ownOnly, got, tt.want)
+		}
+		if got := strings.Join(unknown, " "); got != tt.unknown {
+			t.Errorf("%s: unknown %q, want %q", tt.annotation, got, tt.unknown)
+		}
 	}
 }
 
@@ -95,10 +164,10 @@ func TestWider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := meshOf(t, section(a, "mesh.yaml"), settingsOf(t, a))
+	m := netpoltest.Mesh(t, a)
 	var got strings.Builder
 	for _, name := range []string{"bad.yaml", "good.yaml"} {
-		for _, doc := range documents(section(a, name)) {
+		for _, doc := range netpoltest.Documents(netpoltest.Section(a, name)) {
 			raw, err := yaml.YAMLToJSON(doc)
 			if err != nil {
 				t.Fatal(err)
@@ -126,7 +195,7 @@ func TestWider(t *testing.T) {
 		}
 		return
 	}
-	if d := cmp.Diff(string(section(a, "want")), got.String()); d != "" {
+	if d := cmp.Diff(string(netpoltest.Section(a, "want")), got.String()); d != "" {
 		t.Errorf("reasons (-want +got):\n%s", d)
 	}
 }
@@ -137,7 +206,7 @@ func TestOursIsNotWider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := meshOf(t, section(a, "mesh.yaml"), settingsOf(t, a))
+	m := netpoltest.Mesh(t, a)
 	for _, p := range netpol.For(m, "shop") {
 		if !netpol.Is(mesh.Ref{Kind: "NetworkPolicy", Namespace: p.Namespace, Name: p.Name}) {
 			t.Errorf("%s is not known as ours", p.Name)

@@ -17,14 +17,13 @@ const (
 	// keeps cluster DNS, by the label that its Service has always selected.
 	dnsNamespace = "kube-system"
 	dnsPort      = 53
-	// nodeLocalDNS is the address on which a NodeLocal DNSCache listens. It
-	// runs in the host's network, where no pod selector finds it.
-	// https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/
-	nodeLocalDNS = "169.254.20.10/32"
 	// istiodPort is XDS and CA over TLS. 15010 is plaintext, 15017 is for the
 	// API server alone, 15014 is monitoring: workloads need none of them.
 	// https://istio.io/latest/docs/ops/deployment/application-requirements/#ports-used-by-istio
 	istiodPort = 15012
+	// hbonePort is where pods in ambient mode, and waypoints, take traffic.
+	// https://istio.io/latest/docs/ambient/usage/networkpolicy/
+	hbonePort = 15008
 )
 
 var (
@@ -73,8 +72,11 @@ func target(p mesh.K8sServicePort) string {
 }
 
 // dnsRules allow queries to the cluster's DNS pods, on the port of the Service
-// and on the pods' own where it is another, and to a node-local cache. TCP is
-// as much DNS as UDP is: truncated answers are asked for again over it.
+// and on the pods' own where it is another, and to caches on the nodes. Those
+// are in the host's network, where no pod selector finds them. TCP is as much
+// DNS as UDP is: truncated answers are asked for again over it.
+//
+// https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/
 func dnsRules(m *mesh.Mesh) []networkingv1.NetworkPolicyEgressRule {
 	own := portSet{}
 	own.add("UDP", strconv.Itoa(dnsPort))
@@ -95,10 +97,19 @@ func dnsRules(m *mesh.Mesh) []networkingv1.NetworkPolicyEgressRule {
 			}
 		}
 	}
-	return []networkingv1.NetworkPolicyEgressRule{
+	rules := []networkingv1.NetworkPolicyEgressRule{
 		{To: []networkingv1.NetworkPolicyPeer{pods(selector, dnsNamespace)}, Ports: own.list()},
-		{To: []networkingv1.NetworkPolicyPeer{block(nodeLocalDNS)}, Ports: local},
 	}
+	var caches []networkingv1.NetworkPolicyPeer
+	for _, address := range m.Settings().Walls.NodeLocalDNS {
+		if cidr, ok := single(address); ok {
+			caches = append(caches, block(cidr))
+		}
+	}
+	if len(caches) > 0 {
+		rules = append(rules, networkingv1.NetworkPolicyEgressRule{To: caches, Ports: local})
+	}
+	return rules
 }
 
 // istiodRules allow proxies to reach their control plane, of every revision.
@@ -125,8 +136,12 @@ func istiodRules(m *mesh.Mesh) []networkingv1.NetworkPolicyEgressRule {
 // gatewayPorts are the ports on which a gateway's pods serve the mesh: the
 // target ports of its Service. Where the mesh does not hold the Service they
 // are those of Istio's own chart (manifests/charts/gateways/istio-egress).
-func gatewayPorts(m *mesh.Mesh, g mesh.EgressGateway) []networkingv1.NetworkPolicyPort {
+// Pods in ambient mode reach it by HBONE where it takes that.
+func gatewayPorts(m *mesh.Mesh, g mesh.EgressGateway, hbone bool) []networkingv1.NetworkPolicyPort {
 	ports := portSet{}
+	if hbone {
+		ports.add("TCP", strconv.Itoa(hbonePort))
+	}
 	s, _ := m.Get(mesh.Ref{Kind: "Service", Namespace: g.Namespace, Name: g.Service}).(*mesh.Service)
 	if s == nil {
 		ports.add("TCP", "8080")

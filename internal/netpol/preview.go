@@ -55,7 +55,7 @@ func Preview(m *mesh.Mesh, namespace string, flows []Flow) (Outlook, error) {
 	}
 	ns.Labels[mesh.NetworkPolicyLabel] = "enabled"
 	m = m.With(ns)
-	if !Walled(m, namespace) {
+	if controlPlane(m.Settings(), namespace) {
 		return Outlook{}, fmt.Errorf("namespace %s is one of the control plane, which is never walled: name a namespace with workloads", namespace)
 	}
 	v := view{m: m, own: namespace, wall: []*networkingv1.NetworkPolicy{wall(m, namespace)}}
@@ -151,8 +151,14 @@ func (v view) services(o *Outlook) {
 }
 
 func (v view) outside(namespace string) string {
-	if ns := v.m.Namespace(namespace); ns != nil && InMesh(ns) || v.m.Settings().Platform(namespace) {
+	ns := v.m.Namespace(namespace)
+	switch {
+	case v.m.Settings().Walls.IstioTask:
+		return "namespace " + namespace + " has neither the label istio=system nor, for DNS, kube-system=true"
+	case v.m.Settings().Platform(namespace):
 		return "namespace " + namespace + " is the platform's, of which only DNS, istiod and the egress gateways remain open"
+	case ns != nil && InMesh(ns):
+		return "namespace " + namespace + " is in the mesh, but not among the neighbours of " + v.own
 	}
 	return "namespace " + namespace + " is not in the mesh"
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
+	"github.com/sallyport-io/sallyport/internal/netpol/netpoltest"
 )
 
 // TestPreview compares the outlook of namespace shop with its golden, with flows of both formats.
@@ -20,10 +21,10 @@ func TestPreview(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := meshOf(t, section(a, "mesh.yaml"), settingsOf(t, a))
+	m := netpoltest.Mesh(t, a)
 	var flows []netpol.Flow
 	for _, log := range []string{"hubble.json", "calico.json"} {
-		more, err := netpol.ReadFlows(log, bytes.NewReader(section(a, log)))
+		more, err := netpol.ReadFlows(log, bytes.NewReader(netpoltest.Section(a, log)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +46,7 @@ func TestPreview(t *testing.T) {
 		}
 		return
 	}
-	if d := cmp.Diff(string(section(a, "want")), string(got)); d != "" {
+	if d := cmp.Diff(string(netpoltest.Section(a, "want")), string(got)); d != "" {
 		t.Errorf("outlook (-want +got):\n%s", d)
 	}
 	if netpol.Walled(m, "shop") {
@@ -54,7 +55,7 @@ func TestPreview(t *testing.T) {
 }
 
 func TestPreviewOfTheControlPlane(t *testing.T) {
-	_, err := netpol.Preview(meshOf(t, nil, mesh.DefaultSettings()), "istio-system", nil)
+	_, err := netpol.Preview(mesh.New(mesh.DefaultSettings()), "istio-system", nil)
 	if err == nil || !strings.Contains(err.Error(), "istio-system is one of the control plane") {
 		t.Errorf("error %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -41,7 +42,7 @@ func Wider(m *mesh.Mesh, np *mesh.NetworkPolicy) ([]Opening, error) {
 	if !affectsEgress(policy.Spec) {
 		return nil, nil
 	}
-	w := widener{m, np, wall(m, np.Namespace).Spec.Egress, neighbours(m, np.Namespace)}
+	w := widener{m, np, wall(m, np.Namespace).Spec.Egress}
 	var openings []Opening
 	for i, rule := range policy.Spec.Egress {
 		at := fmt.Sprintf("spec.egress[%d]", i)
@@ -66,10 +67,9 @@ func affectsEgress(s networkingv1.NetworkPolicySpec) bool {
 }
 
 type widener struct {
-	m          *mesh.Mesh
-	np         *mesh.NetworkPolicy
-	wall       []networkingv1.NetworkPolicyEgressRule
-	neighbours []string
+	m    *mesh.Mesh
+	np   *mesh.NetworkPolicy
+	wall []networkingv1.NetworkPolicyEgressRule
 }
 
 func (w widener) opening(path, format string, args ...any) Opening {
@@ -78,7 +78,7 @@ func (w widener) opening(path, format string, args ...any) Opening {
 
 func (w widener) peer(path string, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) []Opening {
 	if peer.IPBlock != nil {
-		if local := netip.MustParsePrefix(nodeLocalDNS); peer.IPBlock.CIDR == local.String() && subset(ports, w.wall[1].Ports) {
+		if w.coveredRange(peer.IPBlock.CIDR, ports) {
 			return nil
 		}
 		opening := w.opening(path+".ipBlock.cidr", "allows the addresses %s%s", peer.IPBlock.CIDR, onPorts(ports))
@@ -99,54 +99,75 @@ func (w widener) peer(path string, peer networkingv1.NetworkPolicyPeer, ports []
 	for o := range w.m.All("Namespace") {
 		ns := o.Metadata()
 		set := labels.Merge(labels.Set(ns.Labels), labels.Set{nameLabel: ns.Name})
-		if !selector.Matches(set) || slices.Contains(w.neighbours, ns.Name) || w.covered(ns.Name, peer, ports) {
-			continue
+		if selector.Matches(set) && !w.covered(set, peer, ports) {
+			outside = append(outside, ns.Name)
 		}
-		outside = append(outside, ns.Name)
 	}
 	if len(outside) == 0 {
 		return nil
 	}
-	return []Opening{w.opening(path, "allows namespace %s, outside the mesh%s", strings.Join(outside, ", "), onPorts(ports))}
+	return []Opening{w.opening(path, "allows namespace %s%s, which the wall closes", strings.Join(outside, ", "), onPorts(ports))}
 }
 
 // covered reports whether the wall itself allows what the peer allows in the
-// namespace: the same pods or fewer, on the same ports or fewer.
-func (w widener) covered(namespace string, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) bool {
-	if peer.PodSelector == nil || len(peer.PodSelector.MatchLabels) == 0 {
-		return false
-	}
-	for _, rule := range w.wall {
-		for _, ours := range rule.To {
-			if ours.PodSelector == nil || ours.NamespaceSelector.MatchLabels[nameLabel] != namespace {
-				continue
+// namespace with these labels: the same pods or fewer, on the same ports or
+// fewer.
+func (w widener) covered(namespace labels.Set, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) bool {
+	return slices.ContainsFunc(w.wall, func(rule networkingv1.NetworkPolicyEgressRule) bool {
+		return subset(ports, rule.Ports) && slices.ContainsFunc(rule.To, func(ours networkingv1.NetworkPolicyPeer) bool {
+			return ours.NamespaceSelector != nil && selects(ours.NamespaceSelector, namespace) &&
+				(ours.PodSelector == nil || peer.PodSelector != nil && selects(ours.PodSelector, peer.PodSelector.MatchLabels))
+		})
+	})
+}
+
+// coveredRange reports whether the wall itself allows the range of addresses,
+// on the ports.
+func (w widener) coveredRange(cidr string, ports []networkingv1.NetworkPolicyPort) bool {
+	p, err := netip.ParsePrefix(cidr)
+	return err == nil && slices.ContainsFunc(w.wall, func(rule networkingv1.NetworkPolicyEgressRule) bool {
+		return subset(ports, rule.Ports) && slices.ContainsFunc(rule.To, func(ours networkingv1.NetworkPolicyPeer) bool {
+			if ours.IPBlock == nil {
+				return false
 			}
-			want := labels.SelectorFromSet(ours.PodSelector.MatchLabels)
-			if want.Matches(labels.Set(peer.PodSelector.MatchLabels)) && subset(ports, rule.Ports) {
-				return true
-			}
-		}
-	}
-	return false
+			have, err := netip.ParsePrefix(ours.IPBlock.CIDR)
+			return err == nil && have.Bits() <= p.Bits() && have.Contains(p.Addr())
+		})
+	})
 }
 
 // subset reports whether every port is one of those allowed. No ports at all
 // stand for every port.
 func subset(ports, allowed []networkingv1.NetworkPolicyPort) bool {
-	if len(ports) == 0 {
+	if len(allowed) == 0 {
+		return true
+	}
+	return len(ports) > 0 && !slices.ContainsFunc(ports, func(p networkingv1.NetworkPolicyPort) bool {
+		return !slices.ContainsFunc(allowed, func(a networkingv1.NetworkPolicyPort) bool { return within(p, a) })
+	})
+}
+
+// within reports whether a port, or a range of ports, lies in another one.
+func within(p, a networkingv1.NetworkPolicyPort) bool {
+	switch {
+	case protocolOf(p) != protocolOf(a):
 		return false
+	case a.Port == nil:
+		return true
+	case p.Port == nil:
+		return false
+	case p.Port.Type == intstr.String || a.Port.Type == intstr.String:
+		return *p.Port == *a.Port
 	}
-	for _, p := range ports {
-		if p.Port == nil || p.EndPort != nil {
-			return false
-		}
-		if !slices.ContainsFunc(allowed, func(a networkingv1.NetworkPolicyPort) bool {
-			return *a.Port == *p.Port && *a.Protocol == protocolOf(p)
-		}) {
-			return false
-		}
+	return a.Port.IntVal <= p.Port.IntVal && last(p) <= last(a)
+}
+
+// last is the last port of a range, or the port itself.
+func last(p networkingv1.NetworkPolicyPort) int32 {
+	if p.EndPort != nil {
+		return *p.EndPort
 	}
-	return true
+	return p.Port.IntVal
 }
 
 // protocolOf is the port's protocol, TCP where it says none.

@@ -141,7 +141,7 @@ func netpolConcerns(s mesh.Settings, namespace string) bool {
 // has one that it perhaps should not have.
 func (n *NetworkPolicies) enqueueAll() {
 	m := n.store.Mesh()
-	for _, namespace := range netpol.Namespaces(m) {
+	for _, namespace := range netpol.Namespaces(m, netpol.Enforced) {
 		n.queue.AddAfter(namespace, settleTime)
 	}
 	for o := range m.All("NetworkPolicy") {

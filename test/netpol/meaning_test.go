@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"maps"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,8 +17,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
+	"github.com/sallyport-io/sallyport/internal/netpol/netpoltest"
 )
 
 // TestMeaning asks an evaluator of NetworkPolicies that is not ours
@@ -29,8 +30,12 @@ import (
 // where FROM and TO are names of peers.yaml, or addresses outside the cluster.
 func TestMeaning(t *testing.T) {
 	rows := 0
-	for _, file := range []string{"testdata/meaning.txtar", "testdata/meaning-defaults.txtar"} {
-		t.Run(file, func(t *testing.T) {
+	files, err := filepath.Glob("testdata/meaning*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
 			a, err := txtar.ParseFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -38,19 +43,19 @@ func TestMeaning(t *testing.T) {
 			rows += matrix(t, a)
 		})
 	}
-	if rows < 60 {
+	if rows < 150 {
 		t.Errorf("%d rows are too few to prove anything", rows)
 	}
 }
 
 func matrix(t *testing.T, a *txtar.Archive) int {
 	t.Helper()
-	m := meshOf(t, section(a, "mesh.yaml"), settingsOf(t, a))
+	m := netpoltest.Mesh(t, a)
 	var policies []*networkingv1.NetworkPolicy
-	for _, ns := range netpol.Namespaces(m) {
+	for _, ns := range netpol.Namespaces(m, netpol.Enforced) {
 		policies = append(policies, netpol.For(m, ns)...)
 	}
-	for _, doc := range documents(section(a, "others.yaml")) {
+	for _, doc := range netpoltest.Documents(netpoltest.Section(a, "others.yaml")) {
 		var p networkingv1.NetworkPolicy
 		if err := yaml.UnmarshalStrict(doc, &p); err != nil {
 			t.Fatal(err)
@@ -63,7 +68,7 @@ func matrix(t *testing.T, a *txtar.Archive) int {
 		Labels    map[string]string
 		IP        string
 	}
-	if err := yaml.UnmarshalStrict(section(a, "peers.yaml"), &peers); err != nil {
+	if err := yaml.UnmarshalStrict(netpoltest.Section(a, "peers.yaml"), &peers); err != nil {
 		t.Fatal(err)
 	}
 	peer := func(name string) *matcher.TrafficPeer {
@@ -86,7 +91,7 @@ func matrix(t *testing.T, a *txtar.Archive) int {
 		}
 	}
 	rows := 0
-	lines := bufio.NewScanner(bytes.NewReader(section(a, "matrix")))
+	lines := bufio.NewScanner(bytes.NewReader(netpoltest.Section(a, "matrix")))
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		if len(fields) == 0 || fields[0] == "#" {
@@ -129,62 +134,4 @@ func matrix(t *testing.T, a *txtar.Archive) int {
 		}
 	}
 	return rows
-}
-
-func section(a *txtar.Archive, name string) []byte {
-	for _, f := range a.Files {
-		if f.Name == name {
-			return f.Data
-		}
-	}
-	return nil
-}
-
-func documents(data []byte) [][]byte {
-	var docs [][]byte
-	for doc := range bytes.SplitSeq(data, []byte("---\n")) {
-		if len(bytes.TrimSpace(doc)) > 0 {
-			docs = append(docs, doc)
-		}
-	}
-	return docs
-}
-
-// settingsOf reads the comment of an archive: "networkPolicy" switches the
-// default on, "two gateways" adds a second one.
-func settingsOf(t *testing.T, a *txtar.Archive) mesh.Settings {
-	t.Helper()
-	s := mesh.DefaultSettings()
-	for line := range strings.SplitSeq(string(a.Comment), "\n") {
-		switch setting, ok := strings.CutPrefix(line, "setting: "); {
-		case !ok:
-		case setting == "networkPolicy":
-			s.NetworkPolicy = true
-		case setting == "two gateways":
-			s.Gateways = append(s.Gateways, mesh.EgressGateway{
-				Name: "partners", Namespace: "partner-gateway", Service: "partners", Selector: map[string]string{"app": "partners"},
-			})
-			s.PlatformNamespaces = append(s.PlatformNamespaces, "partner-gateway")
-		default:
-			t.Fatalf("no setting: %s", setting)
-		}
-	}
-	return s
-}
-
-func meshOf(t *testing.T, manifests []byte, s mesh.Settings) *mesh.Mesh {
-	t.Helper()
-	var objects []mesh.Object
-	for _, doc := range documents(manifests) {
-		raw, err := yaml.YAMLToJSONStrict(doc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o, err := mesh.Decode(raw)
-		if err != nil {
-			t.Fatalf("%v:\n%s", err, doc)
-		}
-		objects = append(objects, o)
-	}
-	return mesh.New(s, objects...)
 }

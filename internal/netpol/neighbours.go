@@ -1,0 +1,98 @@
+package netpol
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// InMesh reports whether the namespace's labels put its pods into the mesh:
+// by sidecar (istio-injection or a revision) or in ambient mode. A single pod
+// may still be in or out by labels of its own.
+//
+// https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#controlling-the-injection-policy
+func InMesh(ns *mesh.Namespace) bool {
+	if ambient(ns) {
+		return true
+	}
+	switch ns.Labels["istio-injection"] {
+	case "enabled":
+		return true
+	case "disabled":
+		return false
+	}
+	return ns.Labels["istio.io/rev"] != ""
+}
+
+// ambient reports whether the namespace's pods are in ambient mode, and speak
+// HBONE to one another.
+func ambient(ns *mesh.Namespace) bool {
+	return ns != nil && ns.Labels["istio.io/dataplane-mode"] == "ambient"
+}
+
+// meshNamespaces are the namespaces of the mesh that are not the platform's,
+// sorted.
+func meshNamespaces(m *mesh.Mesh) []string {
+	var names []string
+	for o := range m.All("Namespace") {
+		ns := o.(*mesh.Namespace)
+		if InMesh(ns) && !m.Settings().Platform(ns.Name) {
+			names = append(names, ns.Name)
+		}
+	}
+	return names
+}
+
+// neighbours are the namespaces to whose pods those of a confined namespace
+// may talk, sorted: their own, and those of the mesh that are chosen. What is
+// not in the mesh, or is the platform's, cannot be chosen.
+func neighbours(m *mesh.Mesh, own string) []string {
+	chosen, all := peers(m, own)
+	names := []string{own}
+	for _, name := range meshNamespaces(m) {
+		if name != own && (all || slices.Contains(chosen, name)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Neighbours returns the namespaces to whose pods those of a confined
+// namespace may talk, and the names in its annotation that are none of the
+// mesh's; both sorted.
+func Neighbours(m *mesh.Mesh, namespace string) (names, unknown []string) {
+	names = neighbours(m, namespace)
+	chosen, _ := peers(m, namespace)
+	for _, name := range chosen {
+		if !slices.Contains(names, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return names, slices.Compact(unknown)
+}
+
+// peers reads whom a namespace has chosen: the names in its annotation, or all
+// of the mesh, where it says "*" or says nothing and the configuration lets it.
+func peers(m *mesh.Mesh, namespace string) (chosen []string, all bool) {
+	ns := m.Namespace(namespace)
+	if ns == nil {
+		return nil, !m.Settings().Walls.OwnOnly
+	}
+	list, ok := ns.Annotations[mesh.PeersAnnotation]
+	if !ok {
+		return nil, !m.Settings().Walls.OwnOnly
+	}
+	for name := range strings.SplitSeq(list, ",") {
+		switch name = strings.TrimSpace(name); name {
+		case "":
+		case "*":
+			all = true
+		default:
+			chosen = append(chosen, name)
+		}
+	}
+	return chosen, all
+}
