@@ -19,7 +19,8 @@ const module = "github.com/sallyport-io/sallyport"
 // import; arrows go one way. A new package takes its place here.
 var layers = map[string][]string{
 	// Pure: values in, values out.
-	"internal/mesh":      {},
+	"internal/rawjson":   {},
+	"internal/mesh":      {"internal/rawjson"},
 	"internal/manifest":  {},
 	"internal/config":    {"internal/mesh"},
 	"internal/companion": {"internal/mesh"},
@@ -31,7 +32,7 @@ var layers = map[string][]string{
 	"internal/sample":    {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
 
 	// What talks to a cluster, or is talked to.
-	"internal/live":      {"internal/mesh"},
+	"internal/live":      {"internal/mesh", "internal/rawjson"},
 	"internal/reconcile": {"internal/companion", "internal/live", "internal/mesh", "internal/netpol"},
 	"webhook":            {"internal/companion", "internal/mesh", "internal/netpol", "internal/review", "rules"},
 

@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"testing"
@@ -16,7 +17,7 @@ var sizes = []int{100, 1_000, 10_000, 100_000}
 const namespaces = 2_000
 
 // hostObjects are an entry of a tenant and what takes it through the gateway.
-func hostObjects(tb testing.TB, i int) []mesh.Object {
+func hostObjects(tb testing.TB, pool *mesh.Pool, i int) []mesh.Object {
 	host := fmt.Sprintf("api%d.partner%d.example", i, i%977)
 	ns := fmt.Sprintf("team-%d", i%namespaces)
 	name := fmt.Sprintf("sallyport-%012x", i)
@@ -44,19 +45,23 @@ func hostObjects(tb testing.TB, i int) []mesh.Object {
 	}
 	objects := make([]mesh.Object, len(docs))
 	for j, d := range docs {
-		o, err := mesh.Decode([]byte(d))
+		var is struct{ Kind string }
+		err := json.Unmarshal([]byte(d), &is)
+		if err == nil {
+			objects[j], err = pool.Decode("networking.istio.io/v1", is.Kind, []byte(d))
+		}
 		if err != nil {
 			tb.Fatal(err)
 		}
-		objects[j] = o
 	}
 	return objects
 }
 
 func largeMesh(tb testing.TB, hosts int) *mesh.Mesh {
 	var objects []mesh.Object
+	var pool mesh.Pool
 	for i := range hosts {
-		objects = append(objects, hostObjects(tb, i)...)
+		objects = append(objects, hostObjects(tb, &pool, i)...)
 	}
 	return mesh.New(mesh.DefaultSettings(), objects...)
 }
@@ -67,7 +72,7 @@ func BenchmarkReview(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("hosts=%d", n), func(b *testing.B) {
 			m := largeMesh(b, n)
-			write := hostObjects(b, n/2)[0]
+			write := hostObjects(b, new(mesh.Pool), n/2)[0]
 			if p := m.Paths(write.Metadata().Namespace, m.Points(write)[0].Host, 80); p.Verdict != mesh.Via {
 				b.Fatalf("the benchmark's paths are not via: %+v", p)
 			}
@@ -89,7 +94,7 @@ func BenchmarkWith(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("hosts=%d", n), func(b *testing.B) {
 			m := largeMesh(b, n)
-			write := hostObjects(b, n/2)[0]
+			write := hostObjects(b, new(mesh.Pool), n/2)[0]
 			b.ReportAllocs()
 			for b.Loop() {
 				m.With(write)

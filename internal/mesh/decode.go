@@ -27,6 +27,11 @@ func Decode(raw []byte) (Object, error) {
 	if err := unmarshal(raw, &e); err != nil {
 		return nil, fmt.Errorf("object is not a Kubernetes object: %w", err)
 	}
+	return e.decode(raw)
+}
+
+// decode decodes the object that the envelope was read from.
+func (e *envelope) decode(raw []byte) (Object, error) {
 	group, _, found := strings.Cut(e.APIVersion, "/")
 	if !found {
 		group = ""
@@ -83,9 +88,9 @@ type wireMeta struct {
 func (e *envelope) meta(k kind) (Meta, error) {
 	w := &e.Metadata
 	m := Meta{
-		Ref:             Ref{Kind: k.name, Namespace: intern(w.Namespace), Name: w.Name},
-		Labels:          internMap(w.Labels),
-		Annotations:     internMap(w.Annotations),
+		Ref:             Ref{Kind: k.name, Namespace: w.Namespace, Name: w.Name},
+		Labels:          orNil(w.Labels),
+		Annotations:     orNil(w.Annotations),
 		UID:             w.UID,
 		ResourceVersion: w.ResourceVersion,
 		Deleting:        w.DeletionTimestamp != "",
@@ -110,6 +115,13 @@ func (e *envelope) meta(k kind) (Meta, error) {
 		m.Created = created
 	}
 	return m, nil
+}
+
+func orNil(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
 }
 
 type groupKind struct{ group, kind string }

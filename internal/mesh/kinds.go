@@ -67,50 +67,13 @@ func decodeOther(m Meta, _, _ []byte) (Object, error) { return &Other{Meta: m}, 
 func decodeNamespace(m Meta, _, _ []byte) (Object, error) { return &Namespace{Meta: m}, nil }
 
 func finishServiceEntry(se *ServiceEntry) {
-	se.Hosts = internAll(se.Hosts)
-	se.Location = intern(orDefault(se.Location, "MESH_EXTERNAL"))
-	se.Resolution = intern(orDefault(se.Resolution, "NONE"))
-	se.Ports = fit(se.Ports)
-	for i := range se.Ports {
-		se.Ports[i].Protocol = intern(se.Ports[i].Protocol)
-		se.Ports[i].Name = intern(se.Ports[i].Name)
-	}
-	se.Addresses, se.Endpoints = fit(se.Addresses), fit(se.Endpoints)
-	se.ExportTo = internAll(se.ExportTo)
+	se.Location = orDefault(se.Location, "MESH_EXTERNAL")
+	se.Resolution = orDefault(se.Resolution, "NONE")
 }
 
 func finishVirtualService(vs *VirtualService) {
-	vs.Hosts = internAll(vs.Hosts)
-	vs.Gateways = internAll(vs.Gateways)
-	vs.ExportTo = internAll(vs.ExportTo)
 	if len(vs.Gateways) == 0 {
 		vs.Gateways = meshOnly
-	}
-	vs.HTTP, vs.TLS, vs.TCP = fit(vs.HTTP), fit(vs.TLS), fit(vs.TCP)
-	for i := range vs.HTTP {
-		r := &vs.HTTP[i]
-		r.Match = fit(r.Match)
-		for j := range r.Match {
-			r.Match[j].Gateways = internAll(r.Match[j].Gateways)
-		}
-		r.Route = fitDestinations(r.Route)
-	}
-	for i := range vs.TLS {
-		r := &vs.TLS[i]
-		r.Match = fit(r.Match)
-		for j := range r.Match {
-			r.Match[j].Gateways = internAll(r.Match[j].Gateways)
-			r.Match[j].SNIHosts = internAll(r.Match[j].SNIHosts)
-		}
-		r.Route = fitDestinations(r.Route)
-	}
-	for i := range vs.TCP {
-		r := &vs.TCP[i]
-		r.Match = fit(r.Match)
-		for j := range r.Match {
-			r.Match[j].Gateways = internAll(r.Match[j].Gateways)
-		}
-		r.Route = fitDestinations(r.Route)
 	}
 }
 
@@ -118,26 +81,14 @@ func finishVirtualService(vs *VirtualService) {
 var meshOnly = []string{"mesh"}
 
 func finishGateway(g *Gateway) {
-	g.Selector = internMap(g.Selector)
-	g.Servers = fit(g.Servers)
 	for i := range g.Servers {
-		s := &g.Servers[i]
-		s.Hosts = internAll(s.Hosts)
-		s.Port.Protocol = intern(s.Port.Protocol)
-		if s.TLS == nil {
-			continue
+		if t := g.Servers[i].TLS; t != nil && t.Mode == "" {
+			t.Mode = "PASSTHROUGH"
 		}
-		if s.TLS.Mode == "" {
-			s.TLS.Mode = "PASSTHROUGH"
-		}
-		s.TLS.Mode = intern(s.TLS.Mode)
 	}
 }
 
 func finishDestinationRule(dr *DestinationRule) {
-	dr.Host = intern(dr.Host)
-	dr.ExportTo = internAll(dr.ExportTo)
-	dr.Subsets = fit(dr.Subsets)
 	finishPolicy(dr.TrafficPolicy)
 	for i := range dr.Subsets {
 		finishPolicy(dr.Subsets[i].TrafficPolicy)
@@ -149,30 +100,20 @@ func finishPolicy(p *TrafficPolicy) {
 		return
 	}
 	finishClientTLS(p.TLS)
-	p.PortLevelSettings = fit(p.PortLevelSettings)
 	for i := range p.PortLevelSettings {
 		finishClientTLS(p.PortLevelSettings[i].TLS)
 	}
 }
 
 func finishClientTLS(t *ClientTLS) {
-	if t == nil {
-		return
-	}
-	if t.Mode == "" {
+	if t != nil && t.Mode == "" {
 		t.Mode = "DISABLE"
 	}
-	t.Mode = intern(t.Mode)
-	t.SNI = intern(t.SNI)
 }
 
 func finishSidecar(s *Sidecar) {
 	if p := s.OutboundTrafficPolicy; p != nil && p.Mode == "" {
 		p.Mode = "REGISTRY_ONLY"
-	}
-	s.Egress = fit(s.Egress)
-	for i := range s.Egress {
-		s.Egress[i].Hosts = internAll(s.Egress[i].Hosts)
 	}
 }
 
@@ -220,12 +161,12 @@ func decodeService(m Meta, spec, _ []byte) (Object, error) {
 		return nil, err
 	}
 	s := &Service{
-		Meta: m, Type: intern(w.Type), ExternalName: w.ExternalName, ClusterIP: w.ClusterIP,
-		ExternalIPs: w.ExternalIPs, Selector: internMap(w.Selector),
+		Meta: m, Type: w.Type, ExternalName: w.ExternalName, ClusterIP: w.ClusterIP,
+		ExternalIPs: w.ExternalIPs, Selector: w.Selector,
 	}
 	if to := m.Annotations[serviceExportAnnotation]; to != "" {
 		for ns := range strings.SplitSeq(to, ",") {
-			s.ExportTo = append(s.ExportTo, intern(strings.TrimSpace(ns)))
+			s.ExportTo = append(s.ExportTo, strings.TrimSpace(ns))
 		}
 	}
 	for _, p := range w.Ports {
@@ -292,7 +233,7 @@ func decodeK8sGateway(m Meta, spec, _ []byte) (Object, error) {
 	if err := unmarshalSpec(spec, &w); err != nil {
 		return nil, err
 	}
-	g := &K8sGateway{Meta: m, GatewayClassName: intern(w.GatewayClassName)}
+	g := &K8sGateway{Meta: m, GatewayClassName: w.GatewayClassName}
 	for _, l := range w.Listeners {
 		if l.TLS != nil {
 			l.K8sListener.TLSMode = "Terminate" // the API's default

@@ -66,7 +66,7 @@ func (p *wirePod) proxy() bool {
 
 func newWorkload(m Meta, labels, annotations map[string]string, pod *wirePod) *Workload {
 	return &Workload{
-		Meta: m, PodLabels: internMap(labels), PodAnnotations: internMap(annotations),
+		Meta: m, PodLabels: labels, PodAnnotations: annotations,
 		HostNetwork: pod.HostNetwork, ProxyUID: pod.proxy(),
 	}
 }

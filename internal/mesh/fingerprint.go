@@ -1,0 +1,118 @@
+package mesh
+
+import (
+	"hash/maphash"
+
+	"github.com/sallyport-io/sallyport/internal/rawjson"
+)
+
+// Fingerprint returns the [Meta.Fingerprint] of an object in the form in which
+// an API server sends it: compact, with sorted names. It tells whether a
+// cluster holds an object as it was rendered, without keeping the object.
+func Fingerprint(raw []byte) (uint64, error) {
+	var e envelope
+	stored, err := e.read(raw)
+	if err != nil {
+		return 0, err
+	}
+	m := Meta{Labels: e.Metadata.Labels, Annotations: e.Metadata.Annotations}
+	return fingerprint(&m, stored.owners, e.Spec), nil
+}
+
+// fingerprint covers all that Sallyport writes: the whole spec, its label and
+// annotation, and the owners. It is never zero.
+func fingerprint(m *Meta, owners []owner, spec []byte) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for _, s := range []string{m.Labels[ManagedByLabel], m.Annotations[HostAnnotation]} {
+		_, _ = h.WriteString(s)
+		_ = h.WriteByte(0)
+	}
+	for _, o := range owners {
+		for _, s := range []string{o.APIVersion, o.Kind, o.Name, o.UID} {
+			_, _ = h.WriteString(s)
+			_ = h.WriteByte(0)
+		}
+	}
+	_ = h.WriteByte(0)
+	_, _ = h.Write(spec)
+	return max(h.Sum64(), 1)
+}
+
+// owner is an ownerReference.
+type owner struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Name       string `json:"name"`
+	UID        string `json:"uid"`
+}
+
+// stored is what only an object in a cluster has.
+type stored struct {
+	owners   []owner
+	managers []byte // managedFields, as written
+}
+
+// by reports whether a field manager has written to the object.
+func (s *stored) by(manager string) (found bool) {
+	for entry := range rawjson.Elements(s.managers) {
+		err := rawjson.Members(entry, func(name, value []byte) error {
+			found = found || string(name) == "manager" && len(value) == len(manager)+2 && string(value[1:len(value)-1]) == manager
+			return nil
+		})
+		if err != nil || found {
+			return found
+		}
+	}
+	return false
+}
+
+// read fills an envelope, but for what the caller has filled, from the JSON of
+// an API server, which writes no name of a field with escapes.
+func (e *envelope) read(raw []byte) (s stored, err error) {
+	err = rawjson.Members(raw, func(name, value []byte) error {
+		switch string(name) {
+		case "metadata":
+			return rawjson.Members(value, func(name, value []byte) error { return e.Metadata.read(&s, name, value) })
+		case "spec":
+			e.Spec = value
+		}
+		return nil
+	})
+	for _, o := range s.owners {
+		e.Metadata.OwnerReferences = append(e.Metadata.OwnerReferences, struct {
+			UID string `json:"uid"`
+		}{o.UID})
+	}
+	return s, fieldError("object", err)
+}
+
+func (w *wireMeta) read(s *stored, name, value []byte) error {
+	into := any(nil)
+	switch string(name) {
+	case "name":
+		into = &w.Name
+	case "namespace":
+		into = &w.Namespace
+	case "labels":
+		into = &w.Labels
+	case "annotations":
+		into = &w.Annotations
+	case "creationTimestamp":
+		into = &w.CreationTimestamp
+	case "deletionTimestamp":
+		into = &w.DeletionTimestamp
+	case "uid":
+		into = &w.UID
+	case "resourceVersion":
+		into = &w.ResourceVersion
+	case "ownerReferences":
+		into = &s.owners
+	case "managedFields":
+		s.managers = value
+		return nil
+	default:
+		return nil
+	}
+	return fieldError("metadata."+string(name), unmarshal(value, into))
+}

@@ -1,0 +1,253 @@
+package mesh
+
+import (
+	"hash/maphash"
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// Pool decodes objects that are kept, as a cluster has tens of thousands, and
+// lets them share what they repeat: namespaces, protocols, the gateway's host,
+// labels and selectors. What it remembers is bounded, and what it has forgotten
+// is held twice. The zero value is ready; it is not safe for concurrent use.
+type Pool struct {
+	strings  [4096]string
+	lists    [256][]string
+	maps     recent[map[string]string]
+	tls      recent[*ServerTLS]
+	client   recent[*ClientTLS]
+	headers  recent[*Headers]
+	matches  recent[map[string]StringMatch]
+	selector recent[*WorkloadSelector]
+	ports    recent[*PortSelector]
+}
+
+// Decode is [Decode] for an object that a cluster holds, of which the caller
+// knows what it is. It also fills [Meta.Fingerprint].
+func (p *Pool) Decode(apiVersion, kind string, raw []byte) (Object, error) {
+	e := envelope{APIVersion: apiVersion, Kind: kind}
+	stored, err := e.read(raw)
+	if err != nil {
+		return nil, err
+	}
+	o, err := e.decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	m := o.Metadata()
+	if Reserved(m.Name) && stored.by(ManagedBy) {
+		m.Fingerprint = fingerprint(m, stored.owners, e.Spec)
+		delete(m.Annotations, HostAnnotation) // nobody asks for it again
+		m.Annotations = orNil(m.Annotations)
+	}
+	p.share(o)
+	return o, nil
+}
+
+// text returns the one copy of a string.
+func (p *Pool) text(s string) string {
+	if s == "" {
+		return ""
+	}
+	slot := &p.strings[maphash.String(seed, s)%uint64(len(p.strings))]
+	if *slot != s {
+		*slot = s
+	}
+	return *slot
+}
+
+var seed = maphash.MakeSeed()
+
+// list returns the one copy of a list that nobody changes, without spare room.
+func (p *Pool) list(list []string) []string {
+	if len(list) == 0 {
+		return list // nil and empty may differ
+	}
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for _, s := range list {
+		_, _ = h.WriteString(s)
+		_ = h.WriteByte(0)
+	}
+	slot := &p.lists[h.Sum64()%uint64(len(p.lists))]
+	if slices.Equal(*slot, list) {
+		return *slot
+	}
+	list = fit(list)
+	for i, s := range list {
+		list[i] = p.text(s)
+	}
+	*slot = list
+	return list
+}
+
+func (p *Pool) labels(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return m
+	}
+	return p.maps.share(m, maps.Equal, func() map[string]string {
+		out := make(map[string]string, len(m))
+		for k, v := range m {
+			out[p.text(k)] = p.text(v)
+		}
+		return out
+	})
+}
+
+// recent remembers the values that were seen last.
+type recent[T any] struct {
+	values [8]T
+	n      int // how many were remembered ever
+}
+
+// share returns the value that is equal to v, or, where none is remembered,
+// what own makes of v.
+func (r *recent[T]) share(v T, equal func(a, b T) bool, own func() T) T {
+	for _, known := range r.values[:min(r.n, len(r.values))] {
+		if equal(known, v) {
+			return known
+		}
+	}
+	v = own()
+	r.values[r.n%len(r.values)] = v
+	r.n++
+	return v
+}
+
+// sharePointer is share for what v points to, which tidy makes small.
+func sharePointer[T any](r *recent[*T], v *T, tidy func(*T)) *T {
+	if v == nil {
+		return nil
+	}
+	return r.share(v, func(a, b *T) bool { return reflect.DeepEqual(a, b) }, func() *T {
+		if tidy != nil {
+			tidy(v)
+		}
+		return v
+	})
+}
+
+// fit returns the list without spare room. Decoding leaves room for more.
+func fit[T any](list []T) []T {
+	if len(list) == cap(list) {
+		return list
+	}
+	return append(make([]T, 0, len(list)), list...)
+}
+
+// share makes an object that was just decoded share what it can.
+func (p *Pool) share(o Object) {
+	m := o.Metadata()
+	m.Namespace, m.Name = p.text(m.Namespace), p.text(m.Name)
+	m.Labels, m.Annotations = p.labels(m.Labels), p.labels(m.Annotations)
+	switch o := o.(type) {
+	case *ServiceEntry:
+		p.shareEntry(o)
+	case *VirtualService:
+		p.shareVirtual(o)
+	case *Gateway:
+		p.shareGateway(o)
+	case *DestinationRule:
+		p.shareRule(o)
+	case *Sidecar:
+		o.Egress = fit(o.Egress)
+		for i := range o.Egress {
+			o.Egress[i].Hosts = p.list(o.Egress[i].Hosts)
+		}
+	case *Service:
+		o.Type = p.text(o.Type)
+		o.Selector = p.labels(o.Selector)
+	case *K8sGateway:
+		o.GatewayClassName = p.text(o.GatewayClassName)
+	case *Workload:
+		o.PodLabels, o.PodAnnotations = p.labels(o.PodLabels), p.labels(o.PodAnnotations)
+	}
+}
+
+func (p *Pool) shareEntry(se *ServiceEntry) {
+	se.Hosts, se.ExportTo, se.Addresses = p.list(se.Hosts), p.list(se.ExportTo), fit(se.Addresses)
+	se.Location, se.Resolution = p.text(se.Location), p.text(se.Resolution)
+	se.Ports, se.Endpoints = fit(se.Ports), fit(se.Endpoints)
+	for i := range se.Ports {
+		port := &se.Ports[i]
+		port.Protocol, port.Name = p.text(port.Protocol), p.text(port.Name)
+	}
+}
+
+func (p *Pool) shareVirtual(vs *VirtualService) {
+	vs.Hosts, vs.Gateways, vs.ExportTo = p.list(vs.Hosts), p.list(vs.Gateways), p.list(vs.ExportTo)
+	vs.HTTP, vs.TLS, vs.TCP = fit(vs.HTTP), fit(vs.TLS), fit(vs.TCP)
+	for i := range vs.HTTP {
+		r := &vs.HTTP[i]
+		r.Match, r.Route = fit(r.Match), p.destinations(r.Route)
+		r.Headers = sharePointer(&p.headers, r.Headers, nil)
+		for j := range r.Match {
+			match := &r.Match[j]
+			match.Gateways = p.list(match.Gateways)
+			if len(match.Headers) > 0 {
+				match.Headers = p.matches.share(match.Headers, func(a, b map[string]StringMatch) bool { return reflect.DeepEqual(a, b) },
+					func() map[string]StringMatch { return match.Headers })
+			}
+		}
+	}
+	for i := range vs.TLS {
+		r := &vs.TLS[i]
+		r.Match, r.Route = fit(r.Match), p.destinations(r.Route)
+		for j := range r.Match {
+			r.Match[j].Gateways, r.Match[j].SNIHosts = p.list(r.Match[j].Gateways), p.list(r.Match[j].SNIHosts)
+		}
+	}
+	for i := range vs.TCP {
+		r := &vs.TCP[i]
+		r.Match, r.Route = fit(r.Match), p.destinations(r.Route)
+		for j := range r.Match {
+			r.Match[j].Gateways = p.list(r.Match[j].Gateways)
+		}
+	}
+}
+
+func (p *Pool) destinations(routes []RouteDestination) []RouteDestination {
+	routes = fit(routes)
+	for i := range routes {
+		d := &routes[i].Destination
+		d.Host, d.Subset, d.Port = p.text(d.Host), p.text(d.Subset), sharePointer(&p.ports, d.Port, nil)
+		routes[i].Headers = sharePointer(&p.headers, routes[i].Headers, nil)
+	}
+	return routes
+}
+
+func (p *Pool) shareGateway(g *Gateway) {
+	g.Selector = p.labels(g.Selector)
+	g.Servers = fit(g.Servers)
+	for i := range g.Servers {
+		s := &g.Servers[i]
+		s.Hosts = p.list(s.Hosts)
+		s.Name, s.Port.Protocol, s.Port.Name = p.text(s.Name), p.text(s.Port.Protocol), p.text(s.Port.Name)
+		s.TLS = sharePointer(&p.tls, s.TLS, func(t *ServerTLS) { t.Mode = p.text(t.Mode) })
+	}
+}
+
+func (p *Pool) shareRule(dr *DestinationRule) {
+	dr.Host, dr.ExportTo, dr.Subsets = p.text(dr.Host), p.list(dr.ExportTo), fit(dr.Subsets)
+	dr.WorkloadSelector = sharePointer(&p.selector, dr.WorkloadSelector, nil)
+	p.sharePolicy(dr.TrafficPolicy)
+	for i := range dr.Subsets {
+		s := &dr.Subsets[i]
+		s.Name, s.Labels = p.text(s.Name), p.labels(s.Labels)
+		p.sharePolicy(s.TrafficPolicy)
+	}
+}
+
+func (p *Pool) sharePolicy(policy *TrafficPolicy) {
+	if policy == nil {
+		return
+	}
+	tidy := func(t *ClientTLS) { t.Mode, t.SNI = p.text(t.Mode), p.text(t.SNI) }
+	policy.TLS = sharePointer(&p.client, policy.TLS, tidy)
+	policy.PortLevelSettings = fit(policy.PortLevelSettings)
+	for i := range policy.PortLevelSettings {
+		s := &policy.PortLevelSettings[i]
+		s.TLS = sharePointer(&p.client, s.TLS, tidy)
+	}
+}
