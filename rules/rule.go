@@ -107,18 +107,31 @@ func Run(ctx context.Context, all []*Rule, p Pass) ([]Finding, error) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("rule %s on %s: %w", r.Name, p.Subject.Metadata().Ref, err)
+			return nil, &Failure{r.Name, p.Subject.Metadata().Ref, err}
 		}
 		pass := p // a rule cannot change what the next one sees
 		pass.rule = r
 		pass.report = func(f Finding) { findings = append(findings, f) }
 		if err := run(ctx, &pass); err != nil {
-			return nil, fmt.Errorf("rule %s on %s: %w", r.Name, p.Subject.Metadata().Ref, err)
+			return nil, &Failure{r.Name, p.Subject.Metadata().Ref, err}
 		}
 	}
 	Sort(findings)
 	return slices.Compact(findings), nil
 }
+
+// Failure says which rule could not judge which object.
+type Failure struct {
+	Rule    string
+	Subject mesh.Ref
+	Err     error
+}
+
+// Error implements error.
+func (f *Failure) Error() string { return fmt.Sprintf("rule %s on %s: %v", f.Rule, f.Subject, f.Err) }
+
+// Unwrap returns the cause.
+func (f *Failure) Unwrap() error { return f.Err }
 
 func run(ctx context.Context, p *Pass) (err error) {
 	defer func() {
