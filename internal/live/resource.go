@@ -28,6 +28,8 @@ var resources = []resource{
 	{kind: "Namespace", apiKind: "Namespace", versions: []string{"v1"}, name: "namespaces"},
 	{kind: "Service", apiKind: "Service", versions: []string{"v1"}, name: "services"},
 	{kind: "EndpointSlice", apiKind: "EndpointSlice", group: "discovery.k8s.io", versions: []string{"v1"}, name: "endpointslices"},
+	{kind: "Node", apiKind: "Node", versions: []string{"v1"}, name: "nodes"},
+	{kind: "ServiceCIDR", apiKind: "ServiceCIDR", group: "networking.k8s.io", versions: []string{"v1", "v1beta1"}, name: "servicecidrs"},
 	{kind: "NetworkPolicy", apiKind: "NetworkPolicy", group: "networking.k8s.io", versions: []string{"v1"}, name: "networkpolicies"},
 
 	{kind: "ServiceEntry", apiKind: "ServiceEntry", group: istioNetworking, versions: istioVersions, name: "serviceentries"},
