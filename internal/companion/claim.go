@@ -13,8 +13,8 @@ import (
 // claim is one ServiceEntry's wish that a host be reached through a gateway.
 type claim struct {
 	entry    *mesh.ServiceEntry
-	field    string // JSON path of the host in the entry
 	platform bool   // the entry's namespace is one of the platform's
+	covered  bool   // users lead the clients to a gateway by themselves
 	gateway  mesh.EgressGateway
 	exportTo []string // of the entry, once open
 	ports    []upstream
@@ -22,42 +22,35 @@ type claim struct {
 
 // claims returns the wishes for a host that Sallyport has to look after, in
 // the order in which they take precedence where they contradict each other:
-// the platform's first, then the oldest. m is the mesh as users wrote it,
-// with held entries open.
-func claims(m *mesh.Mesh, host string) (accepted []*claim, refused []Refusal) {
+// the platform's first, then the oldest; what users cover by themselves comes
+// last and is never refused. m is the mesh as users wrote it, with held entries
+// open, and served are the namespaces that have a mesh hop.
+func claims(m *mesh.Mesh, host string, served map[string]bool) (accepted []*claim, refused []Refusal) {
+	routed := len(m.RoutesFor(host)) > 0
 	for _, entry := range m.EntriesFor(host) {
-		field := hostField(entry, host)
-		if len(m.Points(entry)) == 0 || !Injects(m, entry.Namespace) || !needed(m, entry, host) {
+		if len(m.Points(entry)) == 0 || !Injects(m, entry.Namespace) {
 			continue
 		}
-		if message, fix := unservable(m, entry, host); message != "" {
-			refused = append(refused, Refusal{Entry: entry.Ref, Path: field, Message: message, Fix: fix})
+		covered := !needed(m, entry, host)
+		if covered && !(routed && served[entry.Namespace]) {
 			continue
 		}
-		gateway, problem := gatewayFor(m, entry.Namespace)
-		if problem != "" {
-			refused = append(refused, Refusal{
-				Entry: entry.Ref, Path: field, Message: problem,
-				Fix: "Ask the platform team for a configured gateway.",
-			})
-			continue
-		}
-		ports, refusals := upstreams(m.Settings(), entry, host)
-		if len(refusals) > 0 {
+		c, refusals := claimOf(m, entry, host)
+		switch {
+		case c != nil:
+			c.covered = covered
+			accepted = append(accepted, c)
+		case !covered:
 			refused = append(refused, refusals...)
-			continue
 		}
-		accepted = append(accepted, &claim{
-			entry:    entry,
-			field:    field,
-			platform: m.Settings().Platform(entry.Namespace),
-			gateway:  gateway,
-			exportTo: openExport(m, entry),
-			ports:    ports,
-		})
 	}
 	slices.SortStableFunc(accepted, func(a, b *claim) int {
 		switch {
+		case a.covered != b.covered:
+			if b.covered {
+				return -1
+			}
+			return 1
 		case a.platform != b.platform:
 			if a.platform {
 				return -1
@@ -76,6 +69,31 @@ func claims(m *mesh.Mesh, host string) (accepted []*claim, refused []Refusal) {
 		)
 	})
 	return accepted, refused
+}
+
+// claimOf returns an entry's claim, or says why it cannot be served.
+func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Refusal) {
+	refuse := func(message, fix string) []Refusal {
+		return []Refusal{{Entry: entry.Ref, Path: hostField(entry, host), Message: message, Fix: fix}}
+	}
+	if message, fix := unservable(m, entry, host); message != "" {
+		return nil, refuse(message, fix)
+	}
+	gateway, problem := gatewayFor(m, entry.Namespace)
+	if problem != "" {
+		return nil, refuse(problem, "Ask the platform team for a configured gateway.")
+	}
+	ports, refusals := upstreams(m.Settings(), entry, host)
+	if len(refusals) > 0 {
+		return nil, refusals
+	}
+	return &claim{
+		entry:    entry,
+		platform: m.Settings().Platform(entry.Namespace),
+		gateway:  gateway,
+		exportTo: openExport(m, entry),
+		ports:    ports,
+	}, nil
 }
 
 func hostField(entry *mesh.ServiceEntry, host string) string {

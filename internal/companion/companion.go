@@ -7,6 +7,7 @@ package companion
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -19,6 +20,9 @@ type Set struct {
 	Objects []mesh.Object
 	// Refused are the claims on the host that cannot be served.
 	Refused []Refusal
+	// SparesAfter is when the spares among the objects may be written: to
+	// Istio an age has whole seconds, and a spare must be the younger one.
+	SparesAfter time.Time
 }
 
 // Refusal says why an entry, or one field of it, gets no companions.
@@ -31,11 +35,13 @@ type Refusal struct {
 
 // For computes the companions of one canonical host. The mesh may hold
 // companions that already exist; they are set aside first, so that the answer
-// depends on what users wrote and on nothing else. A host whose paths are all
-// via without Sallyport needs nothing.
+// depends on what users wrote. A host whose paths are all via without Sallyport
+// needs nothing, unless Sallyport has led to it before: then the companions
+// stay behind what covers it now.
 func For(m *mesh.Mesh, host string) Set {
+	before := served(m, host)
 	m = Without(m, host).Open()
-	claims, refused := claims(m, host)
+	claims, refused := claims(m, host, before)
 	p := plan{mesh: m, builder: builder{host: host, key: Key(host)}, set: Set{Host: host, Refused: refused}, doors: map[string]door{}}
 	for _, side := range sides(claims) {
 		p.side(side)

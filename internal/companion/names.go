@@ -20,6 +20,7 @@ const (
 	hashLength = 20
 
 	meshSuffix      = "-mesh"   // the mesh hop
+	spareMark       = "-spare-" // and a hash of the user's route: the mesh hop behind it
 	hopSuffix       = "-hop"    // the mesh hop's own DestinationRule, where one is needed
 	originateSuffix = "-origin" // the DestinationRule by which the gateway originates TLS
 	portSuffix      = "-p"      // and a port's number: the lane of that port alone
@@ -34,7 +35,7 @@ var Kinds = []string{"ServiceEntry", "Gateway", "DestinationRule", "VirtualServi
 // Is reports whether the Ref is one that Sallyport uses for companions: such
 // objects may be written by nobody else. The names are the prefix, the host's
 // hash, a mark of the gateway where a namespace has several, and the
-// companion's part: sallyport-HASH[-gGATEWAY][-mesh|-hop|-origin|-pPORT].
+// companion's part: sallyport-HASH[-gGATEWAY][-mesh|-spare-ROUTE|-hop|-origin|-pPORT].
 func Is(ref mesh.Ref) bool {
 	return slices.Contains(Kinds, ref.Kind) && mesh.Reserved(ref.Name)
 }
@@ -42,8 +43,11 @@ func Is(ref mesh.Ref) bool {
 // MeshHop reports whether a companion belongs to the clients' side, which
 // leads to the gateway's: it is written last and deleted first.
 func MeshHop(ref mesh.Ref) bool {
-	return strings.HasSuffix(ref.Name, meshSuffix) || strings.HasSuffix(ref.Name, hopSuffix)
+	return strings.HasSuffix(ref.Name, meshSuffix) || strings.HasSuffix(ref.Name, hopSuffix) || Spare(ref)
 }
+
+// Spare reports whether a companion is a mesh hop behind a user's own.
+func Spare(ref mesh.Ref) bool { return strings.Contains(ref.Name, spareMark) }
 
 // Key is what the names of a canonical host's companions begin with.
 func Key(host string) string { return namePrefix + digest(host, hashLength) }

@@ -116,7 +116,7 @@ func (p *plan) agree(own *claim, claims []*claim) (agreed []*claim, union []upst
 		}
 	}
 	for _, c := range claims {
-		refused := len(p.set.Refused)
+		refused := p.set.Refused
 		for _, u := range c.ports {
 			have, ok := ports[u.port]
 			switch {
@@ -126,10 +126,13 @@ func (p *plan) agree(own *claim, claims []*claim) (agreed []*claim, union []upst
 				p.refuse(unregistered(c, u, own))
 			}
 		}
-		if len(p.set.Refused) == refused {
+		if len(p.set.Refused) == len(refused) {
 			p.refuseUnserved(c, agreed)
 		}
-		if len(p.set.Refused) > refused {
+		if len(p.set.Refused) > len(refused) {
+			if c.covered {
+				p.set.Refused = refused // its users have another way
+			}
 			continue
 		}
 		agreed = append(agreed, c)
@@ -228,16 +231,19 @@ func (p *plan) meshHops(gateway mesh.EgressGateway, claims []*claim, service str
 			dr.ExportTo, dr.Owners = to, owners
 			p.hops = append(p.hops, dr)
 		}
-		if !p.routed(claims[:n]) {
-			p.hops = append(p.hops, p.meshHop(namespace, slices.Compact(exportTo), owners, service, lanes, ports))
+		hop := p.meshHop(namespace, slices.Compact(exportTo), owners, service, lanes, ports)
+		if p.routed(claims[:n]) {
+			p.spare(namespace, hop)
+		} else {
+			p.hops = append(p.hops, hop)
 		}
 		claims = claims[n:]
 	}
 }
 
 // routed reports whether users' own VirtualServices lead the clients of one
-// namespace's claims to the gateway's side. Ours would only hide what they say
-// of timeouts, retries and headers.
+// namespace's claims to a gateway. Ours in front of them would only hide what
+// they say of timeouts, retries and headers.
 func (p *plan) routed(claims []*claim) bool {
 	if len(p.mesh.RoutesFor(p.host)) == 0 {
 		return false

@@ -17,6 +17,14 @@ func (m *Mesh) RoutesFor(host string) []*VirtualService {
 	return slices.Collect(m.routes.under(hostPrefix(host)))
 }
 
+// RouteRank says how early Istio looks at a VirtualService for a client of the
+// namespace: those of a lower rank come first, and of one rank the oldest. seen
+// is false where the client does not see it at all.
+func (m *Mesh) RouteRank(vs *VirtualService, namespace string) (rank int, seen bool) {
+	v := m.routeVisibility(vs, namespace)
+	return int(v), v != hidden && vs.inMesh()
+}
+
 // GatewaysFor returns the Gateways that have a server for the canonical host,
 // by its own name or a wildcard, and program an approved egress gateway.
 func (m *Mesh) GatewaysFor(host string) []*Gateway {

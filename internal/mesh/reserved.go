@@ -6,7 +6,7 @@ import (
 )
 
 // Parts of the names that Sallyport gives to companions:
-// sallyport-HASH[-gGATEWAY][-mesh|-hop|-origin|-pPORT].
+// sallyport-HASH[-gGATEWAY][-mesh|-spare-ROUTE|-hop|-origin|-pPORT].
 const (
 	reservedPrefix = "sallyport-"
 	reservedHash   = 20 // hexadecimal digits
@@ -28,6 +28,9 @@ func Reserved(name string) bool {
 	switch rest {
 	case "", "-mesh", "-hop", "-origin":
 		return true
+	}
+	if route, ok := strings.CutPrefix(rest, "-spare-"); ok {
+		return len(route) == reservedMark && only(route, isHex)
 	}
 	port, ok := strings.CutPrefix(rest, "-p")
 	return ok && len(port) >= 1 && len(port) <= 5 && only(port, isDigit)
