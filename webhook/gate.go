@@ -44,11 +44,8 @@ func (g gate) leave() { <-g }
 // server names in the query.
 func timed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d := deadline(r)
-		ctx, cancel := context.WithTimeout(r.Context(), d)
+		ctx, cancel := context.WithTimeout(r.Context(), deadline(r))
 		defer cancel()
-		// Where the connection cannot do this the server's own limits hold.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d))
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

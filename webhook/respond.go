@@ -17,9 +17,9 @@ import (
 	"github.com/sallyport-io/sallyport/rules"
 )
 
-// Every answer is made in this file. The two that a failure leads to are
-// [call.cannotJudge], which fails closed, and [call.unchanged], which fails
-// open. An HTTP 200 is given in each case, so failurePolicy decides only about
+// Every answer is made in this file. Those that a failure leads to are
+// [call.cannotJudge] and [refused], which fail closed, and [call.unchanged],
+// which fails open. An HTTP 200 is given in each case, so failurePolicy decides only about
 // what never reached us.
 
 // The verdicts, as metrics, audit annotations and logs have them.
@@ -98,6 +98,9 @@ func (c *call) cannotJudge(err error) admission.Response {
 	return c.finish(resp, verdictError, review.Outcome{})
 }
 
+// refused is the answer, at either entry, where no handler gives one.
+func refused(status int32, err error) admission.Response { return admission.Errored(status, err) }
+
 // unchanged lets the object through to the validator as the client wrote it,
 // and says why nothing was filled in.
 func (c *call) unchanged(err error) admission.Response {
@@ -136,7 +139,9 @@ func (c *call) finish(resp admission.Response, verdict string, out review.Outcom
 	case verdictDeny:
 		c.Log.Info("denied", append(c.fields(), "rules", names)...)
 	case verdictAllow, verdictWarn, verdictPatch:
-		c.Log.V(1).Info("let through", append(c.fields(), "verdict", verdict, "rules", names)...)
+		if log := c.Log.V(1); log.Enabled() {
+			log.Info("let through", append(c.fields(), "verdict", verdict, "rules", names)...)
+		}
 	}
 	return resp
 }

@@ -8,7 +8,6 @@ package webhook
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -48,16 +47,6 @@ type Options struct {
 func Register(server webhook.Server, o Options) {
 	server.Register(MutatePath, timed(overHTTP(NewMutator(o), o.Log)))
 	server.Register(ValidatePath, timed(overHTTP(NewValidator(o), o.Log)))
-}
-
-// overHTTP serves one entry. Decoding of v1 and v1beta1 reviews, and the limit
-// on their size, are controller-runtime's.
-func overHTTP(h admission.Handler, log logr.Logger) http.Handler {
-	hook := &admission.Webhook{
-		Handler:        h,
-		LogConstructor: func(logr.Logger, *admission.Request) logr.Logger { return log },
-	}
-	return hook.WithRecoverPanic(true)
 }
 
 // NewValidator returns the handler that judges writes. It fails closed: what

@@ -1,0 +1,133 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/api/admission/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	kjson "sigs.k8s.io/json"
+)
+
+// maxReview bounds the size of a review: two objects of at most 3 MB each, and
+// what is said about them. It is the limit of controller-runtime.
+const maxReview = 7 << 20
+
+// endpoint serves one entry over HTTP. It does what admission.Webhook of
+// controller-runtime does, but decodes a review in one pass where that takes
+// three, for half of the time a webhook spends on a review can be spent there.
+type endpoint struct {
+	handler admission.Handler
+	log     logr.Logger
+	bodies  sync.Pool // of *bytes.Buffer
+}
+
+func overHTTP(h admission.Handler, log logr.Logger) http.Handler {
+	return &endpoint{handler: h, log: log, bodies: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
+}
+
+// received is an AdmissionReview as it arrives. v1 and v1beta1 look the same.
+type received struct {
+	metav1.TypeMeta `json:",inline"`
+	Request         *admissionv1.AdmissionRequest `json:"request"`
+}
+
+// ServeHTTP answers one review. HTTP is only the carrier: what is wrong with a
+// review is said in an AdmissionReview too.
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	in, err := e.receive(w, r)
+	if err != nil {
+		e.log.Error(err, "bad review")
+		e.answer(w, admissionv1.SchemeGroupVersion.String(), refused(http.StatusBadRequest, err))
+		return
+	}
+	var request admission.Request
+	if in.Request != nil {
+		request.AdmissionRequest = *in.Request
+	}
+	e.answer(w, in.APIVersion, e.handle(r.Context(), request))
+}
+
+// receive reads and decodes a review.
+func (e *endpoint) receive(w http.ResponseWriter, r *http.Request) (*received, error) {
+	if contentType := r.Header.Get("Content-Type"); contentType != "application/json" {
+		return nil, fmt.Errorf("the Content-Type is %q; a review is application/json", contentType)
+	}
+	body := e.bodies.Get().(*bytes.Buffer)
+	defer func() {
+		if body.Cap() <= 1<<16 { // an unusual one is not worth keeping
+			body.Reset()
+			e.bodies.Put(body)
+		}
+	}()
+	// Whoever sends slowly is cut off when the time of the request is over.
+	// A deadline set beforehand would do the same, at the price of a message
+	// to the goroutine of the connection for every request.
+	stop := context.AfterFunc(r.Context(), func() {
+		// Where the connection cannot do this the server's own limits hold.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+	})
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxReview))
+	stop()
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, fmt.Errorf("the review is too large; the limit is %d bytes", tooLarge.Limit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the review: %w", err)
+	}
+	in := new(received)
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(body.Bytes(), in); err != nil {
+		return nil, fmt.Errorf("what was sent is no AdmissionReview: %w", err)
+	}
+	switch in.GroupVersionKind() {
+	case admissionv1.SchemeGroupVersion.WithKind("AdmissionReview"), v1beta1.SchemeGroupVersion.WithKind("AdmissionReview"):
+		return in, nil
+	}
+	return nil, fmt.Errorf("what was sent is no AdmissionReview of version v1 or v1beta1: apiVersion %q, kind %q", in.APIVersion, in.Kind)
+}
+
+// handle lets the handler answer. The handlers recover from panics by
+// themselves, each in its own way; this is for what may go wrong around that.
+func (e *endpoint) handle(ctx context.Context, request admission.Request) (resp admission.Response) {
+	defer func() {
+		if v := recover(); v != nil {
+			err := fmt.Errorf("panic: %v", v)
+			e.log.Error(err, "no answer", "decision", string(request.UID))
+			resp = refused(http.StatusInternalServerError, err)
+		}
+		resp.UID = request.UID
+	}()
+	resp = e.handler.Handle(ctx, request)
+	if err := resp.Complete(request); err != nil {
+		resp = refused(http.StatusInternalServerError, err)
+	}
+	return resp
+}
+
+// answer writes a response in the version of its review.
+func (e *endpoint) answer(w http.ResponseWriter, version string, resp admission.Response) {
+	out, err := json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: version, Kind: "AdmissionReview"},
+		Response: &resp.AdmissionResponse,
+	})
+	if err != nil { // no answer is a refusal as well
+		e.log.Error(err, "encoding an answer", "decision", string(resp.UID))
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
+	if _, err := w.Write(out); err != nil {
+		e.log.Error(err, "writing an answer", "decision", string(resp.UID))
+	}
+}

@@ -1,0 +1,144 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+)
+
+// server serves a handler by HTTPS.
+func server(t *testing.T, h admission.Handler, http2 bool) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(timed(overHTTP(h, logr.Discard())))
+	s.EnableHTTP2 = http2
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// send posts a body and returns the answer.
+func send(t *testing.T, s *httptest.Server, contentType string, body io.Reader) *admissionv1.AdmissionReview {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"?timeout=200ms", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" || resp.ContentLength != int64(len(answer)) {
+		t.Errorf("status %d, %s of %d bytes, received %d", resp.StatusCode, resp.Header.Get("Content-Type"), resp.ContentLength, len(answer))
+	}
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(answer, &review); err != nil || review.Response == nil {
+		t.Fatalf("answer %s: %v", answer, err)
+	}
+	return &review
+}
+
+// TestSlowSender sends half a review and then nothing: the handler must not
+// wait for the rest, nor hear of it.
+func TestSlowSender(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("http2=%t", http2), func(t *testing.T) {
+			handler := admission.HandlerFunc(func(context.Context, admission.Request) admission.Response {
+				t.Error("half a review reached the handler")
+				return admission.Allowed("")
+			})
+			read, write := io.Pipe()
+			s := server(t, handler, http2)
+			go func() {
+				_, _ = io.WriteString(write, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview",`)
+			}()
+			began := time.Now()
+			review := send(t, s, "application/json", read)
+			_ = write.Close()
+			if review.Response.Allowed || !strings.Contains(review.Response.Result.Message, "reading the review") {
+				t.Errorf("allowed %v: %s", review.Response.Allowed, review.Response.Result.Message)
+			}
+			if waited := time.Since(began); waited > 10*time.Second {
+				t.Errorf("waited %v for the rest", waited)
+			}
+		})
+	}
+}
+
+// TestEndpoint checks what is answered around the handlers.
+func TestEndpoint(t *testing.T) {
+	allow := admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") })
+	lost := admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { panic("lost") })
+	good := body(t, "v1", request(entry("api", "good.example.com")))
+	for _, tt := range []struct {
+		name, contentType, body string
+		handler                 admission.Handler
+		allowed                 bool
+		code                    int32
+		message                 string
+		uid                     string
+	}{
+		{"a review", "application/json", good, allow, true, 200, "", "7f1c"},
+		{"another type of content", "application/yaml", good, allow, false, 400, `the Content-Type is "application/yaml"`, ""},
+		{"another case of the kind", "application/json", strings.Replace(good, `"kind":"AdmissionReview"`, `"Kind":"AdmissionReview"`, 1), allow, false, 400, `kind ""`, ""},
+		{"two reviews", "application/json", good + good, allow, false, 400, "no AdmissionReview", ""},
+		{"a panic", "application/json", good, lost, false, 500, "panic: lost", "7f1c"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			resp := send(t, server(t, tt.handler, true), tt.contentType, strings.NewReader(tt.body)).Response
+			if resp.Allowed != tt.allowed || resp.Result.Code != tt.code || string(resp.UID) != tt.uid || !strings.Contains(resp.Result.Message, tt.message) {
+				t.Errorf("allowed %v, code %d, uid %q: %s", resp.Allowed, resp.Result.Code, resp.UID, resp.Result.Message)
+			}
+		})
+	}
+}
+
+// TestBodiesDoNotMix sends reviews at once, whose bodies share buffers: each
+// must be answered for what it says itself.
+func TestBodiesDoNotMix(t *testing.T) {
+	h := overHTTP(NewValidator(options(t)), logr.Discard())
+	done := make(chan string)
+	for i := range 8 {
+		go func() {
+			problem := ""
+			for n := range 50 {
+				host, want := "good.example.com", true
+				if (i+n)%2 == 0 {
+					host, want = "denied.example.com", false
+				}
+				uid := fmt.Sprintf("%d-%d", i, n)
+				in := body(t, "v1", request(entry("api", host), func(r *admissionv1.AdmissionRequest) { r.UID = types.UID(uid) }))
+				req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ValidatePath, strings.NewReader(in))
+				req.Header.Set("Content-Type", "application/json")
+				rec := httptest.NewRecorder()
+				h.ServeHTTP(rec, req)
+				var review admissionv1.AdmissionReview
+				if err := json.Unmarshal(rec.Body.Bytes(), &review); err != nil || string(review.Response.UID) != uid || review.Response.Allowed != want {
+					problem = fmt.Sprintf("review %s of %s is answered by %s", uid, host, rec.Body)
+				}
+			}
+			done <- problem
+		}()
+	}
+	for range 8 {
+		if problem := <-done; problem != "" {
+			t.Error(problem)
+		}
+	}
+}
