@@ -2,9 +2,15 @@ package reconcile_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	networking "istio.io/client-go/pkg/apis/networking/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
 // TestLeaderChange: a leader that is stopped in mid-work, and another that
@@ -71,21 +77,28 @@ spec:
 `, namespace, name, host)}
 }
 
-// TestStepsAside: when a user's own set comes to cover the host, ours goes, at
-// no version leaving a direct path; an entry that is covered from the start
-// gets none.
+// TestStepsAside: when a user's own set comes to cover the host, ours steps
+// back behind it, and when the user's route is deleted ours is in force again,
+// at no version of the cluster leaving a direct path in between. An entry that
+// is covered from the start gets no companions.
 func TestStepsAside(t *testing.T) {
+	const host = "adopted.partner.com"
 	c := newCluster(t, "adopted")
 	h := record(t, c.watcher)
 	c.run()
-	c.create(held("adopted", "api", "adopted.partner.com", tls))
+	c.create(held("adopted", "api", host, tls))
 	c.opens("adopted", "api")
-	c.create(byHand("adopted", "by-hand", "adopted.partner.com")...)
-	c.gone("adopted.partner.com")
-	h.neverDirect(t, "adopted")
+	c.create(byHand("adopted", "by-hand", host)...)
+	c.hops("adopted", host, "spare")
+	h.after(t, "adopted", host, "by-hand")
 	if entry := c.entry("adopted", "api"); !cmp.Equal(entry.Spec.ExportTo, []string{"."}) {
 		t.Errorf("exportTo is %v: a host that is covered was closed", entry.Spec.ExportTo)
 	}
+
+	c.deleteRoute("adopted", "by-hand")
+	c.hops("adopted", host, "mesh")
+	h.after(t, "adopted", host, companion.Key(host))
+	h.neverDirect(t, "adopted")
 
 	c.create(byHand("adopted", "from-the-start", "adopted-2.partner.com")...)
 	c.create(held("adopted", "covered", "adopted-2.partner.com", tls))
@@ -93,4 +106,137 @@ func TestStepsAside(t *testing.T) {
 	if found := c.companions("adopted-2.partner.com"); len(found) > 0 {
 		t.Errorf("a host that is covered by hand got companions: %v", found)
 	}
+}
+
+// ownRoute is a user's VirtualService that leads to the companions' gateway
+// side, and says more than ours does.
+func ownRoute(namespace, name, host, exportTo string) string {
+	return fmt.Sprintf(`
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  hosts: [%[3]s]
+  exportTo: [%[5]q]
+  http:
+  - match: [{port: 80}]
+    timeout: 60s
+    headers: {request: {set: {x-sallyport-port: "80"}}}
+    route: [{destination: {host: istio-egressgateway.istio-system.svc.cluster.local, subset: %[4]s, port: {number: 80}}}]
+  tls:
+  - match: [{port: 443, sniHosts: [%[3]s]}]
+    route: [{destination: {host: istio-egressgateway.istio-system.svc.cluster.local, subset: %[4]s, port: {number: 443}}}]
+`, namespace, name, host, companion.Key(host), exportTo)
+}
+
+// TestRouteComesAndGoes: a user's route to our gateway side, public or private,
+// is in force as long as it is there; it may be replaced, leave out a port, or
+// go, and at no version of the cluster is there a direct path.
+func TestRouteComesAndGoes(t *testing.T) {
+	for _, exportTo := range []string{"*", "."} {
+		t.Run(exportTo, func(t *testing.T) {
+			name := map[string]string{"*": "route-public", ".": "route-private"}[exportTo]
+			host := name + ".partner.com"
+			c := newCluster(t, name)
+			h := record(t, c.watcher)
+			c.run()
+			c.create(held(name, "api", host, http+","+tls))
+			c.opens(name, "api")
+			c.create(ownRoute(name, "zz-own", host, exportTo)) // of equal age, it would come after ours
+			c.hops(name, host, "spare")
+			h.after(t, name, host, "zz-own")
+
+			// Another takes its place; until there is a spare that is younger,
+			// the old one may be in force.
+			c.deleteRoute(name, "zz-own")
+			c.create(ownRoute(name, "zz-other", host, exportTo))
+			c.eventually("the other to be in force", func() error { return h.decidedBy(name, host, "zz-other") })
+
+			// It leaves a port out: ours again, for both, with nothing in between.
+			var vs networking.VirtualService
+			if err := c.Get(t.Context(), client.ObjectKey{Namespace: name, Name: "zz-other"}, &vs); err != nil {
+				t.Fatal(err)
+			}
+			whole := vs.Spec.Http
+			vs.Spec.Http = nil
+			if err := c.Update(t.Context(), &vs); err != nil {
+				t.Fatal(err)
+			}
+			c.hops(name, host, "mesh")
+
+			vs.Spec.Http = whole
+			if err := c.Update(t.Context(), &vs); err != nil {
+				t.Fatal(err)
+			}
+			c.hops(name, host, "spare")
+			h.after(t, name, host, "zz-other")
+			c.deleteRoute(name, "zz-other")
+			c.hops(name, host, "mesh")
+			h.after(t, name, host, companion.Key(host))
+			h.neverDirect(t, name)
+
+			// And all goes with the entry.
+			c.create(ownRoute(name, "zz-last", host, exportTo))
+			c.hops(name, host, "spare")
+			if err := c.Delete(t.Context(), c.entry(name, "api")); err != nil {
+				t.Fatal(err)
+			}
+			c.gone(host)
+		})
+	}
+}
+
+func (c *cluster) deleteRoute(namespace, name string) {
+	c.t.Helper()
+	var vs networking.VirtualService
+	vs.Namespace, vs.Name = namespace, name
+	if err := c.Delete(c.t.Context(), &vs); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// hops waits until the only mesh hops for a host in a namespace are of a kind:
+// "mesh" or "spare".
+func (c *cluster) hops(namespace, host, want string) {
+	c.t.Helper()
+	c.eventually("the mesh hop of "+host+" to be the "+want, func() error {
+		var found []string
+		for ref := range c.companions(host) {
+			if ref.Namespace == namespace && companion.MeshHop(ref) {
+				found = append(found, strings.Split(ref.Name, "-")[2])
+			}
+		}
+		if !cmp.Equal([]string{want}, found) {
+			return fmt.Errorf("found %v", found)
+		}
+		return nil
+	})
+}
+
+// after fails the test where a host's paths, at the last version that was
+// seen, are not decided by the route whose name begins so.
+func (h *history) after(t testing.TB, namespace, host, route string) {
+	t.Helper()
+	if err := h.decidedBy(namespace, host, route); err != nil {
+		t.Error(err)
+	}
+}
+
+func (h *history) decidedBy(namespace, host, route string) error {
+	var last *mesh.Mesh
+	for m := range h.replay {
+		last = m
+	}
+	for _, entry := range last.EntriesFor(host) {
+		if entry.Namespace != namespace {
+			continue
+		}
+		for _, port := range entry.Ports {
+			path := last.Paths(namespace, host, port.Number)
+			if path.Verdict != mesh.Via || len(path.Hops) == 0 || !strings.HasPrefix(path.Hops[0].Decided.Ref.Name, route) {
+				return fmt.Errorf("port %d is %s by %+v, want via by %s", port.Number, path.Verdict, path.Hops, route)
+			}
+		}
+	}
+	return nil
 }

@@ -27,12 +27,14 @@ func (c *Companions) reconcile(ctx context.Context, key string) (after time.Dura
 	if host != "" {
 		set = companion.For(m, host)
 	}
+	set, wait := due(set, time.Now())
 	taken, err := c.write(ctx, m, set)
 	if err != nil {
 		return 0, errors.Join(err, c.explain(ctx, m, host, err))
 	}
-	after, err = c.collect(ctx, m, key, set)
-	if err != nil {
+	if wait > 0 {
+		after = wait // until the spares stand, nothing goes that they are to stand in for
+	} else if after, err = c.collect(ctx, m, key, set); err != nil {
 		return 0, err
 	}
 	if host == "" {
@@ -48,6 +50,21 @@ func (c *Companions) reconcile(ctx context.Context, key string) (after time.Dura
 		}
 	}
 	return after, nil
+}
+
+// maxWait bounds the time that a spare is waited for: what is to be later has
+// another clock, and by that it is young enough already.
+const maxWait = 2 * time.Second
+
+// due returns the set without the spares that it is too early for, and the
+// time until they are due.
+func due(set companion.Set, now time.Time) (companion.Set, time.Duration) {
+	wait := set.SparesAfter.Sub(now)
+	if wait <= 0 || wait > maxWait {
+		return set, 0
+	}
+	set.Objects = slices.DeleteFunc(slices.Clone(set.Objects), func(o mesh.Object) bool { return companion.Spare(o.Metadata().Ref) })
+	return set, wait
 }
 
 // explain tells the owners of held entries why their companions cannot be

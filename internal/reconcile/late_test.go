@@ -115,7 +115,8 @@ func (h *history) neverDirect(t testing.TB, namespace string) {
 			// Only what concerns the entry's host can have changed its paths.
 			entry := o.(*mesh.ServiceEntry)
 			host := entry.Hosts[0]
-			if ch.ref != entry.Ref && !(companion.Is(ch.ref) && companion.KeyOf(ch.ref) == companion.Key(host)) {
+			users := ch.ref.Kind == "VirtualService" && !companion.Is(ch.ref) && ch.ref.Namespace == namespace
+			if ch.ref != entry.Ref && !(companion.Is(ch.ref) && companion.KeyOf(ch.ref) == companion.Key(host)) && !users {
 				continue
 			}
 			versions++
