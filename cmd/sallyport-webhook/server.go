@@ -75,7 +75,10 @@ func serve(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	policies, err := reconcile.NewNetworkPolicies(restConfig, store, 0, log.WithName("networkpolicies"))
+	policies, err := reconcile.NewNetworkPolicies(restConfig, store, reconcile.PolicyOptions{
+		Metrics: metrics.Registry,
+		Log:     log.WithName("networkpolicies"),
+	})
 	if err != nil {
 		return err
 	}

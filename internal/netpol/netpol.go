@@ -114,6 +114,21 @@ func Planned(m *mesh.Mesh, namespace string) []*networkingv1.NetworkPolicy {
 	}
 }
 
+// Count returns how many policies [Planned] returns.
+func Count(m *mesh.Mesh, namespace string) int {
+	s := m.Settings()
+	if !controlPlane(s, namespace) {
+		return 1
+	}
+	count := 0
+	for _, g := range s.Gateways {
+		if g.Namespace == namespace {
+			count++
+		}
+	}
+	return count
+}
+
 // Walled reports whether the namespace's pods are confined.
 func Walled(m *mesh.Mesh, namespace string) bool {
 	return StageOf(m, namespace) == Enforced && !gatewayNamespace(m.Settings(), namespace)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,13 +33,24 @@ import (
 type NetworkPolicies struct {
 	store  *live.Store
 	client networkingclient.NetworkPoliciesGetter
-	// resync is the time between two looks at every namespace, for changes
-	// that no event told of.
 	resync time.Duration
 	log    logr.Logger
+	writes *prometheus.CounterVec
 
 	queue   workqueue.TypedRateLimitingInterface[string] // of namespaces
 	leading atomic.Bool
+	staged  map[string]string // by namespace: what was last told of; the worker's own
+}
+
+// PolicyOptions are the choices of a [NetworkPolicies]. Zero values stand for
+// defaults.
+type PolicyOptions struct {
+	// Resync is the time between two looks at every namespace, for changes
+	// that no event told of. Default: 10 minutes.
+	Resync time.Duration
+	// Metrics takes what is counted. Default: nobody counts.
+	Metrics prometheus.Registerer
+	Log     logr.Logger
 }
 
 // settleTime is how long a change of the mesh that concerns every namespace
@@ -46,10 +59,14 @@ const settleTime = 100 * time.Millisecond
 
 // NewNetworkPolicies returns a NetworkPolicies that reads the mesh from the
 // store, which must not have been started yet, and writes to the cluster
-// behind cfg. A resync of zero stands for ten minutes.
-func NewNetworkPolicies(cfg *rest.Config, store *live.Store, resync time.Duration, log logr.Logger) (*NetworkPolicies, error) {
-	if resync == 0 {
-		resync = 10 * time.Minute
+// behind cfg.
+func NewNetworkPolicies(cfg *rest.Config, store *live.Store, options PolicyOptions) (*NetworkPolicies, error) {
+	if options.Resync == 0 {
+		options.Resync = 10 * time.Minute
+	}
+	writes, err := newPolicyMetrics(options.Metrics, store)
+	if err != nil {
+		return nil, fmt.Errorf("metrics of NetworkPolicies: %w", err)
 	}
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1 // one worker bounds what is in flight
@@ -60,8 +77,10 @@ func NewNetworkPolicies(cfg *rest.Config, store *live.Store, resync time.Duratio
 	n := &NetworkPolicies{
 		store:  store,
 		client: client,
-		resync: resync,
-		log:    log,
+		resync: options.Resync,
+		log:    options.Log,
+		writes: writes,
+		staged: make(map[string]string),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "networkpolicies"}),
@@ -121,12 +140,42 @@ func (n *NetworkPolicies) changed(old, new mesh.Object) {
 		}
 	case "Namespace":
 		n.queue.Add(ref.Name)
-		n.enqueueAll() // it may have become, or no longer be, a neighbour
+		if old == nil || new == nil || !maps.Equal(old.Metadata().Labels, new.Metadata().Labels) {
+			n.enqueueAll() // it may have become, or no longer be, a neighbour
+		}
 	case "Service", "ServiceEntry":
 		// DNS, istiod, the gateways, and what the platform lets gateways reach.
 		if settings.Platform(ref.Namespace) || netpolConcerns(settings, ref.Namespace) {
 			n.enqueueAll()
+			return
 		}
+		if clusterIP(old) != clusterIP(new) {
+			n.enqueueGateways(settings)
+		}
+	case "Node":
+		a, _ := old.(*mesh.Node)
+		b, _ := new.(*mesh.Node)
+		if a == nil || b == nil || !slices.Equal(a.PodCIDRs, b.PodCIDRs) || !slices.Equal(a.Addresses, b.Addresses) {
+			n.enqueueGateways(settings)
+		}
+	case "ServiceCIDR":
+		n.enqueueGateways(settings)
+	}
+}
+
+// clusterIP is the address of a Service, empty for what is none.
+func clusterIP(o mesh.Object) string {
+	if s, ok := o.(*mesh.Service); ok {
+		return s.ClusterIP
+	}
+	return ""
+}
+
+// enqueueGateways puts the gateways' namespaces on the queue: what lies inside
+// the cluster has changed, and they are to stay out of it.
+func (n *NetworkPolicies) enqueueGateways(s mesh.Settings) {
+	for _, g := range s.Gateways {
+		n.queue.AddAfter(g.Namespace, settleTime)
 	}
 }
 
@@ -141,8 +190,10 @@ func netpolConcerns(s mesh.Settings, namespace string) bool {
 // has one that it perhaps should not have.
 func (n *NetworkPolicies) enqueueAll() {
 	m := n.store.Mesh()
-	for _, namespace := range netpol.Namespaces(m, netpol.Enforced) {
-		n.queue.AddAfter(namespace, settleTime)
+	for _, stage := range []netpol.Stage{netpol.Enforced, netpol.Staged} {
+		for _, namespace := range netpol.Namespaces(m, stage) {
+			n.queue.AddAfter(namespace, settleTime)
+		}
 	}
 	for o := range m.All("NetworkPolicy") {
 		if ref := o.Metadata().Ref; netpol.Is(ref) {
@@ -175,6 +226,9 @@ func (n *NetworkPolicies) reconcile(ctx context.Context, namespace string) error
 	ns := m.Namespace(namespace)
 	if ns == nil || ns.Deleting {
 		return nil // the API server takes the policies away with it
+	}
+	if err := n.tell(m, namespace); err != nil {
+		return err
 	}
 	wanted := map[string]bool{}
 	for _, policy := range netpol.For(m, namespace) {
@@ -221,7 +275,7 @@ func (n *NetworkPolicies) have(m *mesh.Mesh, namespace, name string) (*networkin
 // our names stays: it would be taken over silently, and given back never.
 func (n *NetworkPolicies) write(ctx context.Context, have, want *networkingv1.NetworkPolicy) error {
 	ref := mesh.Ref{Kind: "NetworkPolicy", Namespace: want.Namespace, Name: want.Name}
-	done := "created a NetworkPolicy"
+	operation, done := "create", "created a NetworkPolicy"
 	options := metav1.PatchOptions{FieldManager: FieldManager}
 	if have != nil {
 		switch {
@@ -232,7 +286,7 @@ func (n *NetworkPolicies) write(ctx context.Context, have, want *networkingv1.Ne
 		case equality.Semantic.DeepEqual(have.Spec, want.Spec) && holds(have.Labels, want.Labels):
 			return nil
 		}
-		done = "repaired a NetworkPolicy"
+		operation, done = "repair", "repaired a NetworkPolicy"
 		options.Force = new(true)
 		want = want.DeepCopy()
 		want.ResourceVersion = have.ResourceVersion // whoever was faster is looked at again
@@ -248,6 +302,7 @@ func (n *NetworkPolicies) write(ctx context.Context, have, want *networkingv1.Ne
 	case err != nil:
 		return fmt.Errorf("writing %s: %w", ref, err)
 	}
+	n.writes.WithLabelValues(operation).Inc()
 	n.log.Info(done, "object", ref)
 	return nil
 }
@@ -267,6 +322,7 @@ func (n *NetworkPolicies) delete(ctx context.Context, have *networkingv1.Network
 	case err != nil:
 		return fmt.Errorf("deleting %s: %w", ref, err)
 	}
+	n.writes.WithLabelValues("delete").Inc()
 	n.log.Info("deleted a NetworkPolicy that nobody wants any more", "object", ref)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr/testr"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,7 +28,8 @@ import (
 // walls is one test's view of the NetworkPolicies of the control plane.
 type walls struct {
 	*kubernetes.Clientset
-	t *testing.T
+	t       *testing.T
+	metrics *prometheus.Registry
 }
 
 // newWalls starts a reconciler of NetworkPolicies, which the end of the test
@@ -40,7 +42,8 @@ func newWalls(t *testing.T) *walls {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policies, err := reconcile.NewNetworkPolicies(plane.Config, store, 0, testr.New(t))
+	w.metrics = prometheus.NewRegistry()
+	policies, err := reconcile.NewNetworkPolicies(plane.Config, store, reconcile.PolicyOptions{Metrics: w.metrics, Log: testr.New(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,6 +150,88 @@ func TestWallFollowsLabels(t *testing.T) {
 	}
 	w.namespace("np-shop", map[string]string{"istio-injection": "enabled"})
 	w.falls("np-shop")
+}
+
+// TestStaged checks that a staged namespace is told of and gets nothing, and that a wall goes where its namespace is staged.
+func TestStaged(t *testing.T) {
+	w := newWalls(t)
+	w.namespace("np-staged", map[string]string{"istio-injection": "enabled", mesh.NetworkPolicyLabel: "staged"})
+	w.namespace("np-signal-of-stage", confined)
+	w.stands("np-signal-of-stage", "np-staged") // the reconciler has come by
+	stage := func(namespace, stage string) error {
+		families, err := w.metrics.Gather()
+		if err != nil {
+			return err
+		}
+		var seen []string
+		for _, f := range families {
+			for _, metric := range f.GetMetric() {
+				if f.GetName() == "sallyport_network_policies" && metric.GetLabel()[0].GetValue() == namespace {
+					seen = append(seen, fmt.Sprintf("%s %g", metric.GetLabel()[1].GetValue(), metric.GetGauge().GetValue()))
+				}
+			}
+		}
+		if !slices.Equal(seen, []string{stage + " 1"}) {
+			return fmt.Errorf("the metric of %s says %v, want %s", namespace, seen, stage)
+		}
+		return nil
+	}
+	if err := errors.Join(stage("np-staged", "staged"), stage("np-signal-of-stage", "enforced")); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.wall("np-staged"); !apierrors.IsNotFound(err) {
+		t.Errorf("a staged namespace has a wall (error %v)", err)
+	}
+	w.namespace("np-staged", confined)
+	w.stands("np-staged")
+	w.namespace("np-staged", map[string]string{"istio-injection": "enabled", mesh.NetworkPolicyLabel: "staged"})
+	w.falls("np-staged")
+}
+
+// TestWallFollowsNodes checks that a Node's range of pods arrives in the policy around the gateway.
+func TestWallFollowsNodes(t *testing.T) {
+	w := newWalls(t)
+	w.namespace("istio-system", map[string]string{mesh.NetworkPolicyLabel: "enabled"})
+	const cidr = "198.51.100.0/26"
+	excepts := func() ([]string, error) {
+		p, err := w.NetworkingV1().NetworkPolicies("istio-system").Get(w.t.Context(), "sallyport-gateway-istio-egressgateway", metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		var out []string
+		for _, rule := range p.Spec.Egress {
+			for _, peer := range rule.To {
+				if peer.IPBlock != nil {
+					out = append(out, peer.IPBlock.Except...)
+				}
+			}
+		}
+		return out, nil
+	}
+	w.eventually("the policy around the gateway", func() error {
+		have, err := excepts()
+		if err == nil && slices.Contains(have, cidr) {
+			t.Fatal("the range is closed already: the test proves nothing")
+		}
+		return err
+	})
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "np-node"}, Spec: corev1.NodeSpec{PodCIDR: cidr, PodCIDRs: []string{cidr}}}
+	if _, err := w.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.CoreV1().Nodes().Delete(context.Background(), node.Name, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	w.eventually("the node's pods in the policy around the gateway", func() error {
+		have, err := excepts()
+		if err == nil && !slices.Contains(have, cidr) {
+			err = fmt.Errorf("closed are %v", have)
+		}
+		return err
+	})
+	w.namespace("istio-system", nil)
 }
 
 // TestWallFollowsServices checks that the gateway's target ports arrive in the wall.
