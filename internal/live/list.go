@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // listPage is the number of objects that [Store.List] asks for at a time.
@@ -26,9 +27,13 @@ func (s *Store) List(ctx context.Context, kind string, each func(raw []byte) err
 	if err != nil || !served {
 		return err
 	}
+	reader, err := s.wire.reader(r, gv)
+	if err != nil {
+		return fmt.Errorf("client for reading %s: %w", r.name, err)
+	}
 	opts := metav1.ListOptions{Limit: listPage}
 	for {
-		body, err := s.get(r, gv, opts).Do(ctx).Raw()
+		body, err := reader.get(opts).Do(ctx).Raw()
 		if err != nil {
 			return fmt.Errorf("listing %s: %w", r.name, err)
 		}
@@ -44,7 +49,7 @@ func (s *Store) List(ctx context.Context, kind string, each func(raw []byte) err
 			if err := json.Unmarshal(raw, &t); err != nil {
 				return fmt.Errorf("listing %s: %w", r.name, err)
 			}
-			if err := each(typed(raw, t.Kind, gv.WithKind(r.apiKind))); err != nil {
+			if err := each(typed(raw, t.Kind, reader.gvk)); err != nil {
 				return err
 			}
 		}
@@ -52,4 +57,14 @@ func (s *Store) List(ctx context.Context, kind string, each func(raw []byte) err
 			return nil
 		}
 	}
+}
+
+// typed adds apiVersion and kind to an object's JSON that has no kind: the
+// items of a list of a built-in kind.
+func typed(raw []byte, kind string, gvk schema.GroupVersionKind) []byte {
+	if kind != "" {
+		return raw
+	}
+	prefix := fmt.Appendf(nil, `{"apiVersion":%q,"kind":%q,`, gvk.GroupVersion(), gvk.Kind)
+	return append(prefix, raw[1:]...)
 }

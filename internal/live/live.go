@@ -32,7 +32,7 @@ const absentRetry = 10 * time.Second
 // with [New], register subscribers, then call [Store.Start].
 type Store struct {
 	log       logr.Logger
-	client    *rest.RESTClient
+	wire      wire
 	discovery discovery.DiscoveryInterface
 	retry     time.Duration
 	backoff   *wait.Backoff // of failing reflectors; nil for client-go's own
@@ -41,7 +41,7 @@ type Store struct {
 	synced chan struct{} // closed once every kind has been read or is known to be absent
 
 	mu          sync.Mutex // guards what follows, and every write to mesh
-	loading     map[mesh.Ref]mesh.Object
+	newest      *mesh.Mesh // published from the first sync on
 	states      map[string]*state
 	subscribers []func(old, new mesh.Object)
 	sizes       map[string]int
@@ -58,28 +58,28 @@ type state struct {
 // New returns a store that will read the cluster behind cfg. Nothing is read
 // before [Store.Start].
 func New(cfg *rest.Config, settings mesh.Settings, log logr.Logger) (*Store, error) {
-	client, err := newClient(cfg)
+	wire, err := newWire(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("client for reading the cluster: %w", err)
 	}
-	disco, err := discovery.NewDiscoveryClientForConfig(cfg)
+	disco, err := discovery.NewDiscoveryClientForConfigAndClient(wire.config, wire.client)
 	if err != nil {
 		return nil, fmt.Errorf("client for discovery: %w", err)
 	}
 	s := &Store{
 		log:       log,
-		client:    client,
+		wire:      wire,
 		discovery: disco,
 		retry:     absentRetry,
 		synced:    make(chan struct{}),
-		loading:   make(map[mesh.Ref]mesh.Object),
+		newest:    mesh.New(settings),
 		states:    make(map[string]*state),
 		sizes:     make(map[string]int),
 	}
 	for _, r := range resources {
 		s.states[r.kind] = &state{why: "not asked for yet"}
 	}
-	s.mesh.Store(mesh.New(settings))
+	s.mesh.Store(s.newest)
 	return s, nil
 }
 
@@ -169,19 +169,11 @@ func (s *Store) upsert(o mesh.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ref := o.Metadata().Ref
-	if s.loading != nil {
-		if s.loading[ref] == nil {
-			s.sizes[ref.Kind]++
-		}
-		s.loading[ref] = o
-		return
-	}
-	m := s.mesh.Load()
-	old := m.Get(ref)
+	old := s.newest.Get(ref)
 	if old == nil {
 		s.sizes[ref.Kind]++
 	}
-	s.mesh.Store(m.With(o))
+	s.publish(s.newest.With(o))
 	s.announce(old, o)
 }
 
@@ -189,20 +181,12 @@ func (s *Store) upsert(o mesh.Object) {
 func (s *Store) remove(ref mesh.Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.loading != nil {
-		if s.loading[ref] != nil {
-			s.sizes[ref.Kind]--
-		}
-		delete(s.loading, ref)
-		return
-	}
-	m := s.mesh.Load()
-	old := m.Get(ref)
+	old := s.newest.Get(ref)
 	if old == nil {
 		return
 	}
 	s.sizes[ref.Kind]--
-	s.mesh.Store(m.Without(ref))
+	s.publish(s.newest.Without(ref))
 	s.announce(old, nil)
 }
 
@@ -212,16 +196,8 @@ func (s *Store) replace(kind string, objects []mesh.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sizes[kind] = len(objects)
-	if s.loading != nil {
-		maps.DeleteFunc(s.loading, func(ref mesh.Ref, _ mesh.Object) bool { return ref.Kind == kind })
-		for _, o := range objects {
-			s.loading[o.Metadata().Ref] = o
-		}
-		return
-	}
-	m := s.mesh.Load()
 	gone := make(map[mesh.Ref]mesh.Object)
-	for o := range m.All(kind) {
+	for o := range s.newest.All(kind) {
 		gone[o.Metadata().Ref] = o
 	}
 	olds := make([]mesh.Object, len(objects))
@@ -230,7 +206,7 @@ func (s *Store) replace(kind string, objects []mesh.Object) {
 		olds[i] = gone[ref]
 		delete(gone, ref)
 	}
-	s.mesh.Store(m.Without(slices.Collect(maps.Keys(gone))...).With(objects...))
+	s.publish(s.newest.Without(slices.Collect(maps.Keys(gone))...).With(objects...))
 	for i, o := range objects {
 		s.announce(olds[i], o)
 	}
@@ -239,9 +215,20 @@ func (s *Store) replace(kind string, objects []mesh.Object) {
 	}
 }
 
+// publish makes m the newest snapshot. It is called with mu held.
+func (s *Store) publish(m *mesh.Mesh) {
+	s.newest = m
+	if s.Synced() {
+		s.mesh.Store(m)
+	}
+}
+
 // announce is called with mu held. A nil old or new must be the nil
 // interface.
 func (s *Store) announce(old, new mesh.Object) {
+	if !s.Synced() {
+		return
+	}
 	for _, f := range s.subscribers {
 		f(old, new)
 	}
@@ -255,7 +242,7 @@ func (s *Store) settle(kind string, st state) {
 	current := s.states[kind]
 	st.done = st.done || current.done
 	*current = st
-	if s.loading == nil {
+	if s.Synced() {
 		return
 	}
 	for _, st := range s.states {
@@ -263,9 +250,7 @@ func (s *Store) settle(kind string, st state) {
 			return
 		}
 	}
-	m := s.mesh.Load()
-	s.mesh.Store(m.With(slices.Collect(maps.Values(s.loading))...))
-	s.loading = nil
+	s.mesh.Store(s.newest)
 	close(s.synced)
 	s.log.Info("read the cluster", "objects", s.sizes)
 }

@@ -70,7 +70,11 @@ func (s *Store) follow(ctx context.Context, r resource) {
 			s.settle(r.kind, state{done: true})
 			s.pause(ctx, s.retry)
 		default:
-			s.reflect(ctx, r, gv)
+			if err := s.reflect(ctx, r, gv); err != nil {
+				s.settle(r.kind, state{why: err.Error()})
+				s.log.Error(err, "reading a kind", "kind", r.kind)
+				s.pause(ctx, s.retry)
+			}
 		}
 	}
 }
@@ -98,11 +102,15 @@ func (s *Store) find(r resource) (gv schema.GroupVersion, served bool, err error
 
 // reflect runs a reflector until the context ends or the API server no longer
 // serves the resource.
-func (s *Store) reflect(ctx context.Context, r resource, gv schema.GroupVersion) {
+func (s *Store) reflect(ctx context.Context, r resource, gv schema.GroupVersion) error {
+	reader, err := s.wire.reader(r, gv)
+	if err != nil {
+		return fmt.Errorf("client for reading %s: %w", r.name, err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.settle(r.kind, state{served: true, why: "not read yet"})
-	lw := s.listWatch(r, gv, func(err error) {
+	lw := reader.listWatch(func(err error) {
 		if apierrors.IsNotFound(err) {
 			cancel()
 			return
@@ -116,6 +124,7 @@ func (s *Store) reflect(ctx context.Context, r resource, gv schema.GroupVersion)
 		Backoff:         s.backoff,
 	})
 	reflector.RunWithContext(ctx)
+	return nil
 }
 
 // pause waits, or less where the context ends.
@@ -137,9 +146,9 @@ func (f *feed) Add(o any) error { return f.Update(o) }
 
 func (f *feed) Update(o any) error {
 	it := o.(*item)
-	if it.err != nil {
+	if it.object == nil {
 		// What stood there before is not what stands there now.
-		f.store.skip(it.String(), it.err)
+		f.store.skip(it.String(), it.other.err)
 		f.store.remove(it.ref(f.kind))
 		return nil
 	}
@@ -156,8 +165,8 @@ func (f *feed) Replace(items []any, _ string) error {
 	objects := make([]mesh.Object, 0, len(items))
 	for _, o := range items {
 		it := o.(*item)
-		if it.err != nil {
-			f.store.skip(it.String(), it.err)
+		if it.object == nil {
+			f.store.skip(it.String(), it.other.err)
 			continue
 		}
 		objects = append(objects, it.object)

@@ -1,44 +1,80 @@
 package live
 
 import (
+	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	jsonserializer "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/rawjson"
 )
 
-// newClient returns a REST client that speaks JSON and decodes objects into
-// items.
-func newClient(cfg *rest.Config) (*rest.RESTClient, error) {
+// wire is the connection that all kinds share.
+type wire struct {
+	config *rest.Config
+	client *http.Client
+}
+
+func newWire(cfg *rest.Config) (wire, error) {
 	cfg = rest.CopyConfig(cfg)
+	// A handful of long watches: the API server's own fairness is enough.
+	cfg.QPS = -1
+	// The first read is large, near, and awaited: to compress it takes longer
+	// than to send it.
+	cfg.DisableCompression = true
+	client, err := rest.HTTPClientFor(cfg)
+	return wire{cfg, client}, err
+}
+
+// reader reads one kind, as one version of the API serves it.
+type reader struct {
+	client *rest.RESTClient
+	path   []string
+	gvk    schema.GroupVersionKind
+
+	mu   sync.Mutex // a watch that has just been ended may still decode
+	pool mesh.Pool
+}
+
+func (w wire) reader(r resource, gv schema.GroupVersion) (*reader, error) {
+	out := &reader{path: []string{"apis", gv.Group, gv.Version, r.name}, gvk: gv.WithKind(r.apiKind)}
+	if gv.Group == "" {
+		out.path = []string{"api", gv.Version, r.name}
+	}
+	cfg := rest.CopyConfig(w.config)
 	cfg.ContentConfig = rest.ContentConfig{
 		AcceptContentTypes:   runtime.ContentTypeJSON,
 		ContentType:          runtime.ContentTypeJSON,
-		NegotiatedSerializer: negotiated{},
+		NegotiatedSerializer: negotiated{out},
 	}
-	// A handful of long watches: the API server's own fairness is enough.
-	cfg.QPS = -1
-	return rest.UnversionedRESTClientFor(cfg)
+	var err error
+	out.client, err = rest.UnversionedRESTClientForConfigAndClient(cfg, w.client)
+	return out, err
 }
 
-// listWatch lists and watches a resource in all namespaces. failed is told of
-// every request that the API server refused.
-func (s *Store) listWatch(r resource, gv schema.GroupVersion, failed func(error)) *cache.ListWatch {
+// get is a request for the resource in all namespaces.
+func (r *reader) get(opts metav1.ListOptions) *rest.Request {
+	return r.client.Get().AbsPath(r.path...).SpecificallyVersionedParams(&opts, metav1.ParameterCodec, metav1.SchemeGroupVersion)
+}
+
+// listWatch lists and watches the resource in all namespaces. failed is told
+// of every request that the API server refused.
+func (r *reader) listWatch(failed func(error)) *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-			result := s.get(r, gv, opts).Do(ctx)
+			result := r.get(opts).Do(ctx)
 			if err := result.Error(); err != nil {
 				failed(err)
 				return nil, err
@@ -47,11 +83,11 @@ func (s *Store) listWatch(r resource, gv schema.GroupVersion, failed func(error)
 			if err != nil {
 				return nil, err
 			}
-			return decodeList(body, gv.WithKind(r.apiKind))
+			return r.decodeList(body)
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			opts.Watch = true
-			w, err := s.get(r, gv, opts).Watch(ctx)
+			w, err := r.get(opts).Watch(ctx)
 			if err != nil {
 				failed(err)
 			}
@@ -60,39 +96,49 @@ func (s *Store) listWatch(r resource, gv schema.GroupVersion, failed func(error)
 	}
 }
 
-// get is a request for the resource in all namespaces.
-func (s *Store) get(r resource, gv schema.GroupVersion, opts metav1.ListOptions) *rest.Request {
-	path := []string{"apis", gv.Group, gv.Version, r.name}
-	if gv.Group == "" {
-		path = []string{"api", gv.Version, r.name}
-	}
-	return s.client.Get().AbsPath(path...).SpecificallyVersionedParams(&opts, metav1.ParameterCodec, metav1.SchemeGroupVersion)
-}
-
 // item carries one decoded object through the reflector, which wants to know
 // the metadata below and nothing else.
 type item struct {
 	object mesh.Object
-	err    error // why there is no object
+	other  *other // in its place, where there is no object
+}
 
-	namespace, name  string
-	resourceVersion  string
-	initialEventsEnd bool // the bookmark that ends the initial state
+// other is a bookmark, or what could not be decoded.
+type other struct {
+	head
+	err error
+}
+
+// head is what the reflector needs of an object's metadata.
+type head struct {
+	Namespace       string            `json:"namespace"`
+	Name            string            `json:"name"`
+	ResourceVersion string            `json:"resourceVersion"`
+	Annotations     map[string]string `json:"annotations"`
+}
+
+func (it *item) head() head {
+	if it.object == nil {
+		return it.other.head
+	}
+	m := it.object.Metadata()
+	return head{Namespace: m.Namespace, Name: m.Name, ResourceVersion: m.ResourceVersion}
 }
 
 func (it *item) ref(kind string) mesh.Ref {
-	return mesh.Ref{Kind: kind, Namespace: it.namespace, Name: it.name}
+	h := it.head()
+	return mesh.Ref{Kind: kind, Namespace: h.Namespace, Name: h.Name}
 }
 
-func (it *item) String() string { return it.namespace + "/" + it.name }
+func (it *item) String() string {
+	h := it.head()
+	return h.Namespace + "/" + h.Name
+}
 
 // GetObjectMeta implements [metav1.ObjectMetaAccessor].
 func (it *item) GetObjectMeta() metav1.Object {
-	m := &metav1.ObjectMeta{Namespace: it.namespace, Name: it.name, ResourceVersion: it.resourceVersion}
-	if it.initialEventsEnd {
-		m.Annotations = map[string]string{metav1.InitialEventsAnnotationKey: "true"}
-	}
-	return m
+	h := it.head()
+	return &metav1.ObjectMeta{Namespace: h.Namespace, Name: h.Name, ResourceVersion: h.ResourceVersion, Annotations: h.Annotations}
 }
 
 // GetObjectKind implements [runtime.Object].
@@ -111,83 +157,70 @@ type list struct {
 // DeepCopyObject implements [runtime.Object]. Lists are never changed.
 func (l *list) DeepCopyObject() runtime.Object { return l }
 
-// head is what an item needs of an object's JSON.
-type head struct {
-	Kind     string `json:"kind"`
-	Metadata struct {
-		Namespace       string            `json:"namespace"`
-		Name            string            `json:"name"`
-		ResourceVersion string            `json:"resourceVersion"`
-		Annotations     map[string]string `json:"annotations"`
-	} `json:"metadata"`
-}
-
-// decodeList decodes one page of a list of gvk.
-func decodeList(body []byte, gvk schema.GroupVersionKind) (*list, error) {
-	var page struct {
-		Metadata metav1.ListMeta   `json:"metadata"`
-		Items    []json.RawMessage `json:"items"`
-	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &page); err != nil {
-		return nil, fmt.Errorf("list of %s: %w", gvk.Kind, err)
-	}
-	l := &list{ListMeta: page.Metadata, Items: make([]runtime.Object, len(page.Items))}
-	for i, raw := range page.Items {
-		it, err := decodeItem(raw, gvk)
-		if err != nil {
-			return nil, fmt.Errorf("item %d of the list of %s: %w", i, gvk.Kind, err)
+// decodeList decodes one page of a list.
+func (r *reader) decodeList(body []byte) (*list, error) {
+	l := &list{}
+	err := rawjson.Members(body, func(name, value []byte) error {
+		switch string(name) {
+		case "metadata":
+			return kjson.UnmarshalCaseSensitivePreserveInts(value, &l.ListMeta)
+		case "items":
+			if string(value) == "null" {
+				return nil
+			}
+			return rawjson.Elements(value, func(raw []byte) error {
+				it, err := r.decode(raw)
+				if err != nil {
+					return fmt.Errorf("item %d: %w", len(l.Items), err)
+				}
+				l.Items = append(l.Items, it)
+				return nil
+			})
 		}
-		l.Items[i] = it
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list of %s: %w", r.gvk.Kind, err)
 	}
 	return l, nil
 }
 
-// decodeItem decodes the JSON of one object. What the model cannot read is
-// an item with an error, for one bad object must not stop a watch. gvk is for
-// objects that do not name their own: the items of a list of a built-in kind.
-func decodeItem(raw []byte, gvk schema.GroupVersionKind) (*item, error) {
-	var h head
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &h); err != nil {
-		return nil, err
+// decode decodes the JSON of one object. What the model cannot read is an item
+// with an error, for one bad object must not stop a watch.
+func (r *reader) decode(raw []byte) (*item, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o, err := r.pool.Decode(r.gvk.GroupVersion().String(), r.gvk.Kind, raw)
+	if err == nil && o.Metadata().Name != "" {
+		return &item{object: o}, nil
 	}
-	it := &item{
-		namespace:        h.Metadata.Namespace,
-		name:             h.Metadata.Name,
-		resourceVersion:  h.Metadata.ResourceVersion,
-		initialEventsEnd: h.Metadata.Annotations[metav1.InitialEventsAnnotationKey] == "true",
+	if err == nil { // a bookmark
+		err = errors.New("object has no name")
 	}
-	if it.name == "" { // a bookmark
-		it.err = errors.New("object has no name")
-		return it, nil
+	var w struct {
+		Metadata head `json:"metadata"`
 	}
-	it.object, it.err = mesh.Decode(typed(raw, h.Kind, gvk))
-	return it, nil
-}
-
-// typed adds apiVersion and kind to an object's JSON that has no kind.
-func typed(raw []byte, kind string, gvk schema.GroupVersionKind) []byte {
-	if kind != "" {
-		return raw
+	if malformed := kjson.UnmarshalCaseSensitivePreserveInts(raw, &w); malformed != nil {
+		return nil, malformed
 	}
-	prefix := fmt.Appendf(nil, `{"apiVersion":%q,"kind":%q,`, gvk.GroupVersion(), gvk.Kind)
-	return append(prefix, raw[1:]...)
+	return &item{other: &other{head: w.Metadata, err: err}}, nil
 }
 
 // negotiated is a [runtime.NegotiatedSerializer] that knows JSON only and
 // decodes objects into items.
-type negotiated struct{}
+type negotiated struct{ *reader }
 
-func (negotiated) SupportedMediaTypes() []runtime.SerializerInfo {
+func (n negotiated) SupportedMediaTypes() []runtime.SerializerInfo {
 	return []runtime.SerializerInfo{{
 		MediaType:        runtime.ContentTypeJSON,
 		MediaTypeType:    "application",
 		MediaTypeSubType: "json",
 		EncodesAsText:    true,
-		Serializer:       codec{},
+		Serializer:       codec(n),
 		StreamSerializer: &runtime.StreamSerializerInfo{
 			EncodesAsText: true,
-			Serializer:    codec{},
-			Framer:        jsonserializer.Framer,
+			Serializer:    codec(n),
+			Framer:        lineFramer{},
 		},
 	}}
 }
@@ -202,23 +235,48 @@ func (negotiated) DecoderToVersion(d runtime.Decoder, _ runtime.GroupVersioner) 
 
 // codec decodes a watch event, a Status or an object. The client sends no
 // bodies, so it encodes nothing.
-type codec struct{}
+type codec struct{ *reader }
 
-func (codec) Decode(data []byte, _ *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+func (c codec) Decode(data []byte, _ *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
 	if event, ok := into.(*metav1.WatchEvent); ok {
-		return event, nil, kjson.UnmarshalCaseSensitivePreserveInts(data, event)
+		return event, nil, decodeEvent(data, event)
 	}
-	var t metav1.TypeMeta
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &t); err != nil {
-		return nil, nil, err
-	}
-	gvk := t.GroupVersionKind()
-	if t.APIVersion == "v1" && t.Kind == "Status" {
+	if isStatus(data) {
 		status := &metav1.Status{}
+		gvk := metav1.SchemeGroupVersion.WithKind("Status")
 		return status, &gvk, kjson.UnmarshalCaseSensitivePreserveInts(data, status)
 	}
-	it, err := decodeItem(data, gvk)
-	return it, &gvk, err
+	it, err := c.decode(data)
+	return it, &c.gvk, err
+}
+
+// decodeEvent leaves the event's object where it is: it is decoded before the
+// next event is read.
+func decodeEvent(data []byte, event *metav1.WatchEvent) error {
+	return rawjson.Members(data, func(name, value []byte) error {
+		switch string(name) {
+		case "type":
+			return kjson.UnmarshalCaseSensitivePreserveInts(value, &event.Type)
+		case "object":
+			event.Object.Raw = value
+		}
+		return nil
+	})
+}
+
+// isStatus tells the API server's refusals from objects. API servers write the
+// kind first, or after the version.
+func isStatus(data []byte) bool {
+	var kind []byte
+	stop := errors.New("stop")
+	err := rawjson.Members(data, func(name, value []byte) error {
+		if string(name) == "kind" {
+			kind = value
+			return stop
+		}
+		return nil
+	})
+	return err == stop && string(kind) == `"Status"`
 }
 
 func (codec) Encode(runtime.Object, io.Writer) error {
@@ -226,3 +284,46 @@ func (codec) Encode(runtime.Object, io.Writer) error {
 }
 
 func (codec) Identifier() runtime.Identifier { return "sallyport-live" }
+
+// lineFramer makes each line of a watch a frame. An API server ends each event
+// with a line feed (watchEncoder in k8s.io/apiserver), and JSON has none inside
+// of strings: nothing has to be parsed to find where an event ends.
+type lineFramer struct{}
+
+func (lineFramer) NewFrameReader(r io.ReadCloser) io.ReadCloser {
+	return &lines{buffer: bufio.NewReaderSize(r, 64<<10), Closer: r}
+}
+
+func (lineFramer) NewFrameWriter(w io.Writer) io.Writer { return w }
+
+// lines is the frame reader of [lineFramer].
+type lines struct {
+	io.Closer
+	buffer *bufio.Reader
+	rest   []byte // of the line that is being read
+}
+
+// Read reads one line, or as much of it as p takes, and then returns
+// [io.ErrShortBuffer].
+func (l *lines) Read(p []byte) (int, error) {
+	if len(l.rest) == 0 {
+		line, err := l.buffer.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			start := append([]byte(nil), line...)
+			line, err = l.buffer.ReadBytes('\n')
+			line = append(start, line...)
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) && len(line) > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return 0, err
+		}
+		l.rest = line
+	}
+	n := copy(p, l.rest)
+	if l.rest = l.rest[n:]; len(l.rest) > 0 {
+		return n, io.ErrShortBuffer
+	}
+	return n, nil
+}

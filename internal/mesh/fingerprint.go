@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"errors"
 	"hash/maphash"
 
 	"github.com/sallyport-io/sallyport/internal/rawjson"
@@ -54,17 +55,20 @@ type stored struct {
 }
 
 // by reports whether a field manager has written to the object.
-func (s *stored) by(manager string) (found bool) {
-	for entry := range rawjson.Elements(s.managers) {
-		err := rawjson.Members(entry, func(name, value []byte) error {
-			found = found || string(name) == "manager" && len(value) == len(manager)+2 && string(value[1:len(value)-1]) == manager
+func (s *stored) by(manager string) bool {
+	if s.managers == nil {
+		return false
+	}
+	found := errors.New("found")
+	err := rawjson.Elements(s.managers, func(entry []byte) error {
+		return rawjson.Members(entry, func(name, value []byte) error {
+			if string(name) == "manager" && len(value) == len(manager)+2 && string(value[1:len(value)-1]) == manager {
+				return found
+			}
 			return nil
 		})
-		if err != nil || found {
-			return found
-		}
-	}
-	return false
+	})
+	return err == found
 }
 
 // read fills an envelope, but for what the caller has filled, from the JSON of

@@ -60,11 +60,11 @@ func TestPool(t *testing.T) {
 
 func TestPoolErrors(t *testing.T) {
 	for _, tt := range []struct{ raw, want string }{
-		{`{`, "object: not a JSON object"},
-		{`{"metadata":7}`, "object: not a JSON object"},
+		{`{`, "object: malformed JSON"},
+		{`{"metadata":7}`, "object: malformed JSON"},
 		{`{"metadata":{"name":7}}`, "metadata.name: a number cannot be used here, want string"},
 		{`{"metadata":{"name":"a","namespace":"n"},"spec":{"hosts":7}}`, "ServiceEntry/n/a: spec.hosts: a number cannot be used here"},
-		{`{"metadata":{"name":"a","namespace":"n"},"spec":{"hosts":[}}`, "not a JSON object"},
+		{`{"metadata":{"name":"a","namespace":"n"},"spec":{"hosts":[}}`, "malformed JSON"},
 	} {
 		if _, err := new(mesh.Pool).Decode("networking.istio.io/v1", "ServiceEntry", []byte(tt.raw)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want an error with %q", tt.raw, err, tt.want)

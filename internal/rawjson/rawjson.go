@@ -5,11 +5,10 @@ package rawjson
 import (
 	"bytes"
 	"errors"
-	"iter"
 )
 
-// ErrSyntax is returned for what is no JSON object.
-var ErrSyntax = errors.New("not a JSON object")
+// ErrSyntax is returned for what is not put together as JSON is.
+var ErrSyntax = errors.New("malformed JSON")
 
 // Members calls f with the name and the value of each member of an object, in
 // their order, as they are written: a name with escapes keeps them. Only the
@@ -45,19 +44,30 @@ func Members(object []byte, f func(name, value []byte) error) error {
 	}
 }
 
-// Elements yields the values of an array, as they are written, up to the first
-// mistake in its syntax.
-func Elements(array []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		s := scanner{data: array}
-		if !s.take('[') || s.take(']') {
-			return
+// Elements calls f with each value of an array, as it is written. It ends with
+// the first error of f.
+func Elements(array []byte, f func(value []byte) error) error {
+	s := scanner{data: array}
+	if !s.take('[') {
+		return ErrSyntax
+	}
+	if s.take(']') {
+		return s.end()
+	}
+	for {
+		value, ok := s.value()
+		if !ok {
+			return ErrSyntax
 		}
-		for {
-			value, ok := s.value()
-			if !ok || !yield(value) || !s.take(',') {
-				return
-			}
+		if err := f(value); err != nil {
+			return err
+		}
+		switch {
+		case s.take(','):
+		case s.take(']'):
+			return s.end()
+		default:
+			return ErrSyntax
 		}
 	}
 }

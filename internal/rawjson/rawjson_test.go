@@ -52,15 +52,30 @@ func TestMembers(t *testing.T) {
 }
 
 func TestElements(t *testing.T) {
-	var got []string
-	for value := range Elements([]byte(`[{"a":[1]}, "x,y" ,3]`)) {
-		got = append(got, string(value))
-	}
-	if d := cmp.Diff([]string{`{"a":[1]}`, `"x,y"`, "3"}, got); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
-	}
-	for value := range Elements([]byte(`{"a":1}`)) {
-		t.Errorf("an object has the element %s", value)
+	for _, tt := range []struct {
+		array string
+		want  []string // nil for an error
+	}{
+		{`[]`, []string{}},
+		{` [{"a":[1]}, "x,y" ,3 ] `, []string{`{"a":[1]}`, `"x,y"`, "3"}},
+		{`{"a":1}`, nil},
+		{`[1,]`, nil},
+		{`[1 2]`, nil},
+		{`[1`, nil},
+		{`[1]]`, nil},
+	} {
+		got := []string{}
+		err := Elements([]byte(tt.array), func(value []byte) error {
+			got = append(got, string(value))
+			return nil
+		})
+		if (err != nil) != (tt.want == nil) {
+			t.Errorf("%s: error %v", tt.array, err)
+			continue
+		}
+		if d := cmp.Diff(tt.want, got); err == nil && d != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.array, d)
+		}
 	}
 }
 
