@@ -1,0 +1,160 @@
+package policysource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+func entry(namespace, name, host string) string {
+	return fmt.Sprintf(`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"namespace":%q,"name":%q},
+"spec":{"hosts":[%q],"ports":[{"number":443,"name":"tls","protocol":"TLS"}],"resolution":"DNS"}}`, namespace, name, host)
+}
+
+// cluster is one with some ServiceEntries.
+func cluster(t *testing.T, entries ...string) Live {
+	t.Helper()
+	m := mesh.New(mesh.DefaultSettings())
+	for _, raw := range entries {
+		o, err := mesh.Decode([]byte(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m = m.With(o)
+	}
+	return clusterOf(m, map[string][]string{"ServiceEntry": entries})
+}
+
+// TestEvaluation has a new policy judge what is in the cluster before it is
+// put in force.
+func TestEvaluation(t *testing.T) {
+	live := cluster(t,
+		entry("shop", "api", "api.example.com"),
+		entry("shop", "cdn", "cdn.example.com"),
+		entry("bank", "swift", "swift.example.org"),
+	)
+	none, all := 0, 3
+	tests := []struct {
+		name    string
+		files   map[string]string
+		limit   *int
+		refused []string // words of the refusal; none where the policy comes into force
+		want    Evaluation
+	}{
+		{
+			"two newly denied, one newly allowed",
+			rego("one", `endswith(input.object.spec.hosts[_], ".com")`), nil, nil,
+			Evaluation{Objects: 3, NewlyDenied: 2, NewlyAllowed: 1},
+		},
+		{
+			"as many as the limit lets pass",
+			rego("one", "true"), &all, nil,
+			Evaluation{Objects: 3, NewlyDenied: 2},
+		},
+		{
+			"more than the limit lets pass",
+			rego("one", "true"), &none,
+			[]string{"2 of 3 objects in the cluster would newly be denied", "policies.maxNewDenials (0)"},
+			Evaluation{Objects: 3, NewlyDenied: 2},
+		},
+		{
+			"a builtin that fails on one object",
+			rego("one", `net.cidr_contains("10.0.0.0/8", trim_suffix(input.object.spec.hosts[_], ".example.org"))`), nil,
+			[]string{"could not be judged, by one (source/one.rego:7: eval_builtin_error)"},
+			Evaluation{Objects: 3, NewlyAllowed: 0, Failed: 3},
+		},
+		{
+			"two values for one name, on one object",
+			map[string]string{"one.rego": `# METADATA
+# title: a policy of a test
+# description: It denies what the test wants.
+package sallyport.policies.one
+
+place := "world" if input.object.metadata.namespace != ""
+
+place := "bank" if input.object.metadata.namespace == "bank"
+
+deny contains {"msg": place} if place == "moon"
+`}, nil,
+			[]string{"1 of 3 objects in the cluster could not be judged, by one (source/one.rego:8: eval_conflict_error)"},
+			Evaluation{Objects: 3, NewlyAllowed: 0, Failed: 1},
+		},
+		{
+			"too slow on one object",
+			rego("one", `input.object.metadata.namespace == "bank"; count([1 | some i in numbers.range(1, 30000); some j in numbers.range(1, 30000); i == j]) == 0`), nil,
+			[]string{"1 of 3 objects in the cluster could not be judged, by one"},
+			Evaluation{Objects: 3, Failed: 1},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			source := newFake("source", rego("one", `input.object.metadata.namespace == "bank"`))
+			o := options(t, source)
+			o.Rules, o.Live, o.MaxNewDenials = nil, live, tt.limit
+			l := start(t, o)
+			first := l.Judge()
+			source.hold("new", tt.files, nil)
+			if tt.refused == nil {
+				eventually(t, func() error {
+					if s := l.Status(); s.Sources[0].Revision != "new" {
+						return fmt.Errorf("not in force: %+v", s)
+					}
+					return nil
+				})
+			} else {
+				eventually(t, func() error { return refusedFor(l, tt.refused...) })
+				if l.Judge() != first {
+					t.Error("a refused policy is in force")
+				}
+				for _, secret := range []string{"swift", "api", "shop", "example"} {
+					if s := l.Status().Refused; strings.Contains(s, secret) {
+						t.Errorf("the status holds what is in the cluster: %s", s)
+					}
+				}
+			}
+			got := l.Status().Evaluation
+			if d := cmp.Diff(&tt.want, got, cmpopts.IgnoreFields(Evaluation{}, "Seconds")); d != "" {
+				t.Errorf("evaluation (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// TestEvaluationNeedsTheCluster refuses policies while the cluster cannot be
+// read, and tries again later.
+func TestEvaluationNeedsTheCluster(t *testing.T) {
+	source := newFake("source", rego("one", "false"))
+	o := options(t, source)
+	broken := true
+	o.Live.List = func(context.Context, string, func([]byte) error) error {
+		if broken {
+			return errors.New("no right to list entries")
+		}
+		return nil
+	}
+	l, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source.files = rego("one", "true")
+	l.fetch(t.Context(), l.sources[0])
+	if err := l.load(t.Context()); err == nil || !strings.Contains(err.Error(), "no right to list entries") {
+		t.Errorf("loaded with %v", err)
+	}
+	first := l.Judge()
+	broken = false
+	if err := l.load(t.Context()); err != nil || l.Judge() != first {
+		t.Errorf("tried again though nothing changed: %v", err)
+	}
+	l.forget()
+	if err := l.load(t.Context()); err != nil || l.Judge() == first {
+		t.Errorf("not in force, though the cluster can be read: %v", err)
+	}
+}
