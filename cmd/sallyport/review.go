@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/sallyport-io/sallyport/internal/build"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
 
@@ -57,7 +58,7 @@ be read or judged (file, line and reason on standard error).`,
 				Format:  format.value,
 				Color:   isTerminal(cmd) && os.Getenv("NO_COLOR") == "",
 				Rules:   append(slices.Clone(j.rules), report.LegacyForm, report.UnknownKind),
-				Version: version().Version,
+				Version: build.Read().Version,
 			}
 			if err := w.Write(cmd.OutOrStdout(), r); err != nil {
 				return err
