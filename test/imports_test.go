@@ -19,6 +19,7 @@ const module = "github.com/sallyport-io/sallyport"
 // import; arrows go one way. A new package takes its place here.
 var layers = map[string][]string{
 	// Pure: values in, values out.
+	"internal/build":     {},
 	"internal/rawjson":   {},
 	"internal/mesh":      {"internal/rawjson"},
 	"internal/manifest":  {},
@@ -29,16 +30,20 @@ var layers = map[string][]string{
 	"policies":           {"internal/mesh", "rules"},
 	"internal/review":    {"internal/companion", "internal/mesh", "internal/netpol", "rules"},
 	"internal/report":    {"internal/mesh", "rules"},
+	"internal/doctor":    {"internal/mesh", "internal/netpol", "rules"},
 	"internal/sample":    {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
 
 	// What talks to a cluster, or is talked to.
-	"internal/live":      {"internal/mesh", "internal/rawjson"},
-	"internal/reconcile": {"internal/companion", "internal/live", "internal/mesh", "internal/netpol"},
-	"webhook":            {"internal/companion", "internal/mesh", "internal/netpol", "internal/review", "rules"},
+	"internal/live":          {"internal/mesh", "internal/rawjson"},
+	"internal/doctor/gather": {"internal/doctor"},
+	"internal/reconcile":     {"internal/companion", "internal/live", "internal/mesh", "internal/netpol"},
+	"webhook":                {"internal/companion", "internal/mesh", "internal/netpol", "internal/review", "rules"},
+	"internal/policysource":  {"internal/mesh", "internal/review", "policies", "rules"},
+	"internal/status":        {"internal/policysource"},
 
 	// Wiring.
-	"cmd/sallyport":         {"internal/companion", "internal/config", "internal/manifest", "internal/mesh", "internal/netpol", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
-	"cmd/sallyport-webhook": {"internal/config", "internal/live", "internal/reconcile", "internal/review", "policies", "rules", "webhook"},
+	"cmd/sallyport":         {"internal/build", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
+	"cmd/sallyport-webhook": {"internal/build", "internal/config", "internal/live", "internal/mesh", "internal/policysource", "internal/reconcile", "internal/status", "rules", "webhook"},
 
 	// For tests and the demo. Nothing above imports these, nor any other
 	// package whose name ends in "test".
@@ -115,8 +120,10 @@ func TestLinks(t *testing.T) {
 		"internal/config":       {controllerRuntime, clientGo, opa, istio},
 		"internal/live":         {controllerRuntime, opa, istio},
 		"internal/review":       {controllerRuntime, opa, istio},
+		"internal/doctor":       {controllerRuntime, clientGo, opa, istio},
 		"rules":                 {controllerRuntime, clientGo, opa, istio},
 		"policies":              {controllerRuntime, istio},
+		"internal/policysource": {controllerRuntime, istio},
 		"cmd/sallyport":         {controllerRuntime, istio},
 		"cmd/sallyport-webhook": {istio, "k8s.io/kubernetes"},
 	}

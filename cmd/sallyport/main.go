@@ -20,13 +20,17 @@ import (
 
 // The exit statuses.
 const (
-	exitOK     = 0
-	exitDenied = 1 // something is denied
-	exitFailed = 2 // the input could not be read or judged
+	exitOK      = 0
+	exitDenied  = 1 // something is denied
+	exitFailed  = 2 // the input could not be read or judged
+	exitUnknown = 3 // of a cluster something cannot be told
 )
 
 // errDenied ends a command that has already said what is denied.
 var errDenied = errors.New("denied")
+
+// errUnknown ends a command that has already said what cannot be told.
+var errUnknown = errors.New("cannot tell")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,6 +54,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitOK
 	case errors.Is(err, errDenied):
 		return exitDenied
+	case errors.Is(err, errUnknown):
+		return exitUnknown
 	default:
 		fmt.Fprintln(stderr, err)
 		return exitFailed

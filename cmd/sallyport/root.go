@@ -34,6 +34,7 @@ be read or judged (file, line and reason on standard error).`,
 		newPlanCommand(),
 		newExplainCommand(),
 		newNetpolCommand(),
+		newDoctorCommand(),
 		newPolicyCommand(),
 		newVersionCommand(),
 	)
