@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"hash/maphash"
-	"maps"
 	"reflect"
 	"slices"
 )
@@ -12,15 +11,17 @@ import (
 // labels and selectors. What it remembers is bounded, and what it has forgotten
 // is held twice. The zero value is ready; it is not safe for concurrent use.
 type Pool struct {
-	strings  [4096]string
-	lists    [256][]string
-	maps     recent[map[string]string]
-	tls      recent[*ServerTLS]
-	client   recent[*ClientTLS]
-	headers  recent[*Headers]
-	matches  recent[map[string]StringMatch]
-	selector recent[*WorkloadSelector]
-	ports    recent[*PortSelector]
+	strings    [4096]string
+	lists      [256][]string
+	maps       recent[map[string]string]
+	ports      recent[[]ServicePort]
+	matches    recent[[]HTTPMatch]
+	predicates recent[map[string]StringMatch]
+	headers    recent[*Headers]
+	selectors  recent[*PortSelector]
+	serverTLS  recent[*ServerTLS]
+	clientTLS  recent[*ClientTLS]
+	trafficTLS recent[[]PortPolicy]
 }
 
 // Decode is [Decode] for an object that a cluster holds, of which the caller
@@ -38,8 +39,9 @@ func (p *Pool) Decode(apiVersion, kind string, raw []byte) (Object, error) {
 	m := o.Metadata()
 	if Reserved(m.Name) && stored.by(ManagedBy) {
 		m.Fingerprint = fingerprint(m, stored.owners, e.Spec)
-		delete(m.Annotations, HostAnnotation) // nobody asks for it again
-		m.Annotations = orNil(m.Annotations)
+		// Nobody asks for these again.
+		delete(m.Annotations, HostAnnotation)
+		m.Annotations, m.UID = orNil(m.Annotations), ""
 	}
 	p.share(o)
 	return o, nil
@@ -86,7 +88,7 @@ func (p *Pool) labels(m map[string]string) map[string]string {
 	if len(m) == 0 {
 		return m
 	}
-	return p.maps.share(m, maps.Equal, func() map[string]string {
+	return p.maps.share(m, func() map[string]string {
 		out := make(map[string]string, len(m))
 		for k, v := range m {
 			out[p.text(k)] = p.text(v)
@@ -103,9 +105,9 @@ type recent[T any] struct {
 
 // share returns the value that is equal to v, or, where none is remembered,
 // what own makes of v.
-func (r *recent[T]) share(v T, equal func(a, b T) bool, own func() T) T {
+func (r *recent[T]) share(v T, own func() T) T {
 	for _, known := range r.values[:min(r.n, len(r.values))] {
-		if equal(known, v) {
+		if reflect.DeepEqual(known, v) {
 			return known
 		}
 	}
@@ -113,19 +115,6 @@ func (r *recent[T]) share(v T, equal func(a, b T) bool, own func() T) T {
 	r.values[r.n%len(r.values)] = v
 	r.n++
 	return v
-}
-
-// sharePointer is share for what v points to, which tidy makes small.
-func sharePointer[T any](r *recent[*T], v *T, tidy func(*T)) *T {
-	if v == nil {
-		return nil
-	}
-	return r.share(v, func(a, b *T) bool { return reflect.DeepEqual(a, b) }, func() *T {
-		if tidy != nil {
-			tidy(v)
-		}
-		return v
-	})
 }
 
 // fit returns the list without spare room. Decoding leaves room for more.
@@ -168,11 +157,14 @@ func (p *Pool) share(o Object) {
 func (p *Pool) shareEntry(se *ServiceEntry) {
 	se.Hosts, se.ExportTo, se.Addresses = p.list(se.Hosts), p.list(se.ExportTo), fit(se.Addresses)
 	se.Location, se.Resolution = p.text(se.Location), p.text(se.Resolution)
-	se.Ports, se.Endpoints = fit(se.Ports), fit(se.Endpoints)
-	for i := range se.Ports {
-		port := &se.Ports[i]
-		port.Protocol, port.Name = p.text(port.Protocol), p.text(port.Name)
-	}
+	se.Endpoints = fit(se.Endpoints)
+	se.Ports = p.ports.share(se.Ports, func() []ServicePort {
+		ports := fit(se.Ports)
+		for i := range ports {
+			ports[i].Protocol, ports[i].Name = p.text(ports[i].Protocol), p.text(ports[i].Name)
+		}
+		return ports
+	})
 }
 
 func (p *Pool) shareVirtual(vs *VirtualService) {
@@ -180,16 +172,18 @@ func (p *Pool) shareVirtual(vs *VirtualService) {
 	vs.HTTP, vs.TLS, vs.TCP = fit(vs.HTTP), fit(vs.TLS), fit(vs.TCP)
 	for i := range vs.HTTP {
 		r := &vs.HTTP[i]
-		r.Match, r.Route = fit(r.Match), p.destinations(r.Route)
-		r.Headers = sharePointer(&p.headers, r.Headers, nil)
-		for j := range r.Match {
-			match := &r.Match[j]
-			match.Gateways = p.list(match.Gateways)
-			if len(match.Headers) > 0 {
-				match.Headers = p.matches.share(match.Headers, func(a, b map[string]StringMatch) bool { return reflect.DeepEqual(a, b) },
-					func() map[string]StringMatch { return match.Headers })
+		r.Route, r.Headers = p.destinations(r.Route), sharePointer(&p.headers, r.Headers)
+		r.Match = p.matches.share(r.Match, func() []HTTPMatch {
+			matches := fit(r.Match)
+			for j := range matches {
+				match := &matches[j]
+				match.Gateways = p.list(match.Gateways)
+				if len(match.Headers) > 0 {
+					match.Headers = p.predicates.share(match.Headers, func() map[string]StringMatch { return match.Headers })
+				}
 			}
-		}
+			return matches
+		})
 	}
 	for i := range vs.TLS {
 		r := &vs.TLS[i]
@@ -211,10 +205,17 @@ func (p *Pool) destinations(routes []RouteDestination) []RouteDestination {
 	routes = fit(routes)
 	for i := range routes {
 		d := &routes[i].Destination
-		d.Host, d.Subset, d.Port = p.text(d.Host), p.text(d.Subset), sharePointer(&p.ports, d.Port, nil)
-		routes[i].Headers = sharePointer(&p.headers, routes[i].Headers, nil)
+		d.Host, d.Subset, d.Port = p.text(d.Host), p.text(d.Subset), sharePointer(&p.selectors, d.Port)
+		routes[i].Headers = sharePointer(&p.headers, routes[i].Headers)
 	}
 	return routes
+}
+
+func sharePointer[T any](r *recent[*T], v *T) *T {
+	if v == nil {
+		return nil
+	}
+	return r.share(v, func() *T { return v })
 }
 
 func (p *Pool) shareGateway(g *Gateway) {
@@ -224,13 +225,12 @@ func (p *Pool) shareGateway(g *Gateway) {
 		s := &g.Servers[i]
 		s.Hosts = p.list(s.Hosts)
 		s.Name, s.Port.Protocol, s.Port.Name = p.text(s.Name), p.text(s.Port.Protocol), p.text(s.Port.Name)
-		s.TLS = sharePointer(&p.tls, s.TLS, func(t *ServerTLS) { t.Mode = p.text(t.Mode) })
+		s.TLS = sharePointer(&p.serverTLS, s.TLS)
 	}
 }
 
 func (p *Pool) shareRule(dr *DestinationRule) {
 	dr.Host, dr.ExportTo, dr.Subsets = p.text(dr.Host), p.list(dr.ExportTo), fit(dr.Subsets)
-	dr.WorkloadSelector = sharePointer(&p.selector, dr.WorkloadSelector, nil)
 	p.sharePolicy(dr.TrafficPolicy)
 	for i := range dr.Subsets {
 		s := &dr.Subsets[i]
@@ -243,11 +243,12 @@ func (p *Pool) sharePolicy(policy *TrafficPolicy) {
 	if policy == nil {
 		return
 	}
-	tidy := func(t *ClientTLS) { t.Mode, t.SNI = p.text(t.Mode), p.text(t.SNI) }
-	policy.TLS = sharePointer(&p.client, policy.TLS, tidy)
-	policy.PortLevelSettings = fit(policy.PortLevelSettings)
-	for i := range policy.PortLevelSettings {
-		s := &policy.PortLevelSettings[i]
-		s.TLS = sharePointer(&p.client, s.TLS, tidy)
-	}
+	policy.TLS = sharePointer(&p.clientTLS, policy.TLS)
+	policy.PortLevelSettings = p.trafficTLS.share(policy.PortLevelSettings, func() []PortPolicy {
+		settings := fit(policy.PortLevelSettings)
+		for i := range settings {
+			settings[i].TLS = sharePointer(&p.clientTLS, settings[i].TLS)
+		}
+		return settings
+	})
 }
