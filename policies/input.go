@@ -28,32 +28,23 @@ func input(pass *rules.Pass) (ast.Value, error) {
 }
 
 func newInput(pass *rules.Pass) (ast.Value, error) {
-	object, err := objectValue(pass.Raw)
+	written, err := objectValue(pass.Raw)
 	if err != nil {
 		return nil, fmt.Errorf("object: %w", err)
 	}
-	oldObject, err := objectValue(pass.OldRaw)
+	before, err := objectValue(pass.OldRaw)
 	if err != nil {
 		return nil, fmt.Errorf("old object: %w", err)
 	}
 	r := pass.Request
-	companions := make([]*ast.Term, len(pass.Companions))
-	for i, c := range pass.Companions {
-		companions[i] = refTerm(c.Metadata().Ref)
-	}
-	return obj(
-		"request", obj(
-			"operation", text(r.Operation),
-			"dryRun", ast.Boolean(r.DryRun),
-			"user", text(r.User),
-			"groups", texts(r.Groups),
-		),
-		"object", object,
-		"oldObject", oldObject,
-		"namespace", namespaceValue(pass),
-		"egress", egressValue(pass),
-		"companions", ast.NewArray(companions...),
-		"time", text(r.Time),
+	return object(inputKeys,
+		object(requestKeys, text(r.Operation), ast.Boolean(r.DryRun), text(r.User), texts(r.Groups)),
+		written,
+		before,
+		namespaceValue(pass),
+		egressValue(pass),
+		array(pass.Companions, func(o mesh.Object) ast.Value { return refValue(o.Metadata().Ref) }),
+		text(r.Time),
 	), nil
 }
 
@@ -63,14 +54,14 @@ func objectValue(raw []byte) (ast.Value, error) {
 	if len(raw) == 0 {
 		return ast.NewObject(), nil
 	}
-	var object map[string]any
-	if err := util.UnmarshalJSON(raw, &object); err != nil {
+	var decoded map[string]any
+	if err := util.UnmarshalJSON(raw, &decoded); err != nil {
 		return nil, err
 	}
-	if metadata, ok := object["metadata"].(map[string]any); ok {
+	if metadata, ok := decoded["metadata"].(map[string]any); ok {
 		delete(metadata, "managedFields")
 	}
-	return ast.InterfaceToValue(object)
+	return ast.InterfaceToValue(decoded)
 }
 
 func namespaceValue(pass *rules.Pass) ast.Value {
@@ -88,12 +79,12 @@ func namespaceValue(pass *rules.Pass) ast.Value {
 			hosts[p.Host] = true
 		}
 	}
-	return obj(
-		"name", text(name),
-		"labels", textMap(labels),
-		"annotations", textMap(annotations),
-		"platform", ast.Boolean(pass.After.Settings().Platform(name)),
-		"hosts", ast.Number(fmt.Sprint(len(hosts))),
+	return object(namespaceKeys,
+		text(name),
+		textMap(labels),
+		textMap(annotations),
+		ast.Boolean(pass.After.Settings().Platform(name)),
+		number(len(hosts)),
 	)
 }
 
@@ -104,17 +95,19 @@ type point struct {
 	paths      []mesh.Path
 }
 
+// endpoint is what tells egress points from one another.
+type endpoint struct {
+	host string
+	port int
+}
+
 // points are the egress points of the subject and of the write's paths, by
 // host and port.
 func points(pass *rules.Pass) []*point {
-	type key struct {
-		host string
-		port int
-	}
-	byKey := map[key]*point{}
+	byKey := map[endpoint]*point{}
 	var all []*point
 	add := func(p mesh.Point) *point {
-		k := key{p.Host, p.Port}
+		k := endpoint{p.Host, p.Port}
 		if byKey[k] == nil {
 			byKey[k] = &point{Point: p}
 			all = append(all, byKey[k])
@@ -135,41 +128,50 @@ func points(pass *rules.Pass) []*point {
 }
 
 func egressValue(pass *rules.Pass) ast.Value {
-	old := map[string]bool{}
+	old := map[endpoint]bool{}
 	if pass.Old != nil {
 		for _, p := range pass.After.Points(pass.Old) {
-			old[p.Host+"\x00"+fmt.Sprint(p.Port)] = true
+			old[endpoint{p.Host, p.Port}] = true
 		}
 	}
-	subject := pass.Subject.Metadata().Ref
-	all := points(pass)
-	terms := make([]*ast.Term, len(all))
-	for i, p := range all {
-		entry, _ := pass.Subject.(*mesh.ServiceEntry)
-		path := ""
-		if p.registered {
-			path = hostPath(entry, p.Host)
-		} else {
-			entry, _ = pass.After.Get(p.Entry).(*mesh.ServiceEntry)
+	subject, _ := pass.Subject.(*mesh.ServiceEntry)
+	var h hostValues
+	return array(points(pass), func(p *point) ast.Value {
+		if h.name != p.Host || h.registered != p.registered || h.entry != p.Entry {
+			h = newHostValues(pass, subject, p)
 		}
-		terms[i] = ast.NewTerm(obj(
-			"host", text(p.Host),
-			"port", ast.Number(fmt.Sprint(p.Port)),
-			"protocol", text(p.Protocol),
-			"patterns", texts(patterns(p.Host)),
-			"literal", ast.Boolean(literal(p.Host)),
-			"wildcard", ast.Boolean(mesh.IsWildcard(p.Host)),
-			"registered", ast.Boolean(p.registered),
-			"new", ast.Boolean(p.registered && !old[p.Host+"\x00"+fmt.Sprint(p.Port)]),
-			"path", text(path),
-			"entry", obj("namespace", text(p.Entry.Namespace), "name", text(p.Entry.Name)),
-			"addresses", addressesValue(entry),
-			"tls", tlsValue(pass, p, entry),
-			"claimants", claimantsValue(pass.After, p.Host, subject),
-			"paths", pathsValue(p.paths),
-		))
+		return object(pointKeys,
+			h.host, number(p.Port), text(p.Protocol), h.patterns, h.literal, h.wildcard,
+			ast.Boolean(p.registered), ast.Boolean(p.registered && !old[endpoint{p.Host, p.Port}]),
+			h.path, h.entryRef, h.addresses, tlsValue(pass, p, h.source), h.claimants, array(p.paths, pathValue),
+		)
+	})
+}
+
+// hostValues are what the ports of a host have in common.
+type hostValues struct {
+	name       string
+	registered bool
+	entry      mesh.Ref
+	source     *mesh.ServiceEntry
+
+	host, patterns, literal, wildcard, path, entryRef, addresses, claimants ast.Value
+}
+
+func newHostValues(pass *rules.Pass, subject *mesh.ServiceEntry, p *point) hostValues {
+	h := hostValues{name: p.Host, registered: p.registered, entry: p.Entry, source: subject}
+	path := ""
+	if p.registered {
+		path = hostPath(subject, p.Host)
+	} else {
+		h.source, _ = pass.After.Get(p.Entry).(*mesh.ServiceEntry)
 	}
-	return ast.NewArray(terms...)
+	h.host, h.patterns = text(p.Host), texts(patterns(p.Host))
+	h.literal, h.wildcard = ast.Boolean(literal(p.Host)), ast.Boolean(mesh.IsWildcard(p.Host))
+	h.path, h.entryRef = text(path), nameValue(p.Entry)
+	h.addresses = addressesValue(h.source)
+	h.claimants = claimantsValue(pass.After, p.Host, pass.Subject.Metadata().Ref)
+	return h
 }
 
 // patterns are the host and every wildcard that covers it, the narrowest
@@ -219,7 +221,7 @@ func addressesValue(entry *mesh.ServiceEntry) ast.Value {
 	}
 	var terms []*ast.Term
 	add := func(address, path string) {
-		terms = append(terms, ast.NewTerm(obj("address", text(address), "literal", ast.Boolean(literal(address)), "path", text(path))))
+		terms = append(terms, ast.NewTerm(object(addressKeys, text(address), ast.Boolean(literal(address)), text(path))))
 	}
 	for i, a := range entry.Addresses {
 		add(a, fmt.Sprintf("spec.addresses[%d]", i))
@@ -237,58 +239,21 @@ func claimantsValue(m *mesh.Mesh, host string, subject mesh.Ref) ast.Value {
 		if e.Ref == subject || e.Labels[mesh.ManagedByLabel] == mesh.ManagedBy {
 			continue
 		}
-		terms = append(terms, ast.NewTerm(obj("namespace", text(e.Namespace), "name", text(e.Name))))
+		terms = append(terms, ast.NewTerm(nameValue(e.Ref)))
 	}
 	return ast.NewArray(terms...)
 }
 
-func pathsValue(paths []mesh.Path) ast.Value {
-	terms := make([]*ast.Term, len(paths))
-	for i, p := range paths {
-		because := make([]*ast.Term, len(p.Because))
-		for j, r := range p.Because {
-			because[j] = ast.NewTerm(obj(
-				"kind", text(r.Kind), "namespace", text(r.Namespace), "name", text(r.Name),
-				"path", text(r.Path), "message", text(r.Message),
-			))
-		}
-		terms[i] = ast.NewTerm(obj(
-			"client", text(p.Client),
-			"verdict", text(string(p.Verdict)),
-			"gateway", text(p.Gateway),
-			"because", ast.NewArray(because...),
-		))
-	}
-	return ast.NewArray(terms...)
+func pathValue(p mesh.Path) ast.Value {
+	return object(pathKeys, text(p.Client), text(string(p.Verdict)), text(p.Gateway), array(p.Because, reasonValue))
 }
 
-func refTerm(r mesh.Ref) *ast.Term {
-	return ast.NewTerm(obj("kind", text(r.Kind), "namespace", text(r.Namespace), "name", text(r.Name)))
+func reasonValue(r mesh.Reason) ast.Value {
+	return object(reasonKeys, text(r.Kind), text(r.Namespace), text(r.Name), text(r.Path), text(r.Message))
 }
 
-// obj builds an object from alternating keys (strings) and values.
-func obj(pairs ...any) ast.Value {
-	terms := make([][2]*ast.Term, 0, len(pairs)/2)
-	for i := 0; i < len(pairs); i += 2 {
-		terms = append(terms, [2]*ast.Term{ast.InternedTerm(pairs[i].(string)), ast.NewTerm(pairs[i+1].(ast.Value))})
-	}
-	return ast.NewObject(terms...)
-}
+func nameValue(r mesh.Ref) ast.Value { return object(nameKeys, text(r.Namespace), text(r.Name)) }
 
-func text(s string) ast.Value { return ast.String(s) }
-
-func texts(list []string) ast.Value {
-	terms := make([]*ast.Term, len(list))
-	for i, s := range list {
-		terms[i] = ast.StringTerm(s)
-	}
-	return ast.NewArray(terms...)
-}
-
-func textMap(m map[string]string) ast.Value {
-	o := ast.NewObject()
-	for k, v := range m {
-		o.Insert(ast.StringTerm(k), ast.StringTerm(v))
-	}
-	return o
+func refValue(r mesh.Ref) ast.Value {
+	return object(refKeys, text(r.Kind), text(r.Namespace), text(r.Name))
 }

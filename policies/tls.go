@@ -32,7 +32,7 @@ func tlsValue(pass *rules.Pass, p *point, entry *mesh.ServiceEntry) ast.Value {
 	case external == "application" || external == "sidecar":
 		hop = "application"
 	}
-	return obj("mesh", text(hop), "external", text(external))
+	return object(tlsKeys, text(hop), text(external))
 }
 
 // originatedByGateway reports whether the gateway speaks TLS to the host: the

@@ -23,47 +23,30 @@
 #           anyOf: [{required: [namespaces]}, {required: [labels]}]
 package sallyport.policies.allowed_hosts
 
-deny contains {"msg": msg, "path": path, "fix": fix} if {
-	some host, path in registered
-	not granted[host]
-	msg := sprintf("host %q is not allowed in namespace %q", [host, input.namespace.name])
-	fix := "use a host that is allowed here, or ask the platform team to add this one to policies.parameters.allowed-hosts.hosts"
-}
-
-deny contains {"msg": msg, "path": path, "fix": fix} if {
-	some host, path in registered
-	some grant in granted[host]
-	every other in granted[host] {
-		expired(other)
+deny contains {"msg": msg, "path": point.path, "fix": fix} if {
+	some point in input.egress
+	point.registered
+	granted := grants(point.patterns)
+	every grant in granted {
+		expired(grant)
 	}
-	msg := sprintf("host %q was allowed in namespace %q until %s%s", [host, input.namespace.name, grant.expires, because(grant)])
-	fix := "remove the host, or have the grant renewed in policies.parameters.allowed-hosts.hosts"
+	[msg, fix] := refusal(point.host, granted)
 }
 
-registered[point.host] := point.path if {
-	some point in input.egress
-	point.registered
-}
-
-patterns[point.host] := point.patterns if {
-	some point in input.egress
-	point.registered
-}
-
-# The grants that name this namespace, for the host or for a wildcard that covers it.
-granted[host] contains grant if {
-	some host, list in patterns
-	some pattern in list
-	some grant in data.sallyport.allowed_hosts.hosts[pattern]
+# The grants to this namespace, for the host or for a wildcard that covers it.
+grants(patterns) := {grant |
+	hosts := data.sallyport.allowed_hosts.hosts
+	some pattern in patterns
+	some grant in hosts[pattern]
 	named(grant)
 	labelled(grant)
 }
 
-named(grant) if not grant.namespaces
-
 named(grant) if input.namespace.name in grant.namespaces
 
 named(grant) if "*" in grant.namespaces
+
+named(grant) if not grant.namespaces
 
 labelled(grant) if not grant.labels
 
@@ -73,10 +56,21 @@ labelled(grant) if {
 	}
 }
 
-expired(grant) if today > grant.expires
+expired(grant) if substring(input.time, 0, 10) > grant.expires
 
-today := substring(input.time, 0, 10)
+refusal(host, granted) := [msg, fix] if {
+	count(granted) == 0
+	msg := sprintf("host %q is not allowed in namespace %q", [host, input.namespace.name])
+	fix := "use a host that is allowed here, or ask the platform team to add this one to policies.parameters.allowed-hosts.hosts"
+}
 
-because(grant) := sprintf(" (%s)", [grant.ticket])
+# Of several grants the one that ended last is named.
+refusal(host, granted) := [msg, fix] if {
+	[expires, ticket] := max([[grant.expires, object.get(grant, "ticket", "")] | some grant in granted])
+	msg := sprintf("host %q was allowed in namespace %q until %s%s", [host, input.namespace.name, expires, because(ticket)])
+	fix := "remove the host, or have the grant renewed in policies.parameters.allowed-hosts.hosts"
+}
 
-because(grant) := "" if not grant.ticket
+because("") := ""
+
+because(ticket) := sprintf(" (%s)", [ticket]) if ticket != ""

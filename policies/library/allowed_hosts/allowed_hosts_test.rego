@@ -61,3 +61,16 @@ test_renewed if {
 }
 
 test_name_without_dot if count(messages(["partner", "*"], "shop", {})) == 1
+
+test_of_several_the_last_to_end if {
+	found := allowed_hosts.deny with input as {
+		"namespace": {"name": "shop", "labels": {}},
+		"egress": [{"host": "old.example.com", "patterns": ["old.example.com", "*.example.com", "*.com", "*"], "registered": true, "path": "spec.hosts[0]"}],
+		"time": "2026-07-01T00:00:00Z",
+	}
+		with data.sallyport.allowed_hosts.hosts as {
+			"old.example.com": [{"namespaces": ["shop"], "expires": "2026-06-30"}],
+			"*.example.com": [{"namespaces": ["shop"], "expires": "2026-05-31", "ticket": "SEC-3"}],
+		}
+	{f.msg | some f in found} == {"host \"old.example.com\" was allowed in namespace \"shop\" until 2026-06-30"}
+}

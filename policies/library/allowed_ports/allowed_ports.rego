@@ -16,14 +16,11 @@ package sallyport.policies.allowed_ports
 deny contains {"msg": msg, "path": point.path, "fix": fix} if {
 	some point in input.egress
 	point.registered
-	not permitted(point)
+	not permitted(format_int(point.port, 10), point.protocol)
 	msg := sprintf("%s on port %d of host %q is not allowed", [point.protocol, point.port, point.host])
 	fix := sprintf("use one of the ports %s", [concat(", ", sort(object.keys(data.sallyport.allowed_ports.ports)))])
 }
 
-permitted(point) if {
-	protocols := data.sallyport.allowed_ports.ports[format_int(point.port, 10)]
-	count(protocols) == 0
-}
+permitted(port, protocol) if protocol in data.sallyport.allowed_ports.ports[port]
 
-permitted(point) if point.protocol in data.sallyport.allowed_ports.ports[format_int(point.port, 10)]
+permitted(port, _) if count(data.sallyport.allowed_ports.ports[port]) == 0

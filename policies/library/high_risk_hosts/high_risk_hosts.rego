@@ -19,17 +19,18 @@
 package sallyport.policies.high_risk_hosts
 
 deny contains {"msg": msg, "path": point.path, "fix": fix} if {
+	domains := data.sallyport.high_risk_hosts.domains
 	some point in input.egress
 	point.registered
 	some pattern in point.patterns
 	domain := trim_prefix(pattern, "*.")
-	category := data.sallyport.high_risk_hosts.domains[domain]
-	not permitted(point)
+	category := domains[domain]
+	not permitted(point.patterns)
 	msg := sprintf("host %q is in the category %s (%s)", [point.host, category, domain])
 	fix := "use a service that the organisation runs or has a contract with"
 }
 
-permitted(point) if {
+permitted(patterns) if {
 	some pattern in data.sallyport.high_risk_hosts.allowed
-	pattern in point.patterns
+	pattern in patterns
 }

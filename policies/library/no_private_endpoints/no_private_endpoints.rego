@@ -39,27 +39,27 @@ deny contains {"msg": msg, "path": point.path, "fix": fix} if {
 }
 
 deny contains {"msg": msg, "path": path, "fix": fix} if {
-	some [index, path] in within(data.sallyport.no_private_endpoints.ranges)
-	count([1 | some [_, path] in within(data.sallyport.no_private_endpoints.allowed)]) == 0
-	msg := sprintf("address %s lies in %s", [addresses[path], data.sallyport.no_private_endpoints.ranges[index]])
+	count(addresses) > 0
+	some [i, path] in overlapping
+	not path in permitted
+	msg := sprintf("address %s lies in %s", [addresses[path], data.sallyport.no_private_endpoints.ranges[i]])
 	fix := "give public addresses, or leave them out and resolve the host by DNS"
 }
 
-# The addresses of every point, by path.
-addresses[address.path] := address.address if {
-	some point in input.egress
-	point.registered
-	some address in point.addresses
+# The addresses, and ranges of addresses, of the entry by path. They are the same at every point that it registers.
+addresses := {address.path: address.address |
+	points := [point | some point in input.egress; point.registered]
+	some address in points[0].addresses
 	address.literal
 }
 
-# within(ranges) are the pairs of a range and an address or range that have an address in common. Of two ranges that do,
-# one holds the other.
-within(ranges) := net.cidr_contains_matches(ranges, addresses) | {[index, path] |
-	some [path, index] in net.cidr_contains_matches(wide, ranges)
+# The pairs of a forbidden range and an address or range that have an address in common. Of two ranges that do, one
+# holds the other.
+overlapping := net.cidr_contains_matches(data.sallyport.no_private_endpoints.ranges, addresses) | {[i, path] |
+	some [path, i] in net.cidr_contains_matches(wide, data.sallyport.no_private_endpoints.ranges)
 }
 
-wide[path] := address if {
-	some path, address in addresses
-	contains(address, "/")
-}
+wide := {path: address | some path, address in addresses; contains(address, "/")}
+
+# What lies completely in a range that is allowed.
+permitted := {path | some [_, path] in net.cidr_contains_matches(data.sallyport.no_private_endpoints.allowed, addresses)}

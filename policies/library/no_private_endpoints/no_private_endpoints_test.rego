@@ -46,3 +46,25 @@ test_allowed if {
 		with data.sallyport.no_private_endpoints.allowed as ["10.1.0.0/16"]
 	findings == set()
 }
+
+# What is allowed opens nothing else: not another address of the entry, and not a range around it.
+beside_allowed(address) := paths if {
+	findings := no_private_endpoints.deny with input as {"egress": [{
+		"host": "db.corp.example",
+		"registered": true,
+		"path": "spec.hosts[0]",
+		"literal": false,
+		"addresses": [
+			{"address": "10.1.2.3", "literal": true, "path": "spec.addresses[0]"},
+			{"address": address, "literal": true, "path": "spec.endpoints[0].address"},
+		],
+	}]}
+		with data.sallyport.no_private_endpoints.allowed as ["10.1.0.0/16"]
+	paths := {f.path | some f in findings}
+}
+
+test_another_beside_allowed if beside_allowed("169.254.169.254") == {"spec.endpoints[0].address"}
+
+test_range_around_allowed if beside_allowed("10.0.0.0/8") == {"spec.endpoints[0].address"}
+
+test_range_within_allowed if beside_allowed("10.1.128.0/17") == set()

@@ -16,20 +16,20 @@
 package sallyport.policies.owner_annotations
 
 deny contains {"msg": msg, "path": path, "fix": fix} if {
+	given := object.get(input.object.metadata, "annotations", {})
 	some key, pattern in data.sallyport.owner_annotations.annotations
-	not key in object.keys(annotations)
+	not given[key]
 	path := "metadata.annotations"
 	msg := sprintf("annotation %s is missing", [key])
 	fix := sprintf("add the annotation %s; its value matches %s", [key, pattern])
 }
 
 deny contains {"msg": msg, "path": path, "fix": fix} if {
+	given := object.get(input.object.metadata, "annotations", {})
 	some key, pattern in data.sallyport.owner_annotations.annotations
-	value := annotations[key]
-	not regex.match(sprintf("^(%s)$", [pattern]), value)
+	value := given[key]
+	not regex.match(concat("", ["^(", pattern, ")$"]), value)
 	path := sprintf("metadata.annotations[%q]", [key])
 	msg := sprintf("annotation %s is %q, which does not match %s", [key, value, pattern])
 	fix := "correct the value"
 }
-
-annotations := object.get(input.object.metadata, "annotations", {})

@@ -17,20 +17,20 @@ deny contains {"msg": msg, "path": point.path, "fix": fix} if {
 	some point in input.egress
 	point.registered
 	not point.tls.external in {"application", "gateway"}
-	not exempt(point)
+	not exempt(point.patterns)
 	msg := sprintf("traffic for %s:%d leaves the gateway without TLS", [point.host, point.port])
-	fix := remedy(point)
+	fix := remedy(point.protocol)
 }
 
-remedy(point) := "let the gateway originate TLS: annotate the ServiceEntry with sallyport.io/originate-tls: \"true\"" if {
-	startswith(point.protocol, "HTTP")
+remedy(protocol) := "let the gateway originate TLS: annotate the ServiceEntry with sallyport.io/originate-tls: \"true\"" if {
+	startswith(protocol, "HTTP")
 }
 
-remedy(point) := "register the port with protocol TLS and let the application speak it" if {
-	not startswith(point.protocol, "HTTP")
+remedy(protocol) := "register the port with protocol TLS and let the application speak it" if {
+	not startswith(protocol, "HTTP")
 }
 
-exempt(point) if {
+exempt(patterns) if {
 	some pattern in data.sallyport.tls_required.exempt
-	pattern in point.patterns
+	pattern in patterns
 }
