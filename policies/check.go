@@ -2,12 +2,12 @@ package policies
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
@@ -40,9 +40,11 @@ func (s *Set) check(ctx context.Context, p *Policy, pass *rules.Pass) error {
 	if err != nil {
 		return fmt.Errorf("policy %s: %w", p.Name, err)
 	}
+	limit := p.severityFor(pass)
 	for _, f := range findings {
+		f.Severity = f.Severity.AtMost(limit)
 		if except != nil {
-			f.Severity = rules.Info
+			f.Severity = rules.Audit
 			f.Message += fmt.Sprintf(" (excepted until %s, %s)", except.Until, except.Ticket)
 		}
 		pass.Report(f)
@@ -50,11 +52,19 @@ func (s *Set) check(ctx context.Context, p *Policy, pass *rules.Pass) error {
 	return nil
 }
 
-// evaluate asks a query that was prepared for the policies.
-func evaluate(ctx context.Context, policies []*Policy, query rego.PreparedEvalQuery, in ast.Value, options ...rego.EvalOption) (answers, error) {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
-	results, err := query.Eval(ctx, append(options, rego.EvalParsedInput(in))...)
+// evaluate asks the policies of the query.
+func (q *query) evaluate(ctx context.Context, in ast.Value, options ...rego.EvalOption) (answers, error) {
+	ctx, release := context.WithTimeout(ctx, deadline)
+	defer release()
+	// Without a cancel of ours OPA starts a goroutine for every evaluation.
+	cancel := topdown.NewCancel()
+	defer context.AfterFunc(ctx, cancel.Cancel)()
+	results, err := q.prepared.Eval(ctx, append(options,
+		rego.EvalParsedInput(in),
+		rego.EvalBaseCache(q.base),
+		rego.EvalExternalCancel(cancel),
+		rego.EvalMetrics(metrics.NoOp()),
+	)...)
 	switch {
 	case topdown.IsCancel(err) && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, fmt.Errorf("evaluation took longer than %v; bound its loops or look values up by key", deadline)
@@ -65,7 +75,7 @@ func evaluate(ctx context.Context, policies []*Policy, query rego.PreparedEvalQu
 		return nil, fmt.Errorf("an entry point is undefined (%d results)", len(results))
 	}
 	found := answers{}
-	for _, p := range policies {
+	for _, p := range q.policies {
 		for _, entry := range entryPoints {
 			value, ok := results[0].Bindings[variable(p, entry)]
 			if !ok {
@@ -93,10 +103,7 @@ func (p *Policy) findings(entry string, value any) ([]rules.Finding, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.Rule, f.Severity = p.Name, p.Severity
-		if entry == "warn" && p.Severity == rules.Deny {
-			f.Severity = rules.Warn
-		}
+		f.Rule, f.Severity = p.Name, rules.Severity(entry)
 		findings = append(findings, f)
 	}
 	return findings, nil
@@ -124,15 +131,7 @@ func finding(element any) (rules.Finding, error) {
 
 // exception returns the exception in force for the subject, or nil.
 func (p *Policy) exception(pass *rules.Pass) (*exception, error) {
-	raw, err := json.Marshal(p.values[exceptionsParameter])
-	if err != nil {
-		return nil, err
-	}
-	var exceptions []exception
-	if err := json.Unmarshal(raw, &exceptions); err != nil {
-		return nil, fmt.Errorf("exceptions: %w", err)
-	}
-	for _, e := range exceptions {
+	for _, e := range p.exceptions {
 		ok, err := e.covers(pass.Subject.Metadata().Ref, pass.Request.Time)
 		if err != nil || ok {
 			return &e, err

@@ -73,11 +73,12 @@ const other = `{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
 
 const shop = `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": "payments"}, "annotations": {"note": "x"}}}`
 
-// TestSeverityAndExceptions checks the two parameters that every policy has.
-func TestSeverityAndExceptions(t *testing.T) {
+// TestRollout checks the parameters that every policy has.
+func TestRollout(t *testing.T) {
 	exception := func(until string) map[string]any {
 		return map[string]any{"exceptions": []any{map[string]any{"namespace": "shop", "name": "stripe", "until": until, "ticket": "SEC-9"}}}
 	}
+	overrides := func(list ...any) map[string]any { return map[string]any{"severityOverrides": list} }
 	tests := []struct {
 		name       string
 		parameters map[string]any
@@ -85,12 +86,17 @@ func TestSeverityAndExceptions(t *testing.T) {
 	}{
 		{"as the metadata says", nil, "deny no; warn perhaps"},
 		{"staged", map[string]any{"severity": "warn"}, "warn no; warn perhaps"},
-		{"audited", map[string]any{"severity": "info"}, "info no; info perhaps"},
-		{"excepted to the end of the day", exception("2026-07-01"), "info no (excepted until 2026-07-01, SEC-9); info perhaps (excepted until 2026-07-01, SEC-9)"},
+		{"audited", map[string]any{"severity": "audit"}, "audit no; audit perhaps"},
+		{"excepted to the end of the day", exception("2026-07-01"), "audit no (excepted until 2026-07-01, SEC-9); audit perhaps (excepted until 2026-07-01, SEC-9)"},
 		{"ended the day before", exception("2026-06-30"), "deny no; warn perhaps"},
-		{"excepted to the second", exception("2026-07-01T12:00:01Z"), "info no (excepted until 2026-07-01T12:00:01Z, SEC-9); info perhaps (excepted until 2026-07-01T12:00:01Z, SEC-9)"},
+		{"excepted to the second", exception("2026-07-01T12:00:01Z"), "audit no (excepted until 2026-07-01T12:00:01Z, SEC-9); audit perhaps (excepted until 2026-07-01T12:00:01Z, SEC-9)"},
 		{"ended this second", exception("2026-07-01T12:00:00Z"), "deny no; warn perhaps"},
 		{"another object", map[string]any{"exceptions": []any{map[string]any{"namespace": "shop", "name": "paypal", "until": "2030-01-01", "ticket": "SEC-9"}}}, "deny no; warn perhaps"},
+		{"override by name", overrides(map[string]any{"namespaces": []any{"blog", "shop"}, "severity": "audit"}), "audit no; audit perhaps"},
+		{"override by label", overrides(map[string]any{"selector": "team in (payments,cards)", "severity": "warn"}), "warn no; warn perhaps"},
+		{"override of others", overrides(map[string]any{"namespaces": []any{"blog"}, "severity": "audit"}, map[string]any{"selector": "team!=payments", "severity": "audit"}), "deny no; warn perhaps"},
+		{"the first override wins", overrides(map[string]any{"selector": "team", "severity": "warn"}, map[string]any{"namespaces": []any{"shop"}, "severity": "audit"}), "warn no; warn perhaps"},
+		{"an override makes it graver", map[string]any{"severity": "audit", "severityOverrides": []any{map[string]any{"namespaces": []any{"shop"}, "severity": "deny"}}}, "deny no; warn perhaps"},
 		{"another namespace", map[string]any{"exceptions": []any{map[string]any{"namespace": "blog", "until": "2030-01-01", "ticket": "SEC-9"}}}, "deny no; warn perhaps"},
 	}
 	const module = `# METADATA
@@ -108,7 +114,7 @@ warn contains {"msg": "perhaps"} if input.object.spec.hosts
 			if err != nil {
 				t.Fatal(err)
 			}
-			findings, err := rules.Run(t.Context(), s.Rules, pass(t, stripe))
+			findings, err := rules.Run(t.Context(), s.Rules, pass(t, stripe, shop))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,10 +141,17 @@ func TestParameters(t *testing.T) {
 		{"missing", map[string]any{"allowed-hosts": nil}, "policies.parameters.allowed-hosts.hosts: missing (for each host, exact"},
 		{"wrong type", map[string]any{"host-limit": map[string]any{"limit": "3"}}, "policies.parameters.host-limit.limit: Invalid type. Expected: integer, given: string"},
 		{"wrong value", map[string]any{"host-limit": map[string]any{"limit": -1}}, "policies.parameters.host-limit.limit: Must be greater than or equal to 0"},
-		{"misspelt inside", map[string]any{"allowed-hosts": map[string]any{"hosts": map[string]any{"a.example.com": []any{map[string]any{"namespace": "shop"}}}}}, "Additional property namespace is not allowed"},
+		{"misspelt inside", map[string]any{"allowed-hosts": map[string]any{"hosts": map[string]any{"a.example.com": []any{map[string]any{"namespace": "shop"}}}}}, "policies.parameters.allowed-hosts.hosts.a.example.com.0: Additional property namespace is not allowed; did you mean namespaces?"},
 		{"no date", map[string]any{"allowed-hosts": map[string]any{"hosts": map[string]any{"a.example.com": []any{map[string]any{"namespaces": []any{"shop"}, "expires": "tomorrow"}}}}}, "policies.parameters.allowed-hosts.hosts.a.example.com.0.expires: Does not match pattern"},
 		{"no object", map[string]any{"host-limit": []any{3}}, "policies.parameters.host-limit: must be an object"},
-		{"severity", map[string]any{"host-limit": map[string]any{"severity": "fatal"}}, "policies.parameters.host-limit.severity: fatal is not one of deny, warn, info"},
+		{"severity", map[string]any{"host-limit": map[string]any{"severity": "fatal"}}, "policies.parameters.host-limit.severity: fatal is not one of deny, warn, audit"},
+		{"severity of no policy", map[string]any{"host-limit": map[string]any{"severity": "info"}}, "policies.parameters.host-limit.severity: info is not one of deny, warn, audit"},
+		{"severity of an override", map[string]any{"host-limit": map[string]any{"severityOverrides": []any{map[string]any{"namespaces": []any{"shop"}, "severity": "dryrun"}}}}, "policies.parameters.host-limit.severityOverrides[0].severity: dryrun is not one of deny, warn, audit"},
+		{"override for nobody", map[string]any{"host-limit": map[string]any{"severityOverrides": []any{map[string]any{"severity": "warn"}}}}, "policies.parameters.host-limit.severityOverrides[0]: must have either namespaces"},
+		{"override for both", map[string]any{"host-limit": map[string]any{"severityOverrides": []any{map[string]any{"severity": "warn", "namespaces": []any{"shop"}, "selector": "a=b"}}}}, "policies.parameters.host-limit.severityOverrides[0]: must have either namespaces"},
+		{"override with a bad selector", map[string]any{"host-limit": map[string]any{"severityOverrides": []any{map[string]any{"severity": "warn", "selector": "a in"}}}}, "policies.parameters.host-limit.severityOverrides[0].selector: "},
+		{"override with a slip", map[string]any{"host-limit": map[string]any{"severityOverrides": []any{map[string]any{"severity": "warn", "namspaces": []any{"shop"}}}}}, "policies.parameters.host-limit.severityOverrides.0: Additional property namspaces is not allowed; did you mean namespaces?"},
+		{"severityOverride", map[string]any{"host-limit": map[string]any{"severityOverride": []any{}}}, "the policy has no such parameter; did you mean severityOverrides?"},
 		{"exception without end", map[string]any{"host-limit": map[string]any{"exceptions": []any{map[string]any{"namespace": "shop", "ticket": "x"}}}}, "policies.parameters.host-limit.exceptions.0: until is required"},
 	}
 	for _, tt := range tests {
@@ -315,9 +328,9 @@ func TestIndexingAndEarlyExit(t *testing.T) {
 	}
 }
 
-func findings(t *testing.T, p *Policy, q rego.PreparedEvalQuery, in ast.Value, options ...rego.EvalOption) []rules.Finding {
+func findings(t *testing.T, p *Policy, q *query, in ast.Value, options ...rego.EvalOption) []rules.Finding {
 	t.Helper()
-	all, err := evaluate(t.Context(), []*Policy{p}, q, in, options...)
+	all, err := q.evaluate(t.Context(), in, options...)
 	if err != nil {
 		t.Fatalf("policy %s: %v", p.Name, err)
 	}
@@ -460,6 +473,44 @@ func BenchmarkLibrary(b *testing.B) {
 			}
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1000, "µs-median")
+		})
+	}
+}
+
+// TestOverridesOfNamespaces checks that a Namespace does not excuse itself by the labels that it brings.
+func TestOverridesOfNamespaces(t *testing.T) {
+	const module = `# METADATA
+# title: nothing at all
+# description: nothing at all
+# custom: {kinds: [Namespace]}
+package sallyport.policies.nothing
+
+deny contains {"msg": "no"} if input.object.kind
+`
+	s, err := load(t.Context(), "nothing.rego", module, map[string]any{"nothing": map[string]any{
+		"severityOverrides": []any{map[string]any{"selector": "team=payments", "severity": "audit"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bare = `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}`
+	for _, tt := range []struct {
+		name, old, object string
+		want              rules.Severity
+	}{
+		{"brings the label", "", shop, rules.Deny},
+		{"gets the label", bare, shop, rules.Deny},
+		{"had the label", shop, bare, rules.Audit},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := pass(t, tt.object)
+			if tt.old != "" {
+				p.Request.Operation, p.Old, p.OldRaw = "UPDATE", decode(t, tt.old), []byte(tt.old)
+			}
+			findings, err := rules.Run(t.Context(), s.Rules, p)
+			if err != nil || len(findings) != 1 || findings[0].Severity != tt.want {
+				t.Errorf("findings %v, error %v; want severity %s", findings, err, tt.want)
+			}
 		})
 	}
 }

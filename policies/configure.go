@@ -44,7 +44,7 @@ func configure(ctx context.Context, policies []*Policy, data map[string]map[stri
 			errs = append(errs, fmt.Errorf("policies.parameters.%s: must be an object", p.Name))
 			continue
 		}
-		p.values = map[string]any{exceptionsParameter: []any{}}
+		p.values = map[string]any{overridesParameter: []any{}, exceptionsParameter: []any{}}
 		for _, parameter := range p.Parameters {
 			if !parameter.Required {
 				p.values[parameter.Name] = parameter.Default
@@ -59,13 +59,8 @@ func configure(ctx context.Context, policies []*Policy, data map[string]map[stri
 
 // validate checks the names and the values of the parameters in force.
 func (p *Policy) validate(ctx context.Context, check *schemaCheck) []error {
-	known := []string{exceptionsParameter, severityParameter}
+	known := slices.Clone(commonParameters)
 	var errs []error
-	if severity, ok := p.values[severityParameter]; ok {
-		if err := p.setSeverity(severity); err != nil {
-			errs = append(errs, fmt.Errorf("policies.parameters.%s.%s: %w", p.Name, severityParameter, err))
-		}
-	}
 	for _, parameter := range p.Parameters {
 		known = append(known, parameter.Name)
 		value, ok := p.values[parameter.Name]
@@ -82,8 +77,14 @@ func (p *Policy) validate(ctx context.Context, check *schemaCheck) []error {
 			errs = append(errs, fmt.Errorf("policies.parameters.%s.%s: the policy has no such parameter%s", p.Name, name, didYouMean(near)))
 		}
 	}
-	errs = append(errs, check.value(ctx, "policies.parameters."+p.Name+"."+exceptionsParameter, p.values[exceptionsParameter], exceptionsSchema))
-	return errs
+	var common []error
+	for name, schema := range commonSchemas {
+		common = append(common, check.value(ctx, "policies.parameters."+p.Name+"."+name, p.values[name], schema))
+	}
+	if err := errors.Join(common...); err != nil {
+		return append(errs, err)
+	}
+	return append(errs, p.readRollout())
 }
 
 // schemaCheck validates values with OPA's own implementation of JSON Schema.
@@ -116,8 +117,35 @@ func (c *schemaCheck) value(ctx context.Context, name string, value any, schema 
 		for _, problem := range problems {
 			fields, _ := problem.(map[string]any)
 			field, _ := fields["field"].(string)
-			errs = append(errs, fmt.Errorf("%s: %v", name+strings.TrimPrefix(field, "value"), fields["desc"]))
+			field = strings.TrimPrefix(field, "value")
+			desc, _ := fields["desc"].(string)
+			if unknown, ok := strings.CutPrefix(desc, "Additional property "); ok {
+				unknown = strings.TrimSuffix(unknown, " is not allowed")
+				near, _ := nearest(unknown, propertiesAt(schema, field))
+				desc += didYouMean(near)
+			}
+			errs = append(errs, fmt.Errorf("%s: %s", name+field, desc))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// propertiesAt are the names that the schema has for an object at a path of
+// names and indices, each with a dot in front.
+func propertiesAt(schema map[string]any, path string) []string {
+	for step := range strings.SplitSeq(strings.TrimPrefix(path, "."), ".") {
+		properties, _ := schema["properties"].(map[string]any)
+		next, ok := properties[step].(map[string]any)
+		if !ok {
+			next, ok = schema["items"].(map[string]any)
+		}
+		if !ok {
+			next, ok = schema["additionalProperties"].(map[string]any)
+		}
+		if ok {
+			schema = next
+		}
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	return slices.Collect(maps.Keys(properties))
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // exception is an entry of the parameter "exceptions" that every policy has:
-// until its end, what the policy finds in the named objects is information
+// until its end, what the policy finds in the named objects is for the record
 // only. It ends by itself; nobody has to remember it.
 type exception struct {
 	Namespace string `json:"namespace"`
@@ -19,7 +19,7 @@ type exception struct {
 
 var exceptionsSchema = map[string]any{
 	"type":        "array",
-	"description": "objects in which the policy's findings are information only, until a date",
+	"description": "objects in which the policy's findings are for the record only, until a date",
 	"items": map[string]any{
 		"type":                 "object",
 		"additionalProperties": false,

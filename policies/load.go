@@ -70,10 +70,16 @@ func Load(ctx context.Context, parameters map[string]any, sources ...Source) (*S
 	for _, p := range policies {
 		s.Policies = append(s.Policies, *p)
 	}
-	if s.store, err = newStore(policies); err != nil {
+	data, err := baseData(policies)
+	if err != nil {
 		return nil, err
 	}
-	if s.queries, err = s.prepareAll(ctx); err != nil {
+	s.store = inmem.NewFromObjectWithOpts(data, inmem.OptRoundTripOnWrite(false), inmem.OptReturnASTValuesOnRead(true))
+	value, err := ast.InterfaceToValue(data)
+	if err != nil {
+		return nil, fmt.Errorf("parameters of policies: %w", err)
+	}
+	if s.queries, err = s.prepareAll(ctx, value); err != nil {
 		return nil, err
 	}
 	for i := range s.Policies {
@@ -204,9 +210,8 @@ func compile(policies []*Policy, modules map[string]*ast.Module) (*ast.Compiler,
 	return c, nil
 }
 
-// newStore holds the parameters of the policies, as values that evaluation
-// uses without converting them.
-func newStore(policies []*Policy) (storage.Store, error) {
+// baseData is what policies read under data: the parameters of each.
+func baseData(policies []*Policy) (map[string]any, error) {
 	parameters := map[string]any{}
 	for _, p := range policies {
 		parameters[p.identifier] = p.values
@@ -221,9 +226,7 @@ func newStore(policies []*Policy) (storage.Store, error) {
 	if err := json.Unmarshal(raw, &data); err != nil {
 		return nil, fmt.Errorf("parameters of policies: %w", err)
 	}
-	return inmem.NewFromObjectWithOpts(data,
-		inmem.OptRoundTripOnWrite(false),
-		inmem.OptReturnASTValuesOnRead(true)), nil
+	return data, nil
 }
 
 // revision hashes the modules and the parameters of the active policies.

@@ -8,18 +8,7 @@ import (
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-
-	"github.com/sallyport-io/sallyport/rules"
 )
-
-// The parameters that every policy has, beside its own.
-const (
-	exceptionsParameter = "exceptions" // see [exception]
-	severityParameter   = "severity"   // replaces the severity of the metadata, for a staged rollout
-)
-
-// severities are what METADATA and the parameter severity may say.
-var severities = []rules.Severity{rules.Deny, rules.Warn, rules.Info}
 
 // readMetadata reads the package's METADATA block.
 func (p *Policy) readMetadata(module *ast.Module) error {
@@ -38,7 +27,7 @@ func (p *Policy) readMetadata(module *ast.Module) error {
 		var err error
 		switch key {
 		case "severity":
-			err = p.setSeverity(value)
+			p.Severity, err = severity(value)
 		case "kinds":
 			p.Kinds, err = stringList(value, allKinds)
 		case "operations":
@@ -54,16 +43,6 @@ func (p *Policy) readMetadata(module *ast.Module) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (p *Policy) setSeverity(value any) error {
-	text, _ := value.(string)
-	s := rules.Severity(text)
-	if !slices.Contains(severities, s) {
-		return fmt.Errorf("%v is not one of deny, warn, info", value)
-	}
-	p.Severity = s
-	return nil
 }
 
 func stringList(value any, known []string) ([]string, error) {
@@ -96,7 +75,7 @@ func readParameters(value any) ([]Parameter, error) {
 		if !ok || schema["type"] == nil {
 			return nil, fmt.Errorf("%s must be a JSON Schema with type and description", name)
 		}
-		if name == exceptionsParameter || name == severityParameter {
+		if slices.Contains(commonParameters, name) {
 			return nil, fmt.Errorf("%s is a parameter of every policy and cannot be declared", name)
 		}
 		description, _ := schema["description"].(string)

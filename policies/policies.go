@@ -53,7 +53,8 @@ type Policy struct {
 	Name        string
 	Title       string
 	Description string
-	// Severity of the findings of deny; those of warn are warnings always.
+	// Severity of the findings of deny, where no override says otherwise;
+	// those of warn are warnings at most.
 	Severity rules.Severity
 	// Kinds that the policy judges; ServiceEntry when the metadata is silent.
 	Kinds []string
@@ -67,7 +68,9 @@ type Policy struct {
 
 	identifier string         // the last element of the package
 	values     map[string]any // the parameters in force, defaults included
-	module     string         // key of the module in the compiler
+	overrides  []override
+	exceptions []exception
+	module     string // key of the module in the compiler
 }
 
 // Parameter is one declared parameter of a policy.

@@ -16,32 +16,50 @@ import (
 // evaluating has a price of its own that is higher than most policies', so
 // that the policies which judge a write are asked in one query.
 type queries struct {
-	single map[string]rego.PreparedEvalQuery // by the policy's name
-	joint  map[write]joint
+	single map[string]*query // by the policy's name
+	joint  map[write]*query
 }
 
 // write is what decides which policies judge.
 type write struct{ kind, operation string }
 
-// joint asks several policies at once.
-type joint struct {
+// query asks one or several policies at once.
+type query struct {
 	policies []*Policy
-	query    rego.PreparedEvalQuery
+	prepared rego.PreparedEvalQuery
+	base     base
 }
 
-func (s *Set) prepareAll(ctx context.Context) (*queries, error) {
-	q := &queries{single: map[string]rego.PreparedEvalQuery{}, joint: map[write]joint{}}
+// base is what every policy reads under data, in the form that evaluation
+// uses. It takes the place of OPA's cache, which every evaluation would fill
+// from the store again, and is never written.
+type base struct{ data ast.Value }
+
+// Get implements [topdown.BaseCache]; nil refers to the store.
+func (b base) Get(ref ast.Ref) ast.Value {
+	v, err := b.data.Find(ref[1:])
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// Put implements [topdown.BaseCache].
+func (base) Put(ast.Ref, ast.Value) {}
+
+func (s *Set) prepareAll(ctx context.Context, data ast.Value) (*queries, error) {
+	q := &queries{single: map[string]*query{}, joint: map[write]*query{}}
 	by := map[write][]*Policy{}
 	for i := range s.Policies {
 		p := &s.Policies[i]
 		if !p.Active {
 			continue
 		}
-		query, err := s.prepare(ctx, p)
+		single, err := s.prepare(ctx, data, p)
 		if err != nil {
 			return nil, err
 		}
-		q.single[p.Name] = query
+		q.single[p.Name] = single
 		for _, kind := range p.Kinds {
 			for _, operation := range p.Operations {
 				w := write{kind, operation}
@@ -50,38 +68,38 @@ func (s *Set) prepareAll(ctx context.Context) (*queries, error) {
 		}
 	}
 	for w, judging := range by {
-		query, err := s.prepare(ctx, judging...)
+		joint, err := s.prepare(ctx, data, judging...)
 		if err != nil {
 			return nil, err
 		}
-		q.joint[w] = joint{judging, query}
+		q.joint[w] = joint
 	}
 	return q, nil
 }
 
 // prepare prepares the entry points of the policies as one query. The result
 // has a variable for each; see variable.
-func (s *Set) prepare(ctx context.Context, policies ...*Policy) (rego.PreparedEvalQuery, error) {
-	var query, names []string
+func (s *Set) prepare(ctx context.Context, data ast.Value, policies ...*Policy) (*query, error) {
+	var text, names []string
 	for _, p := range policies {
 		names = append(names, p.Name)
 		for _, entry := range entryPoints {
 			if s.compiler.GetRulesExact(entryRef(p, entry)) != nil {
-				query = append(query, variable(p, entry)+" = "+entryRef(p, entry).String())
+				text = append(text, variable(p, entry)+" = "+entryRef(p, entry).String())
 			}
 		}
 	}
 	prepared, err := rego.New(
-		rego.Query(strings.Join(query, "; ")),
+		rego.Query(strings.Join(text, "; ")),
 		rego.Compiler(s.compiler),
 		rego.Store(s.store),
 		rego.SetRegoVersion(ast.RegoV1),
 		rego.StrictBuiltinErrors(true),
 	).PrepareForEval(ctx)
 	if err != nil {
-		return prepared, fmt.Errorf("prepare policies %s: %w", strings.Join(names, ", "), err)
+		return nil, fmt.Errorf("prepare policies %s: %w", strings.Join(names, ", "), err)
 	}
-	return prepared, nil
+	return &query{policies, prepared, base{data}}, nil
 }
 
 func variable(p *Policy, entry string) string { return p.identifier + "_" + entry }
@@ -117,7 +135,7 @@ func (s *Set) ask(ctx context.Context, p *Policy, pass *rules.Pass, in ast.Value
 	if pass.Memo != nil {
 		all, err := pass.Memo.Do(answersKey{s}, func() (any, error) {
 			j := s.queries.joint[write{pass.Subject.Metadata().Kind, pass.Request.Operation}]
-			found, err := evaluate(ctx, j.policies, j.query, in)
+			found, err := j.evaluate(ctx, in)
 			if err != nil {
 				return answers(nil), nil // kept, so that it is not tried again
 			}
@@ -131,6 +149,6 @@ func (s *Set) ask(ctx context.Context, p *Policy, pass *rules.Pass, in ast.Value
 			return slices.Clone(found[p.Name]), nil
 		}
 	}
-	found, err := evaluate(ctx, []*Policy{p}, s.queries.single[p.Name], in)
+	found, err := s.queries.single[p.Name].evaluate(ctx, in)
 	return found[p.Name], err
 }

@@ -40,8 +40,9 @@ func schemas(policies []*Policy) (*ast.SchemaSet, error) {
 			set.Put(ref, schema)
 		}
 		properties := map[string]any{
-			exceptionsParameter: exceptionsSchema,
 			severityParameter:   map[string]any{"type": "string"},
+			overridesParameter:  overridesSchema,
+			exceptionsParameter: exceptionsSchema,
 		}
 		for _, parameter := range p.Parameters {
 			properties[parameter.Name] = parameter.Schema

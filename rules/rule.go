@@ -25,11 +25,21 @@ type Severity string
 const (
 	Deny Severity = "deny"
 	Warn Severity = "warn"
-	Info Severity = "info"
+	Info Severity = "info" // advice: those who ask for a dry run are told
+	// Audit is for the record alone: whoever writes is not told.
+	Audit Severity = "audit"
 )
 
 // rank orders severities from grave to light.
-func (s Severity) rank() int { return slices.Index([]Severity{Deny, Warn, Info}, s) }
+func (s Severity) rank() int { return slices.Index([]Severity{Deny, Warn, Info, Audit}, s) }
+
+// AtMost returns s, or limit where s is graver than that.
+func (s Severity) AtMost(limit Severity) Severity {
+	if s.rank() < limit.rank() {
+		return limit
+	}
+	return s
+}
 
 // Rule is one judgement. It is a constant value.
 type Rule struct {

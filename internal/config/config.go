@@ -192,9 +192,10 @@ type Policies struct {
 	// Default: no limit; they are counted in log, metrics and status page.
 	MaxNewDenials *int `json:"maxNewDenials,omitempty"`
 	// Parameters has, by the name of a policy, what the policy reads as
-	// data.sallyport.NAME: allow-lists, limits, and for every policy severity
-	// and exceptions. A policy of the shipped library is in force only where it
-	// has an entry here; {} will do where every parameter has a default.
+	// data.sallyport.NAME: allow-lists, limits, and for every policy severity,
+	// severityOverrides and exceptions. A policy of the shipped library is in
+	// force only where it has an entry here; {} will do where every parameter
+	// has a default.
 	// policies/README.md lists them all.
 	//
 	// Default: empty.
