@@ -16,19 +16,29 @@ const meshGateway = "mesh"
 type builder struct {
 	host string
 	key  string // see [Key]
+	// labels and annotations of all of them
+	labels, annotations map[string]string
 }
 
-func (b builder) meta(kind, namespace, name string) mesh.Meta {
+func newBuilder(host string) builder {
+	return builder{
+		host: host, key: Key(host),
+		labels:      map[string]string{mesh.ManagedByLabel: mesh.ManagedBy},
+		annotations: map[string]string{mesh.HostAnnotation: host},
+	}
+}
+
+func (b *builder) meta(kind, namespace, name string) mesh.Meta {
 	return mesh.Meta{
 		Ref:         mesh.Ref{Kind: kind, Namespace: namespace, Name: name},
-		Labels:      map[string]string{mesh.ManagedByLabel: mesh.ManagedBy},
-		Annotations: map[string]string{mesh.HostAnnotation: b.host},
+		Labels:      b.labels,
+		Annotations: b.annotations,
 	}
 }
 
 // registration is the gateway's own ServiceEntry: what the gateway dials is
 // never what a tenant wrote. It is for the gateway's namespace alone.
-func (b builder) registration(namespace string, upstreams []upstream) *mesh.ServiceEntry {
+func (b *builder) registration(namespace string, upstreams []upstream) *mesh.ServiceEntry {
 	se := &mesh.ServiceEntry{
 		Meta:       b.meta("ServiceEntry", namespace, b.key),
 		Hosts:      []string{b.host},
@@ -51,7 +61,7 @@ func (b builder) registration(namespace string, upstreams []upstream) *mesh.Serv
 // Neither sni nor subjectAltNames is set: Istio then takes both from the
 // request's host and verifies it (setAutoSniAndAutoSanValidation in Istio's
 // pilot/pkg/networking/core). It returns nil where no port needs it.
-func (b builder) origination(namespace string, upstreams []upstream) *mesh.DestinationRule {
+func (b *builder) origination(namespace string, upstreams []upstream) *mesh.DestinationRule {
 	ports := make(map[int]*mesh.ClientTLS)
 	for _, u := range upstreams {
 		if u.originate {
@@ -80,7 +90,7 @@ func (b builder) origination(namespace string, upstreams []upstream) *mesh.Desti
 }
 
 // gateways are the Gateways of the lanes, one for each group.
-func (b builder) gateways(gateway mesh.EgressGateway, lanes []lane) []*mesh.Gateway {
+func (b *builder) gateways(gateway mesh.EgressGateway, lanes []lane) []*mesh.Gateway {
 	var out []*mesh.Gateway
 	for _, l := range lanes {
 		i := slices.IndexFunc(out, func(g *mesh.Gateway) bool { return g.Name == l.group })
@@ -107,7 +117,7 @@ func (b builder) gateways(gateway mesh.EgressGateway, lanes []lane) []*mesh.Gate
 // exportTo it merges with every other DestinationRule for the gateway's
 // Service that has none, ours and hand-written ones; where the mesh keeps such
 // rules to their own namespace, the caller has to add one.
-func (b builder) clientHop(gateway mesh.EgressGateway, namespace, name, service string, lanes []lane) *mesh.DestinationRule {
+func (b *builder) clientHop(gateway mesh.EgressGateway, namespace, name, service string, lanes []lane) *mesh.DestinationRule {
 	dr := &mesh.DestinationRule{
 		Meta: b.meta("DestinationRule", namespace, name),
 		Host: service,
@@ -172,7 +182,7 @@ func shadowed(m *mesh.Mesh, namespace, service string) (exportTo []string, ok bo
 // gatewayHop routes from the gateway to the host. It also holds the mesh hop
 // of the gateway's own namespace, whose sidecars see the gateway's
 // registration.
-func (b builder) gatewayHop(gateway mesh.EgressGateway, name, service string, lanes []lane) *mesh.VirtualService {
+func (b *builder) gatewayHop(gateway mesh.EgressGateway, name, service string, lanes []lane) *mesh.VirtualService {
 	vs := &mesh.VirtualService{
 		Meta:     b.meta("VirtualService", gateway.Namespace, name),
 		Hosts:    []string{b.host},
@@ -220,7 +230,7 @@ func (b builder) gatewayHop(gateway mesh.EgressGateway, name, service string, la
 
 // meshHop routes from the sidecars of the clients to the gateway, for the
 // ports given.
-func (b builder) meshHop(namespace string, exportTo []string, owners []string, service string, lanes []lane, ports map[int]bool) *mesh.VirtualService {
+func (b *builder) meshHop(namespace string, exportTo []string, owners []string, service string, lanes []lane, ports map[int]bool) *mesh.VirtualService {
 	vs := &mesh.VirtualService{
 		Meta:     b.meta("VirtualService", namespace, b.key+meshSuffix),
 		Hosts:    []string{b.host},
@@ -235,7 +245,7 @@ func (b builder) meshHop(namespace string, exportTo []string, owners []string, s
 // meshRules adds the sidecars' rules for the ports given, or for all. Istio
 // merges no two VirtualServices of a sidecar for one HTTP host: the rules are
 // complete or they leave a port open.
-func (b builder) meshRules(vs *mesh.VirtualService, service string, lanes []lane, ports map[int]bool) {
+func (b *builder) meshRules(vs *mesh.VirtualService, service string, lanes []lane, ports map[int]bool) {
 	for _, l := range lanes {
 		route := []mesh.RouteDestination{{
 			Destination: mesh.Destination{Host: service, Subset: l.group, Port: &mesh.PortSelector{Number: l.port}},
@@ -271,7 +281,7 @@ func (b builder) meshRules(vs *mesh.VirtualService, service string, lanes []lane
 // groupPrefix is what the names of a gateway's objects begin with: the host's
 // key, and a mark of the gateway where another one of its namespace comes
 // first.
-func (b builder) groupPrefix(s mesh.Settings, gateway mesh.EgressGateway) string {
+func (b *builder) groupPrefix(s mesh.Settings, gateway mesh.EgressGateway) string {
 	for _, g := range s.Gateways {
 		if g.Name == gateway.Name {
 			return b.key

@@ -5,7 +5,6 @@
 package companion
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -38,28 +37,19 @@ type Refusal struct {
 // depends on what users wrote. A host whose paths are all via without Sallyport
 // needs nothing, unless Sallyport has led to it before: then the companions
 // stay behind what covers it now.
-func For(m *mesh.Mesh, host string) Set {
-	before := served(m, host)
-	m = Without(m, host).Open()
-	claims, refused := claims(m, host, before)
-	p := plan{mesh: m, builder: builder{host: host, key: Key(host)}, set: Set{Host: host, Refused: refused}, doors: map[string]door{}}
-	for _, side := range sides(claims) {
-		p.side(side)
-	}
-	p.set.Objects = append(p.set.Objects, p.hops...)
-	slices.SortStableFunc(p.set.Refused, func(a, b Refusal) int {
-		return cmp.Or(cmp.Compare(a.Entry.String(), b.Entry.String()), cmp.Compare(a.Path, b.Path))
-	})
-	return p.set
-}
+func For(m *mesh.Mesh, host string) Set { return planFor(m, host).result() }
 
 // Without returns the mesh without the companions of the hosts: the mesh as
 // users wrote it.
 func Without(m *mesh.Mesh, hosts ...string) *mesh.Mesh {
 	var refs []mesh.Ref
 	for _, host := range hosts {
-		refs = append(refs, existing(m, host)...)
+		refs = append(refs, existing(m, host, Key(host))...)
 	}
+	return without(m, refs)
+}
+
+func without(m *mesh.Mesh, refs []mesh.Ref) *mesh.Mesh {
 	if len(refs) == 0 {
 		return m
 	}
@@ -71,6 +61,10 @@ func Without(m *mesh.Mesh, hosts ...string) *mesh.Mesh {
 // the companions are the newest objects of that mesh: what holds then holds
 // whenever they are written.
 func Apply(m *mesh.Mesh, hosts ...string) (*mesh.Mesh, []Set) {
+	if len(hosts) == 1 {
+		p := planFor(m, hosts[0])
+		return p.built(), []Set{p.result()}
+	}
 	sets := make([]Set, len(hosts))
 	var objects []mesh.Object
 	for i, host := range hosts {
@@ -80,9 +74,8 @@ func Apply(m *mesh.Mesh, hosts ...string) (*mesh.Mesh, []Set) {
 	return Without(m, hosts...).With(objects...).Open(), sets
 }
 
-// existing returns the companions of the host that the mesh holds.
-func existing(m *mesh.Mesh, host string) []mesh.Ref {
-	key := Key(host)
+// existing returns the companions of the host, of that key, that the mesh holds.
+func existing(m *mesh.Mesh, host, key string) []mesh.Ref {
 	var refs []mesh.Ref
 	collect := func(kind, namespace string) {
 		for o := range m.Named(kind, namespace, key) {
@@ -123,7 +116,7 @@ func Lasting(m *mesh.Mesh, entry *mesh.ServiceEntry) *mesh.Mesh {
 			alive[e.UID] = e.Namespace != entry.Namespace
 		}
 		alive[entry.UID] = true
-		for _, ref := range existing(m, host) {
+		for _, ref := range existing(m, host, Key(host)) {
 			meta := m.Get(ref).Metadata()
 			owned := slices.ContainsFunc(meta.Owners, func(uid string) bool { return alive[uid] })
 			if meta.Deleting || len(meta.Owners) > 0 && !owned {
@@ -131,8 +124,5 @@ func Lasting(m *mesh.Mesh, entry *mesh.ServiceEntry) *mesh.Mesh {
 			}
 		}
 	}
-	if len(going) == 0 {
-		return m
-	}
-	return m.Without(going...)
+	return without(m, going)
 }

@@ -69,5 +69,5 @@ func syntheticSNI(host string, port int) string {
 
 func digest(s string, length int) string {
 	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:])[:length]
+	return hex.EncodeToString(sum[:length/2])
 }

@@ -10,11 +10,50 @@ import (
 
 // plan collects a host's companions.
 type plan struct {
-	mesh *mesh.Mesh
+	mesh *mesh.Mesh // without companions of the host
 	builder
 	set   Set
 	hops  []mesh.Object   // mesh hops, which are written last
 	doors map[string]door // by the gateway's name
+
+	with struct { // see built
+		mesh          *mesh.Mesh
+		objects, hops int
+	}
+}
+
+// planFor plans the companions of a host.
+func planFor(m *mesh.Mesh, host string) *plan {
+	b := newBuilder(host)
+	before := served(m, host, b.key)
+	m = without(m, existing(m, host, b.key)).Open()
+	claims, refused := claims(m, host, before)
+	p := &plan{mesh: m, builder: b, set: Set{Host: host, Refused: refused}}
+	p.with.mesh = m
+	for _, side := range sides(claims) {
+		p.side(side)
+	}
+	return p
+}
+
+// result is the set that was planned.
+func (p *plan) result() Set {
+	set := p.set
+	set.Objects = slices.Concat(p.set.Objects, p.hops)
+	slices.SortStableFunc(set.Refused, func(a, b Refusal) int {
+		return cmp.Or(cmp.Compare(a.Entry.String(), b.Entry.String()), cmp.Compare(a.Path, b.Path))
+	})
+	return set
+}
+
+// built is the mesh with the companions planned so far.
+func (p *plan) built() *mesh.Mesh {
+	w := &p.with
+	if more := slices.Concat(p.set.Objects[w.objects:], p.hops[w.hops:]); len(more) > 0 {
+		w.mesh = w.mesh.With(more...)
+		w.objects, w.hops = len(p.set.Objects), len(p.hops)
+	}
+	return w.mesh
 }
 
 // sides groups the claims by the namespace of their gateway, in the order of
@@ -180,6 +219,9 @@ func (p *plan) refuse(r Refusal) { p.set.Refused = append(p.set.Refused, r) }
 func (p *plan) lanes(gateway mesh.EgressGateway, prefix string, claims []*claim) (lanes []lane, unserved map[int]string) {
 	d, ok := p.doors[gateway.Name]
 	if !ok {
+		if p.doors == nil {
+			p.doors = map[string]door{}
+		}
 		d = openDoor(p.mesh, gateway)
 		p.doors[gateway.Name] = d
 	}
@@ -248,6 +290,6 @@ func (p *plan) routed(claims []*claim) bool {
 	if len(p.mesh.RoutesFor(p.host)) == 0 {
 		return false
 	}
-	m := p.mesh.With(p.set.Objects...).With(p.hops...)
+	m := p.built()
 	return !slices.ContainsFunc(claims, func(c *claim) bool { return needed(m, c.entry, p.host) })
 }

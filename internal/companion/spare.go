@@ -55,10 +55,10 @@ func younger(a, b *mesh.VirtualService) bool {
 // served are the namespaces in which a mesh hop for the host stands. Where a
 // user's route comes to cover such a host with a set of its own, the companions
 // stay behind it; where it did so from the start there are none.
-func served(m *mesh.Mesh, host string) map[string]bool {
+func served(m *mesh.Mesh, host, key string) map[string]bool {
 	var out map[string]bool
 	for _, entry := range m.EntriesFor(host) {
-		for o := range m.Named("VirtualService", entry.Namespace, Key(host)) {
+		for o := range m.Named("VirtualService", entry.Namespace, key) {
 			if meta := o.Metadata(); Is(meta.Ref) && MeshHop(meta.Ref) && !meta.Deleting {
 				if out == nil {
 					out = make(map[string]bool)
