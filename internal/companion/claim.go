@@ -13,8 +13,8 @@ import (
 // claim is one ServiceEntry's wish that a host be reached through a gateway.
 type claim struct {
 	entry    *mesh.ServiceEntry
-	platform bool   // the entry's namespace is one of the platform's
-	covered  bool   // users lead the clients to a gateway by themselves
+	platform bool // the entry's namespace is one of the platform's
+	covered  bool // users lead the clients to a gateway by themselves
 	gateway  mesh.EgressGateway
 	exportTo []string // of the entry, once open
 	ports    []upstream
@@ -87,11 +87,15 @@ func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Ref
 	if len(refusals) > 0 {
 		return nil, refusals
 	}
+	export := openExport(m, entry)
+	if refusal := misauthorized(m, entry, export); refusal != nil {
+		return nil, []Refusal{*refusal}
+	}
 	return &claim{
 		entry:    entry,
 		platform: m.Settings().Platform(entry.Namespace),
 		gateway:  gateway,
-		exportTo: openExport(m, entry),
+		exportTo: export,
 		ports:    ports,
 	}, nil
 }

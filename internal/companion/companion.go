@@ -1,7 +1,8 @@
 // Package companion computes what must exist beside a ServiceEntry so that
 // its egress points are reached through the egress gateway: the gateway's own
-// registration, Gateway, DestinationRules, and the VirtualServices of both
-// hops. It is pure; package reconcile writes what it computes.
+// registration, Gateway, DestinationRules, AuthorizationPolicy, and the
+// VirtualServices of both hops. It is pure; package reconcile writes what it
+// computes.
 package companion
 
 import (

@@ -30,7 +30,7 @@ const (
 )
 
 // Kinds are the kinds of the companions.
-var Kinds = []string{"ServiceEntry", "Gateway", "DestinationRule", "VirtualService"}
+var Kinds = []string{"ServiceEntry", "Gateway", "DestinationRule", "VirtualService", "AuthorizationPolicy"}
 
 // Is reports whether the Ref is one that Sallyport uses for companions: such
 // objects may be written by nobody else. The names are the prefix, the host's

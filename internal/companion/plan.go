@@ -16,6 +16,8 @@ type plan struct {
 	hops  []mesh.Object   // mesh hops, which are written last
 	doors map[string]door // by the gateway's name
 
+	claimed map[mesh.Ref]string // the entries that rest on companions, and their gateways
+
 	with struct { // see built
 		mesh          *mesh.Mesh
 		objects, hops int
@@ -30,6 +32,12 @@ func planFor(m *mesh.Mesh, host string) *plan {
 	claims, refused := claims(m, host, before)
 	p := &plan{mesh: m, builder: b, set: Set{Host: host, Refused: refused}}
 	p.with.mesh = m
+	p.claimed = make(map[mesh.Ref]string, len(claims))
+	for _, c := range claims {
+		if !c.covered {
+			p.claimed[c.entry.Ref] = c.gateway.Name
+		}
+	}
 	for _, side := range sides(claims) {
 		p.side(side)
 	}
@@ -99,6 +107,9 @@ func (p *plan) side(claims []*claim) {
 		prefix := p.groupPrefix(settings, gateway)
 		service := gateway.Host(settings.ClusterDomain)
 		lanes, _ := p.lanes(gateway, prefix, mine)
+		if policy := p.authorization(gateway, prefix, lanes); policy != nil {
+			p.set.Objects = append(p.set.Objects, policy)
+		}
 		for _, g := range p.gateways(gateway, lanes) {
 			p.set.Objects = append(p.set.Objects, g)
 		}

@@ -6,7 +6,10 @@ import (
 	"maps"
 
 	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+	istiotype "istio.io/api/type/v1beta1"
 	istio "istio.io/client-go/pkg/apis/networking/v1"
+	istiosecurity "istio.io/client-go/pkg/apis/security/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,9 +24,10 @@ type APIObject interface {
 	runtime.Object
 }
 
-// Render returns a companion as an object of networking.istio.io/v1. It
-// renders what [For] computes: fields that no companion uses are not looked
-// at. The result may share slices with the companion and is not to be changed.
+// Render returns a companion as an object of networking.istio.io/v1, or of
+// security.istio.io/v1. It renders what [For] computes: fields that no
+// companion uses are not looked at. The result may share slices with the
+// companion and is not to be changed.
 func Render(o mesh.Object) (APIObject, error) {
 	switch o := o.(type) {
 	case *mesh.ServiceEntry:
@@ -34,6 +38,8 @@ func Render(o mesh.Object) (APIObject, error) {
 		return renderDestinationRule(o)
 	case *mesh.VirtualService:
 		return renderVirtualService(o)
+	case *mesh.AuthorizationPolicy:
+		return renderAuthorizationPolicy(o)
 	default:
 		return nil, fmt.Errorf("%s: companions are of the kinds %v", o.Metadata().Ref, Kinds)
 	}
@@ -255,4 +261,30 @@ func renderDestinations(routes []mesh.RouteDestination) []*networking.RouteDesti
 
 func renderDestination(d mesh.Destination) *networking.Destination {
 	return &networking.Destination{Host: d.Host, Subset: d.Subset, Port: &networking.PortSelector{Number: uint32(d.Port.Number)}}
+}
+
+func renderAuthorizationPolicy(o *mesh.AuthorizationPolicy) (APIObject, error) {
+	action, err := enum[security.AuthorizationPolicy_Action](o, security.AuthorizationPolicy_Action_value, o.Action)
+	if err != nil {
+		return nil, err
+	}
+	out := &istiosecurity.AuthorizationPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: istiosecurity.SchemeGroupVersion.String(), Kind: "AuthorizationPolicy"},
+		ObjectMeta: objectMeta(&o.Meta),
+	}
+	out.Spec.Selector = &istiotype.WorkloadSelector{MatchLabels: maps.Clone(o.Selector.MatchLabels)}
+	out.Spec.Action = action
+	for _, r := range o.Rules {
+		rule := &security.Rule{}
+		for _, f := range r.From {
+			rule.From = append(rule.From, &security.Rule_From{Source: &security.Source{
+				NotNamespaces: f.Source.NotNamespaces, NotPrincipals: f.Source.NotPrincipals,
+			}})
+		}
+		for _, c := range r.When {
+			rule.When = append(rule.When, &security.Condition{Key: c.Key, Values: c.Values})
+		}
+		out.Spec.Rules = append(out.Spec.Rules, rule)
+	}
+	return out, nil
 }

@@ -33,7 +33,7 @@ var kinds = map[groupKind]kind{
 	{groupExtensions, "WasmPlugin"}:          {name: "WasmPlugin", decode: decodeOther},
 	{groupExtensions, "TrafficExtension"}:    {name: "TrafficExtension", decode: decodeOther},
 	{groupTelemetry, "Telemetry"}:            {name: "Telemetry", decode: decodeOther},
-	{groupSecurity, "AuthorizationPolicy"}:   {name: "AuthorizationPolicy", decode: decodeOther},
+	{groupSecurity, "AuthorizationPolicy"}:   {name: "AuthorizationPolicy", decode: decodeSpec[AuthorizationPolicy](nil)},
 	{groupSecurity, "PeerAuthentication"}:    {name: "PeerAuthentication", decode: decodeOther},
 	{groupSecurity, "RequestAuthentication"}: {name: "RequestAuthentication", decode: decodeOther},
 	{groupGateway, "Gateway"}:                {name: "K8sGateway", decode: decodeK8sGateway},

@@ -1,0 +1,36 @@
+package mesh
+
+// AuthorizationPolicy is Istio's AuthorizationPolicy
+// (https://istio.io/latest/docs/reference/config/security/authorization-policy/),
+// as far as Sallyport writes such: it bears on no path.
+type AuthorizationPolicy struct {
+	Meta
+	Selector *WorkloadSelector   `json:"selector"`
+	Action   string              `json:"action"` // ALLOW when absent
+	Rules    []AuthorizationRule `json:"rules"`
+}
+
+// AuthorizationRule matches what comes from one of the sources and meets all
+// of the conditions.
+type AuthorizationRule struct {
+	From []AuthorizationFrom      `json:"from"`
+	When []AuthorizationCondition `json:"when"`
+}
+
+// AuthorizationFrom wraps a source, as the API does.
+type AuthorizationFrom struct {
+	Source AuthorizationSource `json:"source"`
+}
+
+// AuthorizationSource matches who is in none of the namespaces and is none of
+// the principals.
+type AuthorizationSource struct {
+	NotNamespaces []string `json:"notNamespaces"`
+	NotPrincipals []string `json:"notPrincipals"`
+}
+
+// AuthorizationCondition is met where the attribute has one of the values.
+type AuthorizationCondition struct {
+	Key    string   `json:"key"`
+	Values []string `json:"values"`
+}
