@@ -64,6 +64,7 @@ func (m *Mesh) Affected(o Object) []Point {
 		a.dataplane(o)
 	case *K8sGateway:
 		a.namespace(o.Namespace)
+		a.bound(o)
 	case *Route:
 		for _, p := range o.ParentRefs {
 			ref := Ref{Kind: "ServiceEntry", Namespace: orDefault(p.Namespace, o.Namespace), Name: p.Name}
@@ -227,6 +228,22 @@ func (a *affected) dataplane(n *Namespace) {
 	if hasSidecars(n) {
 		for other := range a.m.ambient.under("") {
 			a.namespace(other.Name)
+		}
+	}
+}
+
+// bound adds the egress points of the entries that choose a waypoint, by
+// themselves or by their namespace.
+func (a *affected) bound(g *K8sGateway) {
+	for o := range a.m.bindings.under(g.Namespace + "/" + g.Name + sep) {
+		if a.full() {
+			return
+		}
+		switch o := o.(type) {
+		case *ServiceEntry:
+			a.entry(o)
+		case *Namespace:
+			a.namespace(o.Name)
 		}
 	}
 }

@@ -2,44 +2,13 @@ package mesh
 
 import "fmt"
 
-// Labels of ambient mode.
-const (
-	dataplaneLabel         = "istio.io/dataplane-mode"
-	waypointLabel          = "istio.io/use-waypoint"
-	waypointNamespaceLabel = "istio.io/use-waypoint-namespace"
-	waypointClass          = "istio-waypoint"
-)
+const dataplaneLabel = "istio.io/dataplane-mode"
 
 func ambient(n *Namespace) bool { return n != nil && n.Labels[dataplaneLabel] == "ambient" }
 
 // hasSidecars reports whether the pods of a namespace get sidecars.
 func hasSidecars(n *Namespace) bool {
 	return n != nil && !ambient(n) && (n.Labels["istio-injection"] == "enabled" || n.Labels["istio.io/rev"] != "")
-}
-
-// waypoint returns the waypoint that an entry is bound to: its own label wins
-// over its namespace's, and "none" opts out. It is nil where the waypoint does
-// not exist: then the entry resolves without one (fetchWaypointForTarget in
-// Istio's pilot/pkg/serviceregistry/ambient).
-func (m *Mesh) waypoint(se *ServiceEntry) *K8sGateway {
-	labels := se.Labels
-	if labels[waypointLabel] == "" {
-		ns := m.Namespace(se.Namespace)
-		if ns == nil {
-			return nil
-		}
-		labels = ns.Labels
-	}
-	name := labels[waypointLabel]
-	if name == "" || name == "none" {
-		return nil
-	}
-	ref := Ref{Kind: "K8sGateway", Namespace: orDefault(labels[waypointNamespaceLabel], se.Namespace), Name: name}
-	g, _ := m.Get(ref).(*K8sGateway)
-	if g == nil || g.GatewayClassName != waypointClass {
-		return nil
-	}
-	return g
 }
 
 // inAmbient reports whether traffic from a namespace to an entry is ztunnel's
@@ -69,11 +38,13 @@ func (m *Mesh) throughZtunnel(namespace, host string, port int) (o outcome, entr
 	if entry == nil {
 		return outcome{}, nil, false
 	}
-	g := m.waypoint(entry)
+	g, why := m.waypoint(entry)
+	if g != nil && !captured(entry, host) {
+		g, why = nil, Reason{Ref: entry.Ref, Path: "spec.addresses"}.with("ztunnel knows traffic by its address, and the entry has none")
+	}
 	if g == nil {
-		reason := Reason{Ref: entry.Ref, Path: "metadata.labels", Message: fmt.Sprintf(
-			"no waypoint serves the entry, so ztunnel connects to %s:%d itself", host, port)}
-		return outcome{verdict: Direct, because: []Reason{reason}}, entry, true
+		why.Message = fmt.Sprintf("ztunnel connects to %s:%d itself: %s", host, port, why.Message)
+		return outcome{verdict: Direct, because: []Reason{why}}, entry, true
 	}
 	reason := Reason{Ref: g.Ref, Path: "spec.gatewayClassName", Message: "traffic goes through this waypoint"}
 	hop := Hop{From: "ztunnel", Decided: reason, To: "waypoint " + g.Namespace + "/" + g.Name}

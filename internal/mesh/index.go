@@ -52,6 +52,9 @@ type index struct {
 	// attached are the Gateway API routes by what they attach to and, for
 	// Gateways, by host.
 	attached tree[*Route]
+	// bindings are the ServiceEntries and namespaces that choose a waypoint, by
+	// its "namespace/name".
+	bindings tree[Object]
 	// ambient are the namespaces in ambient mode, injected those with sidecars.
 	ambient, injected tree[*Namespace]
 }
@@ -107,6 +110,7 @@ func (x *index) visit(o Object, i indexer) {
 		for _, h := range o.Hosts {
 			putHost(i, &x.entries, CanonicalHost(h), entryKey(&o.Meta), o)
 		}
+		x.visitWaypoint(o, o.Namespace, i)
 	case *VirtualService:
 		x.visitVirtual(o, i)
 	case *DestinationRule:
@@ -120,6 +124,7 @@ func (x *index) visit(o Object, i indexer) {
 			put(i, &x.aliases, reversed(CanonicalHost(o.ExternalName))+sep+ageKey(&o.Meta), o)
 		}
 	case *Namespace:
+		x.visitWaypoint(o, o.Name, i)
 		if ambient(o) {
 			put(i, &x.ambient, o.Name, o)
 		}

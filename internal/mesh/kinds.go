@@ -228,6 +228,9 @@ func decodeK8sGateway(m Meta, spec, _ []byte) (Object, error) {
 			TLS *struct {
 				Mode string `json:"mode"`
 			} `json:"tls"`
+			AllowedRoutes struct {
+				Namespaces RoutesFrom `json:"namespaces"`
+			} `json:"allowedRoutes"`
 		} `json:"listeners"`
 	}
 	if err := unmarshalSpec(spec, &w); err != nil {
@@ -241,6 +244,7 @@ func decodeK8sGateway(m Meta, spec, _ []byte) (Object, error) {
 				l.K8sListener.TLSMode = l.TLS.Mode
 			}
 		}
+		l.K8sListener.Routes = l.AllowedRoutes.Namespaces
 		g.Listeners = append(g.Listeners, l.K8sListener)
 	}
 	return g, nil

@@ -474,11 +474,12 @@ type K8sGateway struct {
 
 // K8sListener is a listener of a Gateway API Gateway.
 type K8sListener struct {
-	Name     string `json:"name"`
-	Hostname string `json:"hostname"`
-	Port     int    `json:"port"`
-	Protocol string `json:"protocol"`
-	TLSMode  string `json:"-"`
+	Name     string     `json:"name"`
+	Hostname string     `json:"hostname"`
+	Port     int        `json:"port"`
+	Protocol string     `json:"protocol"`
+	TLSMode  string     `json:"-"`
+	Routes   RoutesFrom `json:"-"`
 }
 
 // Workload is a Pod or an object with a pod template: only what lets it leave
