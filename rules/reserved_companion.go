@@ -12,7 +12,7 @@ change to one would hold until the next reconciliation. Only Sallyport's own
 service account writes them. Where the object is read from a file, and nobody
 knows who will write it, that is a warning.`,
 	Severity: Deny,
-	Kinds:    []string{"DestinationRule", "Gateway", "ServiceEntry", "VirtualService"},
+	Kinds:    []string{"AuthorizationPolicy", "DestinationRule", "Gateway", "ServiceEntry", "VirtualService"},
 	Check: func(_ context.Context, p *Pass) error {
 		if !p.Reserved {
 			return nil

@@ -107,6 +107,7 @@ func TestWebhookEntries(t *testing.T) {
 
 // apiResources are the resources of the kinds that rules judge.
 var apiResources = map[string]string{
+	"AuthorizationPolicy":   "security.istio.io/authorizationpolicies",
 	"CronJob":               "batch/cronjobs",
 	"DaemonSet":             "apps/daemonsets",
 	"Deployment":            "apps/deployments",

@@ -40,6 +40,8 @@ var resources = []resource{
 	{kind: "WorkloadEntry", apiKind: "WorkloadEntry", group: istioNetworking, versions: istioVersions, name: "workloadentries"},
 	{kind: "EnvoyFilter", apiKind: "EnvoyFilter", group: istioNetworking, versions: []string{"v1alpha3"}, name: "envoyfilters"},
 
+	{kind: "AuthorizationPolicy", apiKind: "AuthorizationPolicy", group: "security.istio.io", versions: []string{"v1", "v1beta1"}, name: "authorizationpolicies"},
+
 	{kind: "K8sGateway", apiKind: "Gateway", group: gatewayAPI, versions: []string{"v1", "v1beta1"}, name: "gateways"},
 	{kind: "HTTPRoute", apiKind: "HTTPRoute", group: gatewayAPI, versions: []string{"v1", "v1beta1"}, name: "httproutes"},
 	{kind: "GRPCRoute", apiKind: "GRPCRoute", group: gatewayAPI, versions: []string{"v1"}, name: "grpcroutes"},
