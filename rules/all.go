@@ -31,6 +31,7 @@ var All = []*Rule{
 	jwksURI,
 	namespaceLabels,
 	noAutoAllocate,
+	openGap,
 	originationTLS,
 	proxyConfig,
 	proxyExtension,

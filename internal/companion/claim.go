@@ -32,7 +32,8 @@ func claims(m *mesh.Mesh, host string, served map[string]bool) (accepted []*clai
 			continue
 		}
 		covered := !needed(m, entry, host)
-		if covered && !(routed && served[entry.Namespace]) {
+		behind := served[entry.Namespace] || entry.Annotations[mesh.SpareAnnotation] == "true"
+		if covered && !(routed && behind) {
 			continue
 		}
 		c, refusals := claimOf(m, entry, host)

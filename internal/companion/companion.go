@@ -36,8 +36,8 @@ type Refusal struct {
 // For computes the companions of one canonical host. The mesh may hold
 // companions that already exist; they are set aside first, so that the answer
 // depends on what users wrote. A host whose paths are all via without Sallyport
-// needs nothing, unless Sallyport has led to it before: then the companions
-// stay behind what covers it now.
+// needs nothing, unless Sallyport has led to it before, or the entry asks for it
+// ([mesh.SpareAnnotation]): then the companions stand behind what covers it.
 func For(m *mesh.Mesh, host string) Set { return planFor(m, host).result() }
 
 // Without returns the mesh without the companions of the hosts: the mesh as

@@ -28,6 +28,9 @@ const (
 	// ServiceAccountsAnnotation on a ServiceEntry lists, with commas, the
 	// service accounts of its namespace that may use its hosts.
 	ServiceAccountsAnnotation = "sallyport.io/service-accounts"
+	// SpareAnnotation on a ServiceEntry: "true" has the companions written
+	// behind the user's own route to the gateway, so that this can be deleted.
+	SpareAnnotation = "sallyport.io/spare"
 	// HostAnnotation on a companion names the host it serves.
 	HostAnnotation = "sallyport.io/host"
 	// RewriteAnnotation on a VirtualService: "true" asks for the two-hop form.
