@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 
-	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/live"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/policysource"
 	"github.com/sallyport-io/sallyport/webhook"
 )
 
@@ -47,7 +47,7 @@ func TestDocs(t *testing.T) {
 	if _, err := webhook.NewMetrics(reg); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newJudges(t.Context(), config.Policies{}, nil, reg, logr.Discard()); err != nil {
+	if _, err := policysource.New(t.Context(), policysource.Options{Metrics: reg, Log: logr.Discard()}); err != nil {
 		t.Fatal(err)
 	}
 	store, err := live.New(&rest.Config{Host: "http://127.0.0.1:1"}, mesh.DefaultSettings(), logr.Discard())

@@ -64,7 +64,7 @@ and is ready once it has read it completely.`,
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "`FILE` that names the cluster (default: $KUBECONFIG, or the pod's service account)")
 	fs.StringVar(&f.certDir, "cert-dir", "/etc/sallyport/certs", "`DIR` of the serving certificate, tls.crt and tls.key; read again when it changes")
 	fs.StringVar(&f.bind, "webhook-bind-address", ":9443", "`HOST:PORT` of the webhooks (HTTPS)")
-	fs.StringVar(&f.metricsBind, "metrics-bind-address", ":8080", "`HOST:PORT` of /metrics (HTTP); 0 turns it off")
+	fs.StringVar(&f.metricsBind, "metrics-bind-address", ":8080", "`HOST:PORT` of /metrics and /status (HTTP); 0 turns both off")
 	fs.StringVar(&f.healthBind, "health-probe-bind-address", ":8081", "`HOST:PORT` of /healthz and /readyz (HTTP); 0 turns it off")
 	fs.BoolVar(&f.leaderElect, "leader-elect", true, "let one replica write; false only where there is one replica")
 	fs.IntVarP(&f.verbosity, "verbosity", "v", 0, "`LEVEL` of the log: 0 denials and events, 1 every answer, 4 and above for debugging")

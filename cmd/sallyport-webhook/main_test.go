@@ -99,6 +99,8 @@ current-context: c
 		{"no cluster", []string{"--kubeconfig="}, []string{"finding the cluster", "--kubeconfig"}},
 		{"absent policies", []string{"--policies=/nowhere/policies"}, []string{"/nowhere/policies", "--policies"}},
 		{"policy that does not compile", []string{"--policies=" + policy(t, "package broken\n\ndeny contains x if")}, []string{"policy.rego:3"}},
+		{"absent bundle", []string{"--config=" + bundleConfig(t, "/nowhere/bundle.tar.gz")}, []string{"bundle platform", "/nowhere/bundle.tar.gz", "no such file"}},
+		{"file that is no bundle", []string{"--config=" + bundleConfig(t, file(t, "bundle.tar.gz", "<html>"))}, []string{"bundle platform", "it is no bundle (tar.gz)"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -150,6 +152,12 @@ func file(t *testing.T, name, content string) string {
 func policy(t *testing.T, module string) string {
 	t.Helper()
 	return filepath.Dir(file(t, "policy.rego", module))
+}
+
+// bundleConfig is a configuration with a bundle in that file.
+func bundleConfig(t *testing.T, name string) string {
+	t.Helper()
+	return file(t, "config.yaml", "apiVersion: sallyport.io/v1alpha1\nkind: Config\npolicies: {bundles: [{name: platform, file: "+name+", unsigned: true}]}\n")
 }
 
 func freePort(t *testing.T) string {

@@ -26,7 +26,10 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/live"
+	"github.com/sallyport-io/sallyport/internal/policysource"
 	"github.com/sallyport-io/sallyport/internal/reconcile"
+	"github.com/sallyport-io/sallyport/internal/status"
+	"github.com/sallyport-io/sallyport/rules"
 	"github.com/sallyport-io/sallyport/webhook"
 )
 
@@ -51,15 +54,27 @@ func serve(ctx context.Context, f *flags) error {
 	if err := checkPorts(ctx, f.bind, f.metricsBind, f.healthBind); err != nil {
 		return withRemedy(err)
 	}
-	judges, err := newJudges(ctx, cfg.Policies, f.policies, metrics.Registry, log.WithName("policies"))
-	if err != nil {
-		return err
-	}
 	restConfig, err := clusterConfig(f.kubeconfig)
 	if err != nil {
 		return err
 	}
 	store, err := live.New(restConfig, cfg.Settings(), log.WithName("live"))
+	if err != nil {
+		return err
+	}
+	sources, err := policySources(cfg, f.policies, restConfig)
+	if err != nil {
+		return err
+	}
+	judges, err := policysource.New(ctx, policysource.Options{
+		Rules:         rules.All,
+		Parameters:    cfg.Policies.Parameters,
+		Sources:       sources,
+		Live:          policysource.Live{Synced: store.WaitForSync, Mesh: store.Mesh, List: store.List},
+		MaxNewDenials: cfg.Policies.MaxNewDenials,
+		Metrics:       metrics.Registry,
+		Log:           log.WithName("policies"),
+	})
 	if err != nil {
 		return err
 	}
@@ -111,9 +126,9 @@ func newLogger(verbosity int) logr.Logger {
 // clusterConfig finds the cluster as kubectl does, and in a pod by the pod's
 // service account.
 func clusterConfig(kubeconfig string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	loading := clientcmd.NewDefaultClientConfigLoadingRules()
+	loading.ExplicitPath = kubeconfig
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(loading, nil).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w; name a kubeconfig with --kubeconfig, or run in a pod with a service account", err)
 	}
@@ -139,8 +154,8 @@ func newManager(cluster *rest.Config, cfg *config.Config, f *flags, bind address
 	})
 }
 
-// register serves the webhooks, the metrics and the probes.
-func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges *judges, log logr.Logger) error {
+// register serves the webhooks, the metrics, the status page and the probes.
+func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges *policysource.Loader, log logr.Logger) error {
 	m, err := webhook.NewMetrics(metrics.Registry)
 	if err != nil {
 		return err
@@ -148,9 +163,10 @@ func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges
 	if err := metrics.Registry.Register(meshCollector{store}); err != nil {
 		return err
 	}
+	r := reporter{store, judges, mgr.Elected(), time.Now()}
 	webhook.Register(mgr.GetWebhookServer(), webhook.Options{
 		Mesh:    store.Mesh,
-		Ready:   store.Waiting,
+		Ready:   r.ready,
 		Judge:   judges.Judge,
 		User:    cfg.User(),
 		Now:     time.Now,
@@ -158,9 +174,11 @@ func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges
 		Log:     log.WithName("webhook"),
 	})
 	return errors.Join(
+		mgr.AddMetricsServerExtraHandler(statusPath, status.Handler(r.status)),
 		mgr.AddHealthzCheck("serving", mgr.GetWebhookServer().StartedChecker()),
 		mgr.AddReadyzCheck("serving", mgr.GetWebhookServer().StartedChecker()),
 		mgr.AddReadyzCheck("cluster-read", func(*http.Request) error { return store.Waiting() }),
+		mgr.AddReadyzCheck("policies-loaded", func(*http.Request) error { return judges.Waiting() }),
 	)
 }
 
