@@ -11,12 +11,7 @@ var serviceMutations = []mutation{
 	},
 	func(g *generator) bool { // addresses written by hand
 		svc := g.service(Object{"clusterIP": g.clusterIP()})
-		g.endpointSlice(svc, pick(g, "203.0.113.77", "203.0.113.77", "10.1.2.3", "192.168.7.7"))
-		return true
-	},
-	func(g *generator) bool { // the same, without an address of the Service's own
-		svc := g.service(Object{"clusterIP": "None"})
-		g.endpointSlice(svc, pick(g, "203.0.113.78", "10.1.2.3"))
+		g.endpointSlice(svc, pick(g, "203.0.113.77", "203.0.113.77", "10.1.2.3"))
 		return true
 	},
 	func(g *generator) bool { // workloads outside, selected like pods

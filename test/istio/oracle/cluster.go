@@ -113,7 +113,7 @@ func clustersOf(s *xds.FakeDiscoveryServer, node *model.Proxy) map[string]*Clust
 		reduced := &Cluster{Name: c.Name}
 		if model.IsValidSubsetKey(c.Name) {
 			direction, subset, host, port := model.ParseSubsetKey(c.Name)
-			if direction != model.TrafficDirectionOutbound {
+			if direction == model.TrafficDirectionInbound {
 				continue
 			}
 			reduced.Host, reduced.Subset, reduced.Port = string(host), subset, port

@@ -112,19 +112,23 @@ func Ask(manifests string, clients ...Client) (*World, error) {
 			},
 		})
 		for _, c := range clients {
-			w.Clients = append(w.Clients, ClientProxy{c, reduce(s, &model.Proxy{
-				Type:            model.SidecarProxy,
-				IPAddresses:     []string{"10.1.1.1"},
-				ConfigNamespace: c.Namespace,
-				Labels:          c.Labels,
-				Metadata:        &model.NodeMetadata{IstioVersion: "1.31.0", Namespace: c.Namespace, Labels: c.Labels},
-			})})
+			w.Clients = append(w.Clients, ClientProxy{c, reduce(s, sidecar(c))})
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	return w, nil
+}
+
+func sidecar(c Client) *model.Proxy {
+	return &model.Proxy{
+		Type:            model.SidecarProxy,
+		IPAddresses:     []string{"10.1.1.1"},
+		ConfigNamespace: c.Namespace,
+		Labels:          c.Labels,
+		Metadata:        &model.NodeMetadata{IstioVersion: "1.31.0", Namespace: c.Namespace, Labels: c.Labels},
+	}
 }
 
 // annotateCRDs has every CRD carry the version of the Gateway API's bundle.
