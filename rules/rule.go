@@ -111,7 +111,9 @@ func Each(checks ...func(context.Context, *Pass) error) func(context.Context, *P
 // like an acquittal.
 func Run(ctx context.Context, all []*Rule, p Pass) ([]Finding, error) {
 	var findings []Finding
+	report := func(f Finding) { findings = append(findings, f) }
 	kind := p.Subject.Metadata().Kind
+	var pass Pass
 	for _, r := range all {
 		if !r.Judges(kind) {
 			continue
@@ -119,9 +121,8 @@ func Run(ctx context.Context, all []*Rule, p Pass) ([]Finding, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, &Failure{r.Name, p.Subject.Metadata().Ref, err}
 		}
-		pass := p // a rule cannot change what the next one sees
-		pass.rule = r
-		pass.report = func(f Finding) { findings = append(findings, f) }
+		pass = p // a rule cannot change what the next one sees
+		pass.rule, pass.report = r, report
 		if err := run(ctx, &pass); err != nil {
 			return nil, &Failure{r.Name, p.Subject.Metadata().Ref, err}
 		}

@@ -14,7 +14,7 @@ func (m *Mesh) Named(kind, namespace, prefix string) iter.Seq[Object] {
 // RoutesFor returns the VirtualServices that list exactly this canonical
 // host, oldest first.
 func (m *Mesh) RoutesFor(host string) []*VirtualService {
-	return slices.Collect(m.routes.under(hostPrefix(host)))
+	return slices.Collect(m.routes.exactly(host))
 }
 
 // RouteRank says how early Istio looks at a VirtualService for a client of the

@@ -121,10 +121,13 @@ func reversed(host string) string {
 
 // hostPrefix is what the keys of a host begin with in a [hostIndex].
 func hostPrefix(host string) string {
-	var buf [128]byte
-	b := buf[:0]
+	var buf [keySize]byte
+	return string(appendHost(buf[:0], host))
+}
+
+func appendHost(key []byte, host string) []byte {
 	for i := len(host) - 1; i >= 0; i-- {
-		b = append(b, host[i])
+		key = append(key, host[i])
 	}
-	return string(append(b, sep...))
+	return append(key, sep...)
 }

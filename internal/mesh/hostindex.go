@@ -37,7 +37,8 @@ func (x *hostIndex[V]) count(e *edit, host string, delta uint32) {
 }
 
 func (x *hostIndex[V]) add(e *edit, host, key string, v V) {
-	k := hostPrefix(host) + key
+	var buf [keySize]byte
+	k := string(append(appendHost(buf[:0], host), key...))
 	if IsWildcard(host) {
 		if _, ok := x.get(k); !ok {
 			x.count(e, host, 1)
@@ -47,7 +48,8 @@ func (x *hostIndex[V]) add(e *edit, host, key string, v V) {
 }
 
 func (x *hostIndex[V]) remove(e *edit, host, key string) {
-	k := hostPrefix(host) + key
+	var buf [keySize]byte
+	k := borrowed(append(appendHost(buf[:0], host), key...))
 	if IsWildcard(host) {
 		if _, ok := x.get(k); ok {
 			x.count(e, host, ^uint32(0))
@@ -58,7 +60,11 @@ func (x *hostIndex[V]) remove(e *edit, host, key string) {
 
 // exactly yields the values of exactly this host, wildcard or not.
 func (x *hostIndex[V]) exactly(host string) iter.Seq[V] {
-	return x.under(hostPrefix(host))
+	return func(yield func(V) bool) {
+		var buf [keySize]byte
+		prefix := borrowed(appendHost(buf[:0], host))
+		x.scan(prefix, prefix, func(_ string, v V) bool { return yield(v) })
+	}
 }
 
 // patterns yields the wildcards, the most specific first, that may be

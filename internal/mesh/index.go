@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // sep ends each part of an index key. It sorts before every byte that a
@@ -73,13 +74,34 @@ func (x *index) add(e *edit, o Object) {
 }
 
 func (x *index) remove(e *edit, r Ref) {
-	o, ok := x.objects.get(objectKey(r))
+	o, ok := x.get(r)
 	if !ok {
 		return
 	}
-	x.objects.delete(e, objectKey(r))
-	x.visit(o, indexer{e: e})
+	i := indexer{e: e}
+	put(i, &x.objects, o, r.Kind, sep, r.Namespace, sep, r.Name)
+	x.visit(o, i)
 }
+
+func (x *index) get(r Ref) (Object, bool) {
+	var buf [keySize]byte
+	return x.objects.get(borrowed(joined(buf[:0], r.Kind, sep, r.Namespace, sep, r.Name)))
+}
+
+// keySize is room for the keys of most entries: look-ups make theirs on the
+// stack.
+const keySize = 256
+
+func joined(key []byte, parts ...string) []byte {
+	for _, p := range parts {
+		key = append(key, p...)
+	}
+	return key
+}
+
+// borrowed is a key for the length of a look-up, which keeps no key: whoever
+// made the bytes goes on using them.
+func borrowed(key []byte) string { return unsafe.String(unsafe.SliceData(key), len(key)) }
 
 // indexer adds entries to indexes or removes them.
 type indexer struct {
@@ -87,11 +109,23 @@ type indexer struct {
 	add bool
 }
 
-func put[V any](i indexer, t *tree[V], key string, v V) {
+// put puts an entry under the key that the parts make.
+func put[V any](i indexer, t *tree[V], v V, parts ...string) {
+	var buf [keySize]byte
+	putKey(i, t, v, joined(buf[:0], parts...))
+}
+
+// putBelow is put for keys that begin with a host.
+func putBelow[V any](i indexer, t *tree[V], v V, host string, parts ...string) {
+	var buf [keySize]byte
+	putKey(i, t, v, joined(appendHost(buf[:0], host), parts...))
+}
+
+func putKey[V any](i indexer, t *tree[V], v V, key []byte) {
 	if i.add {
-		t.set(i.e, key, v)
+		t.set(i.e, string(key), v)
 	} else {
-		t.delete(i.e, key)
+		t.delete(i.e, borrowed(key))
 	}
 }
 
@@ -118,29 +152,29 @@ func (x *index) visit(o Object, i indexer) {
 	case *Gateway:
 		x.visitGateway(o, i)
 	case *Sidecar:
-		put(i, &x.scopes, scopeKey(o), o)
+		put(i, &x.scopes, o, scopeKey(o))
 	case *Service:
 		if o.Type == "ExternalName" {
-			put(i, &x.aliases, reversed(CanonicalHost(o.ExternalName))+sep+ageKey(&o.Meta), o)
+			putBelow(i, &x.aliases, o, CanonicalHost(o.ExternalName), ageKey(&o.Meta))
 		}
 	case *Namespace:
 		x.visitWaypoint(o, o.Name, i)
 		if ambient(o) {
-			put(i, &x.ambient, o.Name, o)
+			put(i, &x.ambient, o, o.Name)
 		}
 		if hasSidecars(o) {
-			put(i, &x.injected, o.Name, o)
+			put(i, &x.injected, o, o.Name)
 		}
 	case *Route:
 		for _, p := range o.ParentRefs {
 			parent := orDefault(p.Kind, "Gateway") + sep + orDefault(p.Namespace, o.Namespace) + sep + p.Name + sep
 			age := ageKey(&o.Meta) + sep + o.Kind
 			if p.Kind == "ServiceEntry" || len(o.Hostnames) == 0 {
-				put(i, &x.attached, parent+sep+age, o)
+				put(i, &x.attached, o, parent, sep, age)
 				continue
 			}
 			for _, h := range o.Hostnames {
-				put(i, &x.attached, parent+reversed(CanonicalHost(h))+sep+age, o)
+				put(i, &x.attached, o, parent, reversed(CanonicalHost(h)), sep, age)
 			}
 		}
 	}
@@ -153,7 +187,7 @@ func (x *index) visitVirtual(vs *VirtualService, i indexer) {
 	}
 	for _, g := range vs.Gateways {
 		if g != meshGateway {
-			put(i, &x.bound, gatewayRef(g, vs.Namespace)+sep+age, vs)
+			put(i, &x.bound, vs, gatewayRef(g, vs.Namespace), sep, age)
 		}
 	}
 	for r := range vs.tlsMatches() {
@@ -163,11 +197,11 @@ func (x *index) visitVirtual(vs *VirtualService, i indexer) {
 	}
 	for d := range vs.destinations() {
 		host := ResolveHost(d.Host, vs.Namespace, x.settings.ClusterDomain)
-		put(i, &x.targets, reversed(host)+sep+d.Subset+sep+age, vs)
+		putBelow(i, &x.targets, vs, host, d.Subset, sep, age)
 	}
 	for j := range vs.HTTP {
 		if d := vs.HTTP[j].Delegate; d != nil {
-			put(i, &x.delegates, orDefault(d.Namespace, vs.Namespace)+"/"+d.Name+sep+age, vs)
+			put(i, &x.delegates, vs, orDefault(d.Namespace, vs.Namespace), "/", d.Name, sep, age)
 		}
 	}
 }

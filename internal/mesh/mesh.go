@@ -53,6 +53,9 @@ func (m *Mesh) Without(refs ...Ref) *Mesh {
 // changes to it are cheaper, and many of them, or a mesh that is kept for
 // long, dearer.
 func (m *Mesh) Draft() *Mesh {
+	if m.draft {
+		return m
+	}
 	out := *m
 	out.draft = true
 	return &out
@@ -62,6 +65,9 @@ func (m *Mesh) Draft() *Mesh {
 // holds back is open: exportTo ["~"] together with the annotation
 // [ExportAnnotation] reads as what the annotation says.
 func (m *Mesh) Open() *Mesh {
+	if m.open {
+		return m
+	}
 	out := *m
 	out.open = true
 	return &out
@@ -69,7 +75,7 @@ func (m *Mesh) Open() *Mesh {
 
 // Get returns the object with that Ref, or nil.
 func (m *Mesh) Get(r Ref) Object {
-	o, _ := m.objects.get(objectKey(r))
+	o, _ := m.get(r)
 	return o
 }
 
@@ -92,7 +98,7 @@ func (m *Mesh) Namespace(name string) *Namespace {
 // EntriesFor returns the ServiceEntries that register exactly this canonical
 // host, oldest first.
 func (m *Mesh) EntriesFor(host string) []*ServiceEntry {
-	return slices.Collect(m.entries.under(hostPrefix(host)))
+	return slices.Collect(m.entries.exactly(host))
 }
 
 // Points returns the egress points that one object registers: for a

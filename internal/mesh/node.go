@@ -43,18 +43,30 @@ func (n *node[V]) child(key string) int {
 	return max(i-1, 0)
 }
 
-func (n *node[V]) get(key string) (V, bool) {
-	var zero V
+func (n *node[V]) get(key string) (val V, ok bool) {
+	if leaf, i, ok := n.find(key); ok {
+		return leaf.vals[i], true
+	}
+	return val, false
+}
+
+// key returns the node's own copy of a key.
+func (n *node[V]) key(key string) (string, bool) {
+	if leaf, i, ok := n.find(key); ok {
+		return leaf.keys[i], true
+	}
+	return "", false
+}
+
+func (n *node[V]) find(key string) (leaf *node[V], i int, ok bool) {
 	if n == nil {
-		return zero, false
+		return nil, 0, false
 	}
 	for n.kids != nil {
 		n = n.kids[n.child(key)]
 	}
-	if i, ok := slices.BinarySearch(n.keys, key); ok {
-		return n.vals[i], true
-	}
-	return zero, false
+	i, ok = slices.BinarySearch(n.keys, key)
+	return n, i, ok
 }
 
 // with returns the root of the tree with an entry set.

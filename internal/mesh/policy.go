@@ -17,12 +17,11 @@ func (x *index) visitPolicy(dr *DestinationRule, i indexer) {
 	key := dr.Namespace + sep + policyGroup(dr) + sep
 	age := ageKey(&dr.Meta)
 	putHost(i, &x.policies, host, key+age, dr)
-	key = hostPrefix(host) + key
 	for j := range dr.Subsets {
-		put(i, &x.subsets, key+dr.Subsets[j].Name+sep+age, dr)
+		putBelow(i, &x.subsets, dr, host, key, dr.Subsets[j].Name, sep, age)
 	}
 	if dr.TrafficPolicy != nil {
-		put(i, &x.subsets, key+sep+age, dr)
+		putBelow(i, &x.subsets, dr, host, key, sep, age)
 	}
 }
 
@@ -124,14 +123,16 @@ func (c *client) policyIn(pool policyPool, namespace, host string) *policy {
 // there are any in the pool, even if none of them is for this client: Istio
 // looks no further.
 func (c *client) policyFor(pool policyPool, namespace, ruleHost string) (p *policy, found bool) {
-	prefix := hostPrefix(ruleHost) + namespace + sep
-	for start := prefix; ; {
-		key, dr, ok := c.m.policies.next(start)
-		if !ok || !strings.HasPrefix(key, prefix) {
+	var buf [keySize]byte
+	start := joined(appendHost(buf[:0], ruleHost), namespace, sep)
+	prefix := len(start)
+	for {
+		key, dr, ok := c.m.policies.next(borrowed(start))
+		if !ok || !strings.HasPrefix(key, borrowed(start[:prefix])) {
 			return p, found
 		}
-		group := prefix + policyGroup(dr) + sep
-		start = prefix + policyGroup(dr) + "\x01" // beyond the group
+		group := key[:prefix+len(policyGroup(dr))+len(sep)]
+		start = joined(start[:prefix], policyGroup(dr), "\x01") // beyond the group
 		if !c.m.holds(pool, dr) {
 			continue
 		}
@@ -173,7 +174,8 @@ func (p *policy) subset(name string) (*DestinationRule, int) {
 	if p == nil || p.first == nil {
 		return nil, -1
 	}
-	dr, ok := p.m.subsets.first(p.key + name + sep)
+	var buf [keySize]byte
+	dr, ok := p.m.subsets.first(borrowed(joined(buf[:0], p.key, name, sep)))
 	if !ok {
 		return nil, -1
 	}
@@ -196,7 +198,8 @@ func (p *policy) tls(subset string, port int) (*ClientTLS, Reason) {
 			}
 		}
 	}
-	if dr, ok := p.m.subsets.first(p.key + sep); ok && dr.TrafficPolicy != nil {
+	var buf [keySize]byte
+	if dr, ok := p.m.subsets.first(borrowed(joined(buf[:0], p.key, sep))); ok && dr.TrafficPolicy != nil {
 		if t, field, ok := dr.TrafficPolicy.forPort(port); ok {
 			return t, Reason{Ref: dr.Ref, Path: "spec.trafficPolicy" + field}
 		}

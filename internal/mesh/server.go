@@ -71,15 +71,19 @@ func serverHost(entry, namespace string) (from, host string) {
 }
 
 func serverKey(gateway, port int) string {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], uint32(port))
-	return strconv.Itoa(gateway) + sep + string(b[:])
+	var buf [keySize]byte
+	return string(appendServer(buf[:0], gateway, port))
+}
+
+func appendServer(key []byte, gateway, port int) []byte {
+	key = append(strconv.AppendInt(key, int64(gateway), 10), sep...)
+	return binary.BigEndian.AppendUint32(key, uint32(port))
 }
 
 func (x *index) visitGateway(gw *Gateway, i indexer) {
 	binds := func(g EgressGateway) bool { return selects(gw.Selector, &g) }
 	if !Reserved(gw.Name) && slices.ContainsFunc(x.settings.Gateways, binds) {
-		put(i, &x.binders, objectKey(gw.Ref), gw)
+		put(i, &x.binders, gw, objectKey(gw.Ref))
 	}
 	age := ageKey(&gw.Meta)
 	for g := range x.settings.Gateways {
@@ -91,7 +95,7 @@ func (x *index) visitGateway(gw *Gateway, i indexer) {
 			h := hostedServer{gw, n}
 			at := serverKey(g, s.Port.Number)
 			nth := age + sep + strconv.Itoa(n)
-			put(i, &x.listeners, at+plainKey(s)+nth, h)
+			put(i, &x.listeners, h, at, plainKey(s), nth)
 			for _, entry := range s.Hosts {
 				_, host := serverHost(entry, gw.Namespace)
 				putHost(i, &x.servers, host, at+nth, h)
@@ -120,7 +124,11 @@ func (m *Mesh) gatewayIndex(g *EgressGateway) int {
 // serversFor yields the servers on a port of a gateway that register exactly
 // this host, oldest first.
 func (m *Mesh) serversFor(g, port int, host string) iter.Seq[hostedServer] {
-	return m.servers.under(hostPrefix(host) + serverKey(g, port))
+	return func(yield func(hostedServer) bool) {
+		var buf [keySize]byte
+		prefix := borrowed(appendServer(appendHost(buf[:0], host), g, port))
+		m.servers.scan(prefix, prefix, func(_ string, h hostedServer) bool { return yield(h) })
+	}
 }
 
 // firstServer returns the oldest server on a port, plain text or TLS.
@@ -129,7 +137,8 @@ func (m *Mesh) firstServer(g, port int, plain bool) (hostedServer, bool) {
 	if plain {
 		kind = "p"
 	}
-	return m.listeners.first(serverKey(g, port) + kind)
+	var buf [keySize]byte
+	return m.listeners.first(borrowed(append(appendServer(buf[:0], g, port), kind...)))
 }
 
 // gatewayService is the Service of an approved gateway, or nil.

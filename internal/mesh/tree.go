@@ -76,21 +76,23 @@ func (t *tree[V]) set(e *edit, key string, val V) {
 	}
 }
 
+// delete removes a key, if it is there. It keeps no hold of the key given.
 func (t *tree[V]) delete(e *edit, key string) {
 	if !e.draft {
 		t.settle(e)
 		t.root = t.root.without(e, key)
 		return
 	}
-	_, settled := t.root.get(key)
+	have, settled := t.root.key(key)
 	if _, late := t.find(key); !late && !settled {
 		return
 	}
-	gone := change[V]{key: key, gone: true}
+	gone := change[V]{key: have, gone: true}
 	switch i, late := t.own(e, key); {
 	case !settled:
 		t.late = slices.Delete(t.late, i, i+1)
 	case late:
+		gone.key = t.late[i].key
 		t.late[i] = gone
 	default:
 		t.add(e, i, gone)
@@ -108,7 +110,7 @@ func (t *tree[V]) add(e *edit, i int, c change[V]) {
 // own makes the late changes the edit's own, and returns the place of a key.
 func (t *tree[V]) own(e *edit, key string) (int, bool) {
 	if t.owner != e {
-		late := make([]change[V], len(t.late), len(t.late)+8)
+		late := make([]change[V], len(t.late), len(t.late)+4)
 		copy(late, t.late)
 		t.late, t.owner = late, e
 	}
