@@ -161,7 +161,7 @@ func (e *Exam) need(queries ...Query) bool {
 			continue
 		}
 		ok = false
-		e.unknown(mesh.Ref{}, "", q.remedy(), "%s cannot be read: %s", q, why)
+		e.unknown(mesh.Ref{}, "", q.remedy(e.files), "%s cannot be read: %s", q, why)
 	}
 	return ok
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -381,6 +382,42 @@ func TestJudged(t *testing.T) {
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("judged and manifests/webhooks.yaml differ (-judged +manifest):\n%s", diff)
+	}
+}
+
+// TestReader: what Sallyport's server reads to know the mesh, the doctor reads
+// too, or its paths and walls would be others.
+func TestReader(t *testing.T) {
+	data, err := os.ReadFile("../../manifests/rbac.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	for _, s := range sources {
+		have[groupResource(s.group, s.resource)] = true
+	}
+	read := 0
+	for doc := range strings.SplitSeq(string(data), "---\n") {
+		var role rbacv1.ClusterRole
+		if err := yaml.Unmarshal([]byte(doc), &role); err != nil {
+			t.Fatal(err)
+		}
+		if role.Name != "sallyport-reader" || role.Kind != "ClusterRole" {
+			continue
+		}
+		for _, rule := range role.Rules {
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					read++
+					if !have[groupResource(group, resource)] {
+						t.Errorf("the doctor does not read %s", groupResource(group, resource))
+					}
+				}
+			}
+		}
+	}
+	if read == 0 {
+		t.Error("manifests/rbac.yaml has no ClusterRole sallyport-reader")
 	}
 }
 

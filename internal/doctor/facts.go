@@ -32,6 +32,8 @@ type Facts struct {
 
 	// missing has the reason why a query was not answered.
 	missing map[Query]string
+	// files is true where the facts come from files.
+	files bool
 	// seen are the kinds of which there is an object.
 	seen map[string]bool
 
@@ -115,6 +117,7 @@ func (f *Facts) Miss(q Query, why string) { f.missing[q] = why }
 // MissUnseen takes down, of every kind of which no object was added, that
 // there may be some: files hold what somebody put into them.
 func (f *Facts) MissUnseen(why string) {
+	f.files = true
 	for _, q := range f.Queries() {
 		if !f.seen[q.Kind] {
 			f.Miss(q, why)

@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,7 +60,11 @@ func unmarshalMesh(text []byte, into *meshconfig.MeshConfig) error {
 	if err != nil {
 		return err
 	}
-	return protojson.Unmarshal(data, into)
+	if err := protojson.Unmarshal(data, into); err != nil {
+		// Package protobuf varies the blanks of its messages from build to build.
+		return errors.New(strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto: "))
+	}
+	return nil
 }
 
 // trustDomain is how the mesh's identities begin (DefaultMeshConfig in Istio's

@@ -65,19 +65,19 @@ func (q Query) Type(path int) (apiVersion, kind string) {
 	return apiVersion, s.kind(q.Kind)
 }
 
-// remedy is what lets the query be answered.
-func (q Query) remedy() string {
+// remedy is what lets the query be answered: a permission, or another file.
+func (q Query) remedy(files bool) string {
 	s := sources[q.Kind]
-	resource := s.resource
-	if s.group != "" {
-		resource += "." + s.group
-	}
+	resource := groupResource(s.group, s.resource)
 	verb, where := "list", "--all-namespaces"
 	if q.Name != "" {
 		verb, resource = "get", resource+"/"+q.Name
 	}
 	if q.Namespace != "" {
 		where = "--namespace " + q.Namespace
+	}
+	if files {
+		return kubectl("get %s %s -o yaml > %s.yaml   # and give that file too", resource, where, s.resource)
 	}
 	return fmt.Sprintf("kubectl auth can-i %s %s %s\n# docs/doctor.md has a ClusterRole with all that the checks read.", verb, resource, where)
 }

@@ -62,7 +62,7 @@ var sources = map[string]source{
 	"Service":       {versions: v1, resource: "services", add: both(model, take(func(f *Facts) *[]corev1.Service { return &f.services }))},
 	"EndpointSlice": {group: "discovery.k8s.io", versions: v1, resource: "endpointslices", add: both(model, take(func(f *Facts) *[]discoveryv1.EndpointSlice { return &f.slices }))},
 	"NetworkPolicy": {group: "networking.k8s.io", versions: v1, resource: "networkpolicies", add: both(model, take(func(f *Facts) *[]networkingv1.NetworkPolicy { return &f.netpols }))},
-	"ServiceCIDR":   {group: "networking.k8s.io", versions: v1, resource: "servicecidrs", recent: true, add: model},
+	"ServiceCIDR":   {group: "networking.k8s.io", versions: []string{"v1", "v1beta1"}, resource: "servicecidrs", recent: true, add: model},
 	"DaemonSet":     {group: "apps", versions: v1, resource: "daemonsets", add: take(func(f *Facts) *[]appsv1.DaemonSet { return &f.daemonSets })},
 	"PodDisruptionBudget": {
 		group: "policy", versions: v1, resource: "poddisruptionbudgets",
@@ -93,12 +93,17 @@ var sources = map[string]source{
 	"WorkloadEntry":   {group: groupIstio, versions: istioVersions, resource: "workloadentries", add: model},
 	"EnvoyFilter":     {group: groupIstio, versions: []string{"v1alpha3"}, resource: "envoyfilters", add: model},
 
+	"AuthorizationPolicy": {group: groupIstioSec, versions: []string{"v1", "v1beta1"}, resource: "authorizationpolicies", add: model},
+
 	"K8sGateway": {group: groupGatewayAPI, versions: []string{"v1", "v1beta1"}, resource: "gateways", add: model},
 	"HTTPRoute":  {group: groupGatewayAPI, versions: []string{"v1", "v1beta1"}, resource: "httproutes", add: model},
 	"GRPCRoute":  {group: groupGatewayAPI, versions: v1, resource: "grpcroutes", add: model},
 	"TLSRoute":   {group: groupGatewayAPI, versions: []string{"v1", "v1alpha3", "v1alpha2"}, resource: "tlsroutes", add: model},
 	"TCPRoute":   {group: groupGatewayAPI, versions: []string{"v1", "v1alpha2"}, resource: "tcproutes", add: model},
 }
+
+// walls are the kinds on which the NetworkPolicies depend that Sallyport keeps.
+var walls = kinds("Namespace", "NetworkPolicy", "Service", "ServiceEntry", "Node", "ServiceCIDR")
 
 // paths are the kinds on which the paths of traffic depend.
 var paths = kinds("Namespace", "Service", "EndpointSlice", "ServiceEntry", "VirtualService", "Gateway", "DestinationRule", "Sidecar",

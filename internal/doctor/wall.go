@@ -24,7 +24,7 @@ nothing but DNS, istiod, the mesh and the gateway. It must be there, be as
 Sallyport writes it, and have none beside it that opens more: policies add up.`,
 	Sources: []string{taskPage + "#apply-kubernetes-network-policies", networkPage},
 	Check: func(e *Exam) {
-		if !e.need(kinds("Namespace", "NetworkPolicy", "Service")...) {
+		if !e.need(walls...) {
 			return
 		}
 		n, mark, m := 0, e.mark(), e.Mesh()
@@ -85,7 +85,7 @@ world, but not back into the cluster or to the metadata service of the cloud.
 Without that the gateway is a relay for every pod that reaches it.`,
 	Sources: []string{taskPage + "#additional-security-considerations"},
 	Check: func(e *Exam) {
-		if !e.need(kinds("Namespace", "NetworkPolicy", "Service", "ServiceEntry")...) {
+		if !e.need(walls...) {
 			return
 		}
 		m := e.Mesh()

@@ -88,6 +88,7 @@ var judged = []struct {
 	{validateEntry, "networking.k8s.io", []string{"networkpolicies"}, true},
 	{validateEntry, groupIstio, []string{"workloadgroups", "proxyconfigs"}, false},
 	{validateEntry, "extensions.istio.io", []string{"wasmplugins", "trafficextensions"}, false},
+	{validateEntry, groupIstioSec, []string{"authorizationpolicies"}, true},
 	{validateEntry, groupIstioSec, []string{"requestauthentications"}, false},
 	{validateEntry, groupGatewayAPI, []string{"listenersets"}, false},
 	{validateEntry, "gateway.networking.x-k8s.io", []string{"xlistenersets"}, false},

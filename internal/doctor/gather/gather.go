@@ -88,7 +88,7 @@ func (c *Client) read(ctx context.Context, path string, add func([]byte) error) 
 		if next != "" {
 			r = r.Param("continue", next)
 		}
-		body, err := r.Do(ctx).Raw()
+		body, err := answer(r.Do(ctx))
 		if err != nil {
 			return err
 		}
@@ -115,6 +115,15 @@ func (c *Client) read(ctx context.Context, path string, add func([]byte) error) 
 	}
 }
 
+// answer is what the API server says. Raw alone does not read the error's
+// reason from the body.
+func answer(r rest.Result) ([]byte, error) {
+	if err := r.Error(); err != nil {
+		return nil, err
+	}
+	return r.Raw()
+}
+
 // typed gives an object the apiVersion and kind that items of lists lack.
 func typed(raw []byte, q doctor.Query, path int) ([]byte, error) {
 	var head struct {
@@ -137,7 +146,7 @@ func (c *Client) Probe(ctx context.Context, f *doctor.Facts) error {
 		result := c.rest.Post().AbsPath(doctor.ProbePath).Param("dryRun", "All").Param("fieldManager", "sallyport-doctor").
 			SetHeader("Content-Type", "application/json").Body(object).Do(ctx)
 		var p doctor.Probe
-		body, err := result.Raw()
+		body, err := answer(result)
 		if err != nil {
 			p.Error = err.Error()
 			// A webhook may deny with the same status.
@@ -153,8 +162,8 @@ func (c *Client) Probe(ctx context.Context, f *doctor.Facts) error {
 // Configuration reads the configuration file of the server, as its pods mount
 // it, and says where it is from.
 func (c *Client) Configuration(ctx context.Context, namespace, account string) (source string, data []byte, err error) {
-	body, err := c.rest.Get().AbsPath("/api/v1/namespaces", namespace, "pods").
-		Param("fieldSelector", "spec.serviceAccountName="+account).Do(ctx).Raw()
+	body, err := answer(c.rest.Get().AbsPath("/api/v1/namespaces", namespace, "pods").
+		Param("fieldSelector", "spec.serviceAccountName="+account).Do(ctx))
 	if err != nil {
 		return "", nil, err
 	}
@@ -167,7 +176,7 @@ func (c *Client) Configuration(ctx context.Context, namespace, account string) (
 		if !ok {
 			continue
 		}
-		body, err := c.rest.Get().AbsPath("/api/v1/namespaces", namespace, "configmaps", name).Do(ctx).Raw()
+		body, err := answer(c.rest.Get().AbsPath("/api/v1/namespaces", namespace, "configmaps", name).Do(ctx))
 		if err != nil {
 			return "", nil, err
 		}
