@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,8 +18,9 @@ import (
 )
 
 // deletion is the order in which companions go: first nobody sees the host,
-// then nothing routes to it, then goes what the routes led to.
-var deletion = []string{"ServiceEntry", "VirtualService", "DestinationRule", "Gateway"}
+// then nothing routes to it, then goes what the routes led to, and at last what
+// kept strangers from it.
+var deletion = []string{"ServiceEntry", "VirtualService", "DestinationRule", "Gateway", "AuthorizationPolicy"}
 
 // collect deletes the companions of a host that have not been wanted for the
 // time of grace: those that exist, less those of the set. The mesh hops go
@@ -29,28 +31,26 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 	for _, o := range set.Objects {
 		wanted[o.Metadata().Ref] = true
 	}
-	var hops, side []client.Object
-	for _, kind := range deletion {
-		list := listOf(emptyOf(kind))
-		if err := c.written.List(ctx, list, client.MatchingFields{keyField: key}); err != nil {
-			return 0, fmt.Errorf("companions in the cache: %w", err)
+	var hops, side []*mesh.Meta
+	for _, o := range c.there(m, key) {
+		switch o := o.Metadata(); {
+		case wanted[o.Ref]:
+		case o.Fingerprint == 0 || o.Deleting: // not ours, or about to go
+		case companion.MeshHop(o.Ref):
+			hops = append(hops, o)
+		default:
+			side = append(side, o)
 		}
-		for o := range items(list) {
-			ref := refOf(kind, o)
-			switch {
-			case wanted[ref]:
-			case !ours(o) || o.GetDeletionTimestamp() != nil:
-			case companion.MeshHop(ref):
-				hops = append(hops, o)
-			default:
-				side = append(side, o)
-			}
-		}
+	}
+	for _, list := range [][]*mesh.Meta{hops, side} {
+		slices.SortFunc(list, func(a, b *mesh.Meta) int {
+			return cmp.Or(slices.Index(deletion, a.Kind)-slices.Index(deletion, b.Kind), cmp.Compare(a.Ref.String(), b.Ref.String()))
+		})
 	}
 	extra := slices.Concat(hops, side)
 	since := c.unwant(key, extra)
 	for i, o := range extra {
-		ref := refOf(kindOf(o), o)
+		ref := o.Ref
 		if after > 0 && i >= len(hops) {
 			break // a mesh hop still leads there
 		}
@@ -69,7 +69,7 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 			after = c.options.Grace
 			continue
 		}
-		if err := c.delete(ctx, ref, o); err != nil {
+		if err := c.delete(ctx, o); err != nil {
 			return 0, err
 		}
 	}
@@ -85,6 +85,12 @@ func (c *Companions) confirm(ctx context.Context, m *mesh.Mesh) error {
 			return nil
 		}
 	}
+	c.mu.Lock()
+	fresh := time.Since(c.confirmed) < confirmation
+	c.mu.Unlock()
+	if fresh {
+		return nil
+	}
 	others, err := labels.NewRequirement(mesh.ManagedByLabel, selection.NotEquals, []string{mesh.ManagedBy})
 	if err != nil {
 		return err
@@ -95,16 +101,24 @@ func (c *Companions) confirm(ctx context.Context, m *mesh.Mesh) error {
 		return fmt.Errorf("asking whether there is no ServiceEntry left: %w", err)
 	}
 	for _, entry := range entries.Items {
-		if !companion.Is(refOf("ServiceEntry", entry)) && entry.DeletionTimestamp == nil {
-			return fmt.Errorf("the view of the cluster has lost ServiceEntry %s/%s; nothing is deleted", entry.Namespace, entry.Name)
+		ref := mesh.Ref{Kind: "ServiceEntry", Namespace: entry.Namespace, Name: entry.Name}
+		if !companion.Is(ref) && entry.DeletionTimestamp == nil {
+			return fmt.Errorf("the view of the cluster has lost %s; nothing is deleted", ref)
 		}
 	}
+	c.mu.Lock()
+	c.confirmed = time.Now()
+	c.mu.Unlock()
 	return nil
 }
 
+// confirmation is how long the API server's word holds that there is no entry:
+// the last thousand hosts go together.
+const confirmation = time.Second
+
 // unwant notes that these, and no others, of the companions with the key are
 // not wanted, and returns since when.
-func (c *Companions) unwant(key string, extra []client.Object) map[mesh.Ref]time.Time {
+func (c *Companions) unwant(key string, extra []*mesh.Meta) map[mesh.Ref]time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := c.unwanted[key]
@@ -114,26 +128,27 @@ func (c *Companions) unwant(key string, extra []client.Object) map[mesh.Ref]time
 	}
 	since := make(map[mesh.Ref]time.Time, len(extra))
 	for _, o := range extra {
-		ref := refOf(kindOf(o), o)
-		if at, ok := before[ref]; ok {
-			since[ref] = at
+		if at, ok := before[o.Ref]; ok {
+			since[o.Ref] = at
 		} else {
-			since[ref] = time.Now()
+			since[o.Ref] = time.Now()
 		}
 	}
 	c.unwanted[key] = since
 	return since
 }
 
-// delete deletes exactly the object that was looked at.
-func (c *Companions) delete(ctx context.Context, ref mesh.Ref, o client.Object) error {
-	uid, version := o.GetUID(), o.GetResourceVersion()
-	err := c.client.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version})
+// delete deletes exactly the version that was looked at.
+func (c *Companions) delete(ctx context.Context, m *mesh.Meta) error {
+	o := emptyOf(m.Kind)
+	o.SetNamespace(m.Namespace)
+	o.SetName(m.Name)
+	err := c.client.Delete(ctx, o, client.Preconditions{ResourceVersion: &m.ResourceVersion})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("deleting %s: %w", ref, err)
+		return fmt.Errorf("deleting %s: %w", m.Ref, err)
 	}
-	c.metrics.wrote("delete", ref.Kind)
-	c.options.Log.Info("deleted a companion that nobody wants any more", "object", ref)
+	c.metrics.wrote("delete", m.Kind)
+	c.options.Log.Info("deleted a companion that nobody wants any more", "object", m.Ref)
 	return nil
 }
 

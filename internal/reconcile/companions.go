@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,12 +17,11 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
+	security "istio.io/client-go/pkg/apis/security/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -61,8 +62,6 @@ type Options struct {
 type Companions struct {
 	store   *live.Store
 	client  client.Client
-	open    func(ctx context.Context, waits func(error)) (cache.Cache, error)
-	written cache.Cache // what carries Sallyport's label, in full; set by Start
 	options Options
 	metrics *companionMetrics
 
@@ -73,6 +72,9 @@ type Companions struct {
 	hosts    map[string]string                 // by companion.Key
 	unwanted map[string]map[mesh.Ref]time.Time // by companion.Key: since when
 	held     map[mesh.Ref]time.Time            // entries, since they were first seen to be held
+	known    known
+	// confirmed is when the API server was last found to have no entry.
+	confirmed time.Time
 
 	credentials map[credentialKey]credentialState
 }
@@ -96,7 +98,7 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 		options.Events = &events.FakeRecorder{}
 	}
 	scheme := runtime.NewScheme()
-	if err := errors.Join(networking.AddToScheme(scheme), certmanager.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(networking.AddToScheme(scheme), security.AddToScheme(scheme), certmanager.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("types to write: %w", err)
 	}
 	cfg = rest.CopyConfig(cfg)
@@ -114,14 +116,12 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 	c := &Companions{
 		metrics: metrics,
 		held:    make(map[mesh.Ref]time.Time),
+		known:   newKnown(),
 
 		credentials: make(map[credentialKey]credentialState),
 
-		store:  store,
-		client: client.WithFieldOwner(writer, FieldManager),
-		open: func(ctx context.Context, waits func(error)) (cache.Cache, error) {
-			return open(ctx, cfg, scheme, waits)
-		},
+		store:   store,
+		client:  client.WithFieldOwner(writer, FieldManager),
 		options: options,
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),
@@ -140,33 +140,14 @@ func (c *Companions) NeedLeaderElection() bool { return true }
 // Start works until the context ends. It writes nothing before it has seen
 // the whole cluster, and waits where that does not serve Istio's kinds yet.
 func (c *Companions) Start(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	written, err := c.open(ctx, func(why error) { c.options.Log.Error(why, "waiting for Istio") })
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	c.written = written
-	if err := c.watch(ctx); err != nil {
-		return err
+	if c.waitForKinds(ctx) != nil || c.store.WaitForSync(ctx) != nil {
+		return nil // the context has ended
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer cancel()
-	failed := make(chan error, 1)
-	wg.Go(func() { failed <- c.written.Start(ctx) })
-	if !c.written.WaitForCacheSync(ctx) {
-		cancel()
-		return <-failed
-	}
-	if c.store.WaitForSync(ctx) != nil {
-		return nil // the context has ended
-	}
 	c.leading.Store(true)
 	defer c.leading.Store(false)
+	c.look(c.store.Mesh())
 	wg.Go(func() { c.certify(ctx) })
 	for range c.options.Workers {
 		wg.Go(func() { c.work(ctx) })
@@ -175,55 +156,13 @@ func (c *Companions) Start(ctx context.Context) error {
 	ticker := time.NewTicker(c.options.Resync)
 	defer ticker.Stop()
 	for {
-		if err := c.enqueueAll(ctx); err != nil {
-			return err
-		}
+		c.enqueueAll()
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-failed:
-			return err
 		case <-ticker.C:
 		}
 	}
-}
-
-// watch has every change of a companion looked at, and makes companions
-// findable by key.
-func (c *Companions) watch(ctx context.Context) error {
-	for _, o := range kinds() {
-		kind := kindOf(o)
-		err := c.written.IndexField(ctx, o, keyField, func(o client.Object) []string {
-			if ref := refOf(kind, o); companion.Is(ref) {
-				return []string{companion.KeyOf(ref)}
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("index of %s by host: %w", kind, err)
-		}
-		informer, err := c.written.GetInformer(ctx, o, cache.BlockUntilSynced(false))
-		if err != nil {
-			return fmt.Errorf("watch of %s: %w", kind, err)
-		}
-		enqueue := func(o any) {
-			if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
-				o = gone.Obj
-			}
-			if o, ok := o.(client.Object); ok && companion.Is(refOf(kind, o)) {
-				c.enqueue(companion.KeyOf(refOf(kind, o)))
-			}
-		}
-		_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-			AddFunc:    enqueue,
-			UpdateFunc: func(_, o any) { enqueue(o) },
-			DeleteFunc: enqueue,
-		})
-		if err != nil {
-			return fmt.Errorf("watch of %s: %w", kind, err)
-		}
-	}
-	return nil
 }
 
 // work takes hosts off the queue, one at a time.
@@ -251,20 +190,14 @@ func (c *Companions) work(ctx context.Context) {
 
 // enqueueAll puts every host on the queue that a ServiceEntry registers or a
 // companion is for.
-func (c *Companions) enqueueAll(ctx context.Context) error {
+func (c *Companions) enqueueAll() {
 	c.enqueueEntries("")
-	for _, o := range kinds() {
-		list := listOf(o)
-		if err := c.written.List(ctx, list); err != nil {
-			return fmt.Errorf("companions in the cache: %w", err)
-		}
-		for o := range items(list) {
-			if ref := refOf(kindOf(o), o); companion.Is(ref) {
-				c.enqueue(companion.KeyOf(ref))
-			}
-		}
+	c.mu.Lock()
+	keys := slices.Collect(maps.Keys(c.known.refs))
+	c.mu.Unlock()
+	for _, key := range keys {
+		c.enqueue(key)
 	}
-	return nil
 }
 
 func (c *Companions) enqueue(key string) {
@@ -314,12 +247,25 @@ func (c *Companions) changed(old, new mesh.Object) {
 	if !c.leading.Load() {
 		return
 	}
+	o := new
+	if o == nil {
+		o = old
+	}
+	ref := o.Metadata().Ref
+	if companion.Is(ref) {
+		c.mu.Lock()
+		c.known.companion(ref, new != nil)
+		c.mu.Unlock()
+	}
+	if new != nil && c.echo(new) {
+		return
+	}
+	if companion.Is(ref) {
+		c.enqueue(companion.KeyOf(ref))
+		return
+	}
 	for _, o := range []mesh.Object{old, new} {
 		if o == nil {
-			continue
-		}
-		if ref := o.Metadata().Ref; companion.Is(ref) {
-			c.enqueue(companion.KeyOf(ref))
 			continue
 		}
 		switch o := o.(type) {

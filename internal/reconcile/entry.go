@@ -205,6 +205,9 @@ func (c *Companions) patch(ctx context.Context, entry *mesh.ServiceEntry, fields
 	o.SetNamespace(entry.Namespace)
 	o.SetName(entry.Name)
 	err = c.client.Patch(ctx, &o, client.RawPatch(types.MergePatchType, body))
+	if err == nil {
+		c.wrote(entry.Ref, o.GetResourceVersion())
+	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("%s: %w", entry.Ref, err)
 	}

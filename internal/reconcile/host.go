@@ -28,7 +28,7 @@ func (c *Companions) reconcile(ctx context.Context, key string) (after time.Dura
 		set = companion.For(m, host)
 	}
 	set, wait := due(set, time.Now())
-	taken, err := c.write(ctx, m, set)
+	written, taken, err := c.write(ctx, m, set)
 	if err != nil {
 		return 0, errors.Join(err, c.explain(ctx, m, host, err))
 	}
@@ -40,6 +40,7 @@ func (c *Companions) reconcile(ctx context.Context, key string) (after time.Dura
 	if host == "" {
 		return after, nil
 	}
+	m = seen(c.store.Mesh(), written)
 	entries := users(m, host)
 	if len(entries) == 0 && len(set.Objects) == 0 && after == 0 {
 		c.forget(key)
@@ -95,25 +96,49 @@ func (c *Companions) forget(key string) {
 	delete(c.hosts, key)
 }
 
+// writing is a write that the API server has confirmed.
+type writing struct {
+	object mesh.Object // what was written, with its new version
+	before string      // the version it took the place of; empty where it is new
+}
+
+// seen returns the mesh with the writes that it does not hold yet.
+func seen(m *mesh.Mesh, written []writing) *mesh.Mesh {
+	var news []mesh.Object
+	for _, w := range written {
+		version := ""
+		if o := m.Get(w.object.Metadata().Ref); o != nil {
+			version = o.Metadata().ResourceVersion
+		}
+		if version == w.before {
+			news = append(news, w.object)
+		}
+	}
+	return m.With(news...)
+}
+
 // write makes the companions of the set exist as they are wanted, stage by
-// stage. It returns those whose name somebody else's object has; where that
-// is one of the gateway's side, the mesh hop stays as it is, for it would lead
-// nowhere.
-func (c *Companions) write(ctx context.Context, m *mesh.Mesh, set companion.Set) (taken []mesh.Ref, err error) {
-	for _, stage := range stages(set.Objects) {
+// stage. It returns what it has written, and those whose name somebody else's
+// object has; where that is one of the gateway's side, the mesh hop stays as it
+// is, for it would lead nowhere.
+func (c *Companions) write(ctx context.Context, m *mesh.Mesh, set companion.Set) (written []writing, taken []mesh.Ref, err error) {
+	for _, stage := range stages(set.Objects, unseen(m, set.Host)) {
 		if len(taken) > 0 {
 			break
 		}
 		var wg sync.WaitGroup
-		ok, errs := make([]bool, len(stage)), make([]error, len(stage))
+		done, ok, errs := make([]*writing, len(stage)), make([]bool, len(stage)), make([]error, len(stage))
 		for i, o := range stage {
-			wg.Go(func() { ok[i], errs[i] = c.ensure(ctx, m, set.Host, o) })
+			wg.Go(func() { done[i], ok[i], errs[i] = c.ensure(ctx, m, set.Host, o) })
 		}
 		wg.Wait()
 		if err := errors.Join(errs...); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for i, o := range stage {
+			if done[i] != nil {
+				written = append(written, *done[i])
+			}
 			if !ok[i] {
 				ref := o.Metadata().Ref
 				taken = append(taken, ref)
@@ -121,23 +146,35 @@ func (c *Companions) write(ctx context.Context, m *mesh.Mesh, set companion.Set)
 			}
 		}
 	}
-	return taken, nil
+	return written, taken, nil
+}
+
+// unseen reports whether no sidecar sees the host: everybody who registers it
+// is held, and the gateway's own registration is not there either.
+func unseen(m *mesh.Mesh, host string) bool {
+	for _, entry := range m.EntriesFor(host) {
+		if companion.Is(entry.Ref) || !held(entry) {
+			return false
+		}
+	}
+	return true
 }
 
 // stages splits a set into parts of which each is to stand before the next is
 // written, and whose own order does not matter: what the gateway's routes rest
 // on, the routes, the registration that lets sidecars see the host, and the
-// mesh hops.
-func stages(objects []mesh.Object) [][]mesh.Object {
+// mesh hops. Of a host that nobody sees the routes need not wait, nor the mesh
+// hops for the registration.
+func stages(objects []mesh.Object, unseen bool) [][]mesh.Object {
 	out := make([][]mesh.Object, 4)
 	for _, o := range objects {
 		stage := 0
 		switch ref := o.Metadata().Ref; {
+		case ref.Kind == "ServiceEntry", companion.MeshHop(ref) && unseen:
+			stage = 2
 		case companion.MeshHop(ref):
 			stage = 3
-		case ref.Kind == "ServiceEntry":
-			stage = 2
-		case ref.Kind == "VirtualService":
+		case ref.Kind == "VirtualService" && !unseen:
 			stage = 1
 		}
 		out[stage] = append(out[stage], o)
@@ -168,64 +205,94 @@ func owners(m *mesh.Mesh, host string, meta *mesh.Meta) []metav1.OwnerReference 
 // Objects are created and updated rather than applied: only a create fails
 // where somebody else's object has the name, only an update takes away the
 // fields that others have added, and both tell a stale view from a fresh one.
-func (c *Companions) ensure(ctx context.Context, m *mesh.Mesh, host string, o mesh.Object) (ok bool, err error) {
-	ref := o.Metadata().Ref
+func (c *Companions) ensure(ctx context.Context, m *mesh.Mesh, host string, o mesh.Object) (w *writing, ok bool, err error) {
 	want, err := companion.Render(o)
 	if err != nil {
-		return true, err
+		return nil, true, err
 	}
 	want.SetOwnerReferences(owners(m, host, o.Metadata()))
-	ok, err = c.put(ctx, ref, want)
+	w, ok, err = c.put(ctx, o, want)
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		return true, nil // its entries are about to go as well
+		return nil, true, nil // its entries are about to go as well
 	}
 	if err != nil {
-		return true, fmt.Errorf("%s: %w", ref, err)
+		return nil, true, fmt.Errorf("%s: %w", o.Metadata().Ref, err)
 	}
-	return ok, nil
+	return w, ok, nil
 }
 
-func (c *Companions) put(ctx context.Context, ref mesh.Ref, want client.Object) (ok bool, err error) {
-	have := emptyOf(ref.Kind)
-	err = c.written.Get(ctx, client.ObjectKeyFromObject(want), have)
-	if apierrors.IsNotFound(err) {
-		if c.store.Mesh().Get(ref) == nil {
-			body, err := explicit(want)
-			if err != nil {
-				return true, err
-			}
-			err = c.client.Create(ctx, body)
-			if err == nil {
-				c.metrics.wrote("create", ref.Kind)
-				c.options.Log.V(1).Info("created", "object", ref)
-			}
-			if !apierrors.IsAlreadyExists(err) {
-				return true, err
-			}
-		}
-		err = c.client.Get(ctx, client.ObjectKeyFromObject(want), have)
-		if apierrors.IsNotFound(err) {
-			return true, errors.New("it was deleted a moment ago")
-		}
+// put asks the API server for nothing where the mesh says that there is
+// nothing, or exactly what is wanted.
+func (c *Companions) put(ctx context.Context, o mesh.Object, want client.Object) (w *writing, ok bool, err error) {
+	ref := o.Metadata().Ref
+	print, err := fingerprint(want)
+	if err != nil {
+		return nil, true, err
 	}
-	switch {
+	if seen := c.store.Mesh().Get(ref); seen == nil {
+		body, err := explicit(want)
+		if err != nil {
+			return nil, true, err
+		}
+		err = c.client.Create(ctx, body)
+		if err == nil {
+			c.metrics.wrote("create", ref.Kind)
+			c.options.Log.V(1).Info("created", "object", ref)
+			return c.confirmedWrite(o, body, print, ""), true, nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
+			return nil, true, err
+		}
+	} else if have := seen.Metadata(); have.Fingerprint == 0 {
+		return nil, false, nil
+	} else if !have.Deleting && (have.Fingerprint == print || c.alike(ref, have.Fingerprint, print)) {
+		return nil, true, nil
+	}
+	return c.repair(ctx, o, want, print)
+}
+
+// repair makes an object that differs from what is wanted, or that the mesh
+// does not hold yet, what it should be.
+func (c *Companions) repair(ctx context.Context, o mesh.Object, want client.Object, print uint64) (w *writing, ok bool, err error) {
+	ref := o.Metadata().Ref
+	have := emptyOf(ref.Kind)
+	switch err := c.client.Get(ctx, client.ObjectKeyFromObject(want), have); {
+	case apierrors.IsNotFound(err):
+		return nil, true, errors.New("it was deleted a moment ago")
 	case err != nil:
-		return true, err
+		return nil, true, err
 	case !ours(have):
-		return false, nil
+		return nil, false, nil
 	case have.GetDeletionTimestamp() != nil:
-		return true, fmt.Errorf("it is being deleted and waits for finalizers %v", have.GetFinalizers())
+		return nil, true, fmt.Errorf("it is being deleted and waits for finalizers %v", have.GetFinalizers())
 	case asWanted(have, want):
-		return true, nil
+		if seen := c.store.Mesh().Get(ref); seen != nil && seen.Metadata().ResourceVersion == have.GetResourceVersion() {
+			c.foundAlike(ref, seen.Metadata().Fingerprint, print)
+		}
+		return nil, true, nil
 	}
 	body, err := explicit(repaired(have, want))
 	if err != nil {
-		return true, err
+		return nil, true, err
 	}
 	if err := c.client.Update(ctx, body); err != nil {
-		return true, err
+		return nil, true, err
 	}
 	c.metrics.wrote("repair", ref.Kind)
 	c.options.Log.Info("repaired", "object", ref)
-	return true, nil
+	return c.confirmedWrite(o, body, print, have.GetResourceVersion()), true, nil
+}
+
+// confirmedWrite notes the API server's answer to a write. Where admission has
+// made something else of the object, it is nil: that is to be looked at once
+// it is seen.
+func (c *Companions) confirmedWrite(o mesh.Object, answer client.Object, print uint64, before string) *writing {
+	if got, err := fingerprint(answer); err != nil || got != print {
+		return nil
+	}
+	m := o.Metadata()
+	m.Created = answer.GetCreationTimestamp().Time
+	m.ResourceVersion, m.Fingerprint = answer.GetResourceVersion(), print
+	c.wrote(m.Ref, m.ResourceVersion)
+	return &writing{object: o, before: before}
 }

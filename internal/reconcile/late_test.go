@@ -10,6 +10,7 @@ import (
 	"time"
 
 	networking "istio.io/client-go/pkg/apis/networking/v1"
+	security "istio.io/client-go/pkg/apis/security/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,7 +43,11 @@ func record(t testing.TB, c client.WithWatch) *history {
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	for _, kind := range companion.Kinds {
 		var list unstructured.UnstructuredList
-		list.SetGroupVersionKind(networking.SchemeGroupVersion.WithKind(kind + "List"))
+		gv := networking.SchemeGroupVersion
+		if kind == "AuthorizationPolicy" {
+			gv = security.SchemeGroupVersion
+		}
+		list.SetGroupVersionKind(gv.WithKind(kind + "List"))
 		w, err := c.Watch(ctx, &list)
 		if err != nil {
 			t.Fatal(err)

@@ -1,14 +1,15 @@
 package reconcile
 
 import (
+	"encoding/json"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
 	api "istio.io/api/networking/v1alpha3"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
+	security "istio.io/client-go/pkg/apis/security/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,80 +18,21 @@ import (
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
-// keyField is the index of companions by the key of their host.
-const keyField = "sallyport.key"
-
-// kinds are empty objects of the kinds of companions.
-func kinds() []client.Object {
-	return []client.Object{
-		&networking.ServiceEntry{}, &networking.Gateway{}, &networking.DestinationRule{}, &networking.VirtualService{},
-	}
-}
-
-func kindOf(o client.Object) string {
-	switch o.(type) {
-	case *networking.ServiceEntry:
-		return "ServiceEntry"
-	case *networking.Gateway:
-		return "Gateway"
-	case *networking.DestinationRule:
-		return "DestinationRule"
-	case *networking.VirtualService:
-		return "VirtualService"
-	default:
-		panic(fmt.Sprintf("%T is no kind of companion", o))
-	}
-}
-
-func refOf(kind string, o client.Object) mesh.Ref {
-	return mesh.Ref{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
-}
-
 // emptyOf returns an empty object of a companion's kind.
 func emptyOf(kind string) client.Object {
-	for _, o := range kinds() {
-		if kindOf(o) == kind {
-			return o
-		}
-	}
-	panic(kind + " is no kind of companion")
-}
-
-func listOf(o client.Object) client.ObjectList {
-	switch o.(type) {
-	case *networking.ServiceEntry:
-		return &networking.ServiceEntryList{}
-	case *networking.Gateway:
-		return &networking.GatewayList{}
-	case *networking.DestinationRule:
-		return &networking.DestinationRuleList{}
-	case *networking.VirtualService:
-		return &networking.VirtualServiceList{}
+	switch kind {
+	case "ServiceEntry":
+		return &networking.ServiceEntry{}
+	case "Gateway":
+		return &networking.Gateway{}
+	case "DestinationRule":
+		return &networking.DestinationRule{}
+	case "VirtualService":
+		return &networking.VirtualService{}
+	case "AuthorizationPolicy":
+		return &security.AuthorizationPolicy{}
 	default:
-		panic(fmt.Sprintf("%T is no kind of companion", o))
-	}
-}
-
-func items(list client.ObjectList) iter.Seq[client.Object] {
-	return func(yield func(client.Object) bool) {
-		switch list := list.(type) {
-		case *networking.ServiceEntryList:
-			each(list.Items, yield)
-		case *networking.GatewayList:
-			each(list.Items, yield)
-		case *networking.DestinationRuleList:
-			each(list.Items, yield)
-		case *networking.VirtualServiceList:
-			each(list.Items, yield)
-		}
-	}
-}
-
-func each[T client.Object](items []T, yield func(client.Object) bool) {
-	for _, o := range items {
-		if !yield(o) {
-			return
-		}
+		panic(kind + " is no kind of companion")
 	}
 }
 
@@ -104,6 +46,8 @@ func specOf(o client.Object) proto.Message {
 		return &o.Spec
 	case *networking.VirtualService:
 		return &o.Spec
+	case *security.AuthorizationPolicy:
+		return &o.Spec
 	default:
 		panic(fmt.Sprintf("%T is no kind of companion", o))
 	}
@@ -115,16 +59,25 @@ func ours(o client.Object) bool {
 	return slices.ContainsFunc(o.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Manager == FieldManager })
 }
 
-// keepManagers drops of managedFields all but the managers' names.
-func keepManagers(o any) (any, error) {
-	if o, ok := o.(client.Object); ok {
-		fields := o.GetManagedFields()
-		for i := range fields {
-			fields[i] = metav1.ManagedFieldsEntry{Manager: fields[i].Manager}
-		}
-		o.SetManagedFields(fields)
+// fingerprint is the [mesh.Meta.Fingerprint] that an object has in a cluster
+// that holds it as it is.
+func fingerprint(o client.Object) (uint64, error) {
+	fields, err := fieldsOf(o)
+	if err != nil {
+		return 0, err
 	}
-	return o, nil
+	raw, err := json.Marshal(fields)
+	if err != nil {
+		return 0, err
+	}
+	return mesh.Fingerprint(raw)
+}
+
+func fieldsOf(o client.Object) (map[string]any, error) {
+	if o, ok := o.(*unstructured.Unstructured); ok {
+		return o.Object, nil
+	}
+	return companion.Fields(o)
 }
 
 // explicit returns the object in the form in which it is written: one that

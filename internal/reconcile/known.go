@@ -1,0 +1,113 @@
+package reconcile
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// known is what is remembered of the objects that Sallyport writes, beside
+// what the mesh holds of them. The lock of the [Companions] guards it.
+type known struct {
+	// refs are the objects under the reserved names that the cluster has, by
+	// companion.Key.
+	refs map[string]map[mesh.Ref]bool
+	// echoes are the versions of our own writes that are still to be seen.
+	echoes map[mesh.Ref]string
+	// alike are pairs of fingerprints, of what the cluster has and of what is
+	// wanted, that differ in nothing but form.
+	alike map[mesh.Ref][2]uint64
+}
+
+func newKnown() known {
+	return known{
+		refs:   make(map[string]map[mesh.Ref]bool),
+		echoes: make(map[mesh.Ref]string),
+		alike:  make(map[mesh.Ref][2]uint64),
+	}
+}
+
+// companion notes that an object under a reserved name is there, or is gone.
+func (k *known) companion(ref mesh.Ref, there bool) {
+	key := companion.KeyOf(ref)
+	switch {
+	case there && k.refs[key] == nil:
+		k.refs[key] = map[mesh.Ref]bool{ref: true}
+	case there:
+		k.refs[key][ref] = true
+	default:
+		delete(k.refs[key], ref)
+		if len(k.refs[key]) == 0 {
+			delete(k.refs, key)
+		}
+		delete(k.echoes, ref)
+		delete(k.alike, ref)
+	}
+}
+
+// look reads the companions that a mesh holds. It is called while [changed]
+// already tells of what comes after that mesh, or is part of it.
+func (c *Companions) look(m *mesh.Mesh) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = newKnown()
+	for _, kind := range companion.Kinds {
+		for o := range m.All(kind) {
+			if ref := o.Metadata().Ref; companion.Is(ref) {
+				c.known.companion(ref, true)
+			}
+		}
+	}
+}
+
+// there returns the objects under the names of a host that the cluster has.
+func (c *Companions) there(m *mesh.Mesh, key string) []mesh.Object {
+	c.mu.Lock()
+	refs := slices.Collect(maps.Keys(c.known.refs[key]))
+	c.mu.Unlock()
+	var out []mesh.Object
+	for _, ref := range refs {
+		if o := m.Get(ref); o != nil {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// wrote notes a write whose outcome has been looked at: to see it in the mesh
+// is no news.
+func (c *Companions) wrote(ref mesh.Ref, version string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o := c.store.Mesh().Get(ref); o == nil || o.Metadata().ResourceVersion != version {
+		c.known.echoes[ref] = version
+	}
+}
+
+// echo reports whether a change is what one of our own writes did.
+func (c *Companions) echo(o mesh.Object) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := o.Metadata()
+	if version, ok := c.known.echoes[m.Ref]; !ok || version != m.ResourceVersion {
+		return false
+	}
+	delete(c.known.echoes, m.Ref)
+	return true
+}
+
+// alike reports whether an object in the cluster was found to be as wanted
+// although its fingerprint is another.
+func (c *Companions) alike(ref mesh.Ref, have, want uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known.alike[ref] == [2]uint64{have, want}
+}
+
+func (c *Companions) foundAlike(ref mesh.Ref, have, want uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known.alike[ref] = [2]uint64{have, want}
+}
