@@ -51,7 +51,7 @@ func useWaypoint(labels map[string]string, namespace string) (ref Ref, ok bool) 
 
 func (x *index) visitWaypoint(o Object, namespace string, i indexer) {
 	if ref, ok := useWaypoint(o.Metadata().Labels, namespace); ok {
-		put(i, &x.bindings, ref.Namespace+"/"+ref.Name+sep+objectKey(o.Metadata().Ref), o)
+		put(i, &x.bindings, o, ref.Namespace, "/", ref.Name, sep, objectKey(o.Metadata().Ref))
 	}
 }
 
