@@ -8,6 +8,10 @@
 //   - TestDifferential compares them for random meshes, shrinks what
 //     contradicts and writes it to testdata/counterexamples, where it stays.
 //   - TestCompanions asks Istio what the companions lead to.
+//   - TestAmbient compares the verdicts for clients without sidecars, by what
+//     Istio tells ztunnel and the waypoints, for the cases of testdata/ambient.
+//   - TestPilotDiscovery runs Istio's control plane as a process against a real
+//     API server in which Sallyport's own server writes companions.
 //
 // It is a module of its own so that nothing else needs istio.io/istio, whose
 // dependencies take minutes to compile. It shares the main module's versions:

@@ -61,7 +61,7 @@ func AskAmbient(manifests string, sidecars ...Client) (*Ambient, error) {
 			a.waypoints[serviceName(w)] = reduceWaypoint(s, w, waypointIP(i))
 		}
 		for _, c := range sidecars {
-			a.Clients = append(a.Clients, ClientProxy{c, reduce(s, sidecar(c))})
+			a.Clients = append(a.Clients, ClientProxy{c, reduceFake(s, sidecar(c))})
 		}
 	})
 	if err != nil {
@@ -112,7 +112,11 @@ func reduceWaypoint(s *xds.FakeDiscoveryServer, w types.NamespacedName, ip strin
 			label.GatewayManaged.Name:                    constants.ManagedGatewayMeshControllerLabel,
 		},
 	})
-	p := &Proxy{Clusters: clustersOf(s, node)}
+	p := &Proxy{}
+	var err error
+	if p.Clusters, err = clustersOf(inProcess{s, node}); err != nil {
+		panic(fmt.Sprintf("read the clusters of a proxy of this process: %v", err)) // nothing can fail
+	}
 	var walk walker
 	for _, l := range s.Listeners(node) {
 		for _, fc := range l.FilterChains {

@@ -11,8 +11,6 @@ import (
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"istio.io/istio/pilot/pkg/model"
-	"istio.io/istio/pilot/pkg/xds/endpoints"
-	"istio.io/istio/pilot/test/xds"
 )
 
 // Cluster is an upstream of a proxy.
@@ -107,9 +105,23 @@ func (a Address) external() bool {
 	return !strings.HasSuffix(strings.ToLower(strings.TrimSuffix(a.Host, ".")), clusterSuffix)
 }
 
-func clustersOf(s *xds.FakeDiscoveryServer, node *model.Proxy) map[string]*Cluster {
+func clustersOf(from source) (map[string]*Cluster, error) {
+	clusters, err := from.clusters()
+	if err != nil {
+		return nil, err
+	}
+	var discovered []string
+	for _, c := range clusters {
+		if c.GetType() == cluster.Cluster_EDS {
+			discovered = append(discovered, c.Name)
+		}
+	}
+	endpoints, err := from.endpoints(discovered)
+	if err != nil {
+		return nil, err
+	}
 	out := map[string]*Cluster{}
-	for _, c := range s.Clusters(node) {
+	for _, c := range clusters {
 		reduced := &Cluster{Name: c.Name}
 		if model.IsValidSubsetKey(c.Name) {
 			direction, subset, host, port := model.ParseSubsetKey(c.Name)
@@ -120,8 +132,7 @@ func clustersOf(s *xds.FakeDiscoveryServer, node *model.Proxy) map[string]*Clust
 		}
 		switch {
 		case c.GetType() == cluster.Cluster_EDS:
-			b := endpoints.NewEndpointBuilder(c.Name, node, s.PushContext())
-			reduced.Endpoints = addresses(b.BuildClusterLoadAssignment(s.Discovery.Env.EndpointIndex))
+			reduced.Endpoints = addresses(endpoints[c.Name])
 		case c.GetType() == cluster.Cluster_ORIGINAL_DST, c.GetClusterType() != nil:
 			reduced.Anywhere = true
 		default:
@@ -130,7 +141,7 @@ func clustersOf(s *xds.FakeDiscoveryServer, node *model.Proxy) map[string]*Clust
 		reduced.TLS, reduced.HTTP2 = upstreamTLS(c), http2(c)
 		out[c.Name] = reduced
 	}
-	return out
+	return out, nil
 }
 
 func addresses(cla *endpoint.ClusterLoadAssignment) []Address {

@@ -7,7 +7,9 @@ import (
 	"strconv"
 	"strings"
 
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -16,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"istio.io/istio/pilot/pkg/model"
+	"istio.io/istio/pilot/pkg/xds/endpoints"
 	"istio.io/istio/pilot/test/xds"
 )
 
@@ -57,26 +60,77 @@ type Leaf struct {
 	Cluster     string
 }
 
-// reduce sets the proxy up and walks its listeners, routes and clusters.
-func reduce(s *xds.FakeDiscoveryServer, node *model.Proxy) *Proxy {
-	node = s.SetupProxy(node)
-	p := &Proxy{Clusters: clustersOf(s, node), Refused: map[string]string{}}
+// source is where a proxy's configuration comes from.
+type source interface {
+	listeners() ([]*listener.Listener, error)
+	routes(names []string) (map[string]*route.RouteConfiguration, error)
+	clusters() ([]*cluster.Cluster, error)
+	endpoints(clusters []string) (map[string]*endpoint.ClusterLoadAssignment, error)
+}
+
+// reduce walks a proxy's listeners, routes and clusters.
+func reduce(from source) (*Proxy, error) {
+	clusters, err := clustersOf(from)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{Clusters: clusters, Refused: map[string]string{}}
+	listeners, err := from.listeners()
+	if err != nil {
+		return nil, err
+	}
 	var w walker
-	for _, l := range s.Listeners(node) {
+	for _, l := range listeners {
 		w.listener(l)
 		if twice := matchedTwice(l); twice != "" {
 			p.Refused[l.Name] = "two filter chains match " + twice
 		}
 	}
-	routes := map[string]*route.RouteConfiguration{}
-	resources, _ := s.ConfigGen.BuildHTTPRoutes(node, &model.PushRequest{Push: s.PushContext()}, w.routeNames())
-	for _, r := range resources {
-		routes[r.Name] = unpack(r.Resource, &route.RouteConfiguration{})
+	routes, err := from.routes(w.routeNames())
+	if err != nil {
+		return nil, err
 	}
 	for _, c := range w.chains {
 		p.Leaves = append(p.Leaves, c.leaves(routes)...)
 	}
+	return p, nil
+}
+
+// inProcess is a proxy of the fake control plane.
+type inProcess struct {
+	s    *xds.FakeDiscoveryServer
+	node *model.Proxy
+}
+
+// reduceFake sets a proxy of the fake control plane up and reduces it.
+func reduceFake(s *xds.FakeDiscoveryServer, node *model.Proxy) *Proxy {
+	p, err := reduce(inProcess{s, s.SetupProxy(node)})
+	if err != nil {
+		panic(fmt.Sprintf("reduce a proxy of this process: %v", err)) // nothing can fail
+	}
 	return p
+}
+
+func (p inProcess) listeners() ([]*listener.Listener, error) { return p.s.Listeners(p.node), nil }
+
+func (p inProcess) routes(names []string) (map[string]*route.RouteConfiguration, error) {
+	out := map[string]*route.RouteConfiguration{}
+	resources, _ := p.s.ConfigGen.BuildHTTPRoutes(p.node, &model.PushRequest{Push: p.s.PushContext()}, names)
+	for _, r := range resources {
+		out[r.Name] = unpack(r.Resource, &route.RouteConfiguration{})
+	}
+	return out, nil
+}
+
+func (p inProcess) clusters() ([]*cluster.Cluster, error) { return p.s.Clusters(p.node), nil }
+
+func (p inProcess) endpoints(names []string) (map[string]*endpoint.ClusterLoadAssignment, error) {
+	out := map[string]*endpoint.ClusterLoadAssignment{}
+	for _, name := range names {
+		b := endpoints.NewEndpointBuilder(name, p.node, p.s.PushContext())
+		out[name] = b.BuildClusterLoadAssignment(p.s.Discovery.Env.EndpointIndex)
+	}
+	return out, nil
 }
 
 // chain is a filter chain whose routes are not resolved yet.

@@ -100,19 +100,9 @@ func Ask(manifests string, clients ...Client) (*World, error) {
 			MeshConfig:             in.mesh,
 			KubeClientModifier:     annotateCRDs,
 		})
-		w.Gateway = reduce(s, &model.Proxy{
-			Type:            model.Router,
-			IPAddresses:     []string{gatewayPodIP},
-			ConfigNamespace: RootNamespace,
-			Labels:          map[string]string{"istio": "egressgateway"},
-			Metadata: &model.NodeMetadata{
-				IstioVersion: "1.31.0",
-				Namespace:    RootNamespace,
-				Labels:       map[string]string{"istio": "egressgateway"},
-			},
-		})
+		w.Gateway = reduceFake(s, gateway())
 		for _, c := range clients {
-			w.Clients = append(w.Clients, ClientProxy{c, reduce(s, sidecar(c))})
+			w.Clients = append(w.Clients, ClientProxy{c, reduceFake(s, sidecar(c))})
 		}
 	})
 	if err != nil {
@@ -121,6 +111,19 @@ func Ask(manifests string, clients ...Client) (*World, error) {
 	return w, nil
 }
 
+// gateway is the egress gateway of base.yaml.
+func gateway() *model.Proxy {
+	labels := map[string]string{"istio": "egressgateway"}
+	return &model.Proxy{
+		Type:            model.Router,
+		IPAddresses:     []string{gatewayPodIP},
+		ConfigNamespace: RootNamespace,
+		Labels:          labels,
+		Metadata:        &model.NodeMetadata{IstioVersion: "1.31.0", Namespace: RootNamespace, Labels: labels},
+	}
+}
+
+// sidecar is a client's proxy.
 func sidecar(c Client) *model.Proxy {
 	return &model.Proxy{
 		Type:            model.SidecarProxy,
