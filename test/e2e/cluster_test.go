@@ -198,9 +198,12 @@ func (c *cluster) mesh(t *testing.T, settings mesh.Settings) *mesh.Mesh {
 }
 
 // metrics returns what the server tells Prometheus.
-func (c *cluster) metrics(t *testing.T) string {
+func (c *cluster) metrics(t *testing.T) string { return c.get(t, c.server.Metrics) }
+
+// get fetches a page of the server's.
+func (c *cluster) get(t *testing.T, url string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.server.Metrics, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +214,7 @@ func (c *cluster) metrics(t *testing.T) string {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: %s, %v\n%s", c.server.Metrics, resp.Status, err, body)
+		t.Fatalf("GET %s: %s, %v\n%s", url, resp.Status, err, body)
 	}
 	return string(body)
 }

@@ -18,6 +18,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("one ServiceEntry is enough", func(t *testing.T) { testScenarios(t, c, settings) })
 	t.Run("a way around the gateway is denied", func(t *testing.T) { testEnforcement(t, c) })
 	t.Run("organisation policy", func(t *testing.T) { testPolicy(t, c) })
+	t.Run("policies in ConfigMaps", func(t *testing.T) { testPolicyConfigMaps(t, c) })
 	t.Run("NetworkPolicy", func(t *testing.T) { testNetworkPolicy(t, c) })
 	t.Run("dry run", func(t *testing.T) { testDryRun(t, c) })
 	t.Run("companions belong to Sallyport", func(t *testing.T) { testProtection(t, c) })

@@ -179,7 +179,8 @@ func testMetrics(t *testing.T, c *cluster) {
 		`sallyport_companion_writes_total{kind="Gateway",operation="create"}`,
 		`sallyport_time_to_path_seconds_count`,
 		`sallyport_mesh_synced 1`,
-		`sallyport_policy_loads_total{result="ok"} 1`,
+		`sallyport_policy_loads_total{result="ok",source="configmaps/sallyport-system"} `,
+		`sallyport_policy_revision_info{revision="`,
 		`controller_runtime_webhook_requests_total{code="200",webhook="/validate"}`,
 	} {
 		if !strings.Contains(metrics, "\n"+want) {
