@@ -65,10 +65,14 @@ func (c *configMaps) Fetch(ctx context.Context) (Snapshot, error) {
 }
 
 // addFiles adds the files of a ConfigMap. A key that [policies.Load] would pass
-// over is an error: whoever wrote it takes it for a policy.
+// over is an error: whoever wrote it takes it for a policy. Only samples are
+// left out in silence, for they lie beside policies.
 func addFiles(files map[string][]byte, cm *corev1.ConfigMap) error {
 	for key, content := range cm.Data {
-		if path.Ext(key) != ".rego" && !slices.Contains([]string{"data.yaml", "data.yml", "data.json"}, key) {
+		switch {
+		case path.Ext(key) == ".txtar":
+			continue
+		case path.Ext(key) != ".rego" && !slices.Contains([]string{"data.yaml", "data.yml", "data.json"}, key):
 			return fmt.Errorf("ConfigMap %s: key %s is no file of policies; name it NAME.rego, data.yaml or data.json", cm.Name, key)
 		}
 		files[path.Join(cm.Name, key)] = []byte(content)

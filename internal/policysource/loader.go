@@ -314,7 +314,7 @@ func (l *Loader) settle(set *policies.Set, snapshots []*Snapshot, evaluation *Ev
 		l.refused = &refusal{err, now}
 		return
 	}
-	l.judge.Store(&review.Judge{Rules: slices.Concat(l.Rules, set.Rules)})
+	l.judge.Store(&review.Judge{Rules: slices.Concat(l.Rules, set.Rules), Revision: set.Revision})
 	l.set, l.loaded, l.refused = set, now, nil
 	for i, t := range l.sources {
 		if !snapshots[i].same(t.inForce) {
