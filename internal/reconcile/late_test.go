@@ -34,14 +34,18 @@ type change struct {
 	object  mesh.Object // nil where it was deleted
 }
 
-// record follows the kinds of companions until the test is over.
-func record(t testing.TB, c client.WithWatch) *history {
+// record follows the kinds of companions, or those named, until the test is
+// over.
+func record(t testing.TB, c client.WithWatch, kinds ...string) *history {
 	t.Helper()
+	if len(kinds) == 0 {
+		kinds = companion.Kinds
+	}
 	h := &history{}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	for _, kind := range companion.Kinds {
+	for _, kind := range kinds {
 		var list unstructured.UnstructuredList
 		gv := networking.SchemeGroupVersion
 		if kind == "AuthorizationPolicy" {
@@ -231,38 +235,6 @@ func TestNeverDirect(t *testing.T) {
 		c.gone(fmt.Sprintf("host-%d.early.com", i))
 	}
 	h.neverDirect(t, "early")
-}
-
-// BenchmarkTimeToPath measures the time from the creation of a ServiceEntry
-// to its being open with its whole path in place, at 50 creations a second.
-func BenchmarkTimeToPath(b *testing.B) {
-	for b.Loop() {
-		c := newCluster(b, "paced")
-		c.patience = 5 * time.Minute
-		h := record(b, c.watcher)
-		c.run()
-		report(b, load(b, c, h, "paced", 500, 20*time.Millisecond))
-		c.clear("paced")
-	}
-}
-
-// BenchmarkBurst measures the same for 1000 hosts at once.
-func BenchmarkBurst(b *testing.B) {
-	for b.Loop() {
-		c := newCluster(b, "burst")
-		c.patience = 5 * time.Minute
-		h := record(b, c.watcher)
-		c.run()
-		report(b, load(b, c, h, "burst", 1000, 0))
-		c.clear("burst")
-	}
-}
-
-func report(b *testing.B, latencies []time.Duration) {
-	for _, p := range []int{50, 99, 100} {
-		at := latencies[min(len(latencies)*p/100, len(latencies)-1)]
-		b.ReportMetric(float64(at)/float64(time.Millisecond), fmt.Sprintf("p%d-ms", p))
-	}
 }
 
 // TestEntryReplaced: an entry that takes the place of another one for the same
