@@ -30,6 +30,7 @@ var All = []*Rule{
 	internalAnnotation,
 	jwksURI,
 	namespaceLabels,
+	networkPeers,
 	noAutoAllocate,
 	openGap,
 	originationTLS,

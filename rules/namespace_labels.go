@@ -2,8 +2,11 @@ package rules
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
 )
 
 var namespaceLabels = &Rule{
@@ -12,14 +15,19 @@ var namespaceLabels = &Rule{
 
 Whether pods get a sidecar, which waypoint they use, and whether Sallyport judges
 the namespace and keeps its NetworkPolicy: all that hangs on labels of the
-Namespace. A change that loosens one is warned about; paths that it opens are
-denied by direct-path.`,
+Namespace, and the neighbours that its pods may talk to on an annotation. A
+change that loosens one is warned about, of a gateway's namespace too; paths that
+it opens are denied by direct-path.`,
 	Severity: Warn,
 	Rows:     []string{"K-14", "K-2", "S-21"},
 	Kinds:    []string{"Namespace"},
 	Check: On(func(p *Pass, ns *mesh.Namespace) {
 		old, ok := p.Old.(*mesh.Namespace)
-		if !ok || p.After.Settings().Platform(ns.Name) {
+		if !ok {
+			return
+		}
+		leavesWall(p, old, ns)
+		if p.After.Settings().Platform(ns.Name) {
 			return
 		}
 		for _, g := range guardedLabels {
@@ -27,9 +35,40 @@ denied by direct-path.`,
 			if was == is || !g.loosens(was, is) {
 				continue
 			}
-			p.Reportf(fmt.Sprintf("metadata.labels[%q]", g.key), "label %s changes from %q to %q: %s", g.key, was, is, g.effect)
+			p.Reportf(labelPath(g.key), "label %s changes from %q to %q: %s", g.key, was, is, g.effect)
 		}
 	}),
+}
+
+func labelPath(key string) string { return fmt.Sprintf("metadata.labels[%q]", key) }
+
+// leavesWall reports an edit after which Sallyport no longer keeps the
+// NetworkPolicies of the namespace, or keeps wider ones. Which label that
+// hangs on depends on the configuration.
+func leavesWall(p *Pass, old, ns *mesh.Namespace) {
+	before := p.After.With(old)
+	if netpol.StageOf(before, ns.Name) != netpol.Enforced {
+		return
+	}
+	if netpol.StageOf(p.After, ns.Name) != netpol.Enforced {
+		for _, key := range []string{mesh.NetworkPolicyLabel, "istio-injection", "istio.io/rev", "istio.io/dataplane-mode"} {
+			if was, is := old.Labels[key], ns.Labels[key]; was != is {
+				p.Reportf(labelPath(key), "label %s changes from %q to %q: Sallyport no longer keeps the namespace's NetworkPolicies, and its pods reach what they like", key, was, is)
+				return
+			}
+		}
+		return
+	}
+	if !netpol.Walled(before, ns.Name) {
+		return
+	}
+	had, _ := netpol.Neighbours(before, ns.Name)
+	have, _ := netpol.Neighbours(p.After, ns.Name)
+	more := slices.DeleteFunc(have, func(name string) bool { return slices.Contains(had, name) })
+	if len(more) > 0 {
+		p.Reportf(fmt.Sprintf("metadata.annotations[%q]", mesh.PeersAnnotation),
+			"the wall opens towards namespaces %s", strings.Join(more, ", "))
+	}
 }
 
 // guardedLabels are the labels whose change can let pods out.
@@ -44,5 +83,4 @@ var guardedLabels = []struct {
 	{"istio.io/use-waypoint", func(was, _ string) bool { return was != "" }, "traffic takes another waypoint, or none"},
 	{mesh.ModeLabel, func(_, is string) bool { return is == "warn" || is == "off" }, "findings no longer stop a write"},
 	{mesh.InjectionLabel, func(_, is string) bool { return is == "disabled" }, "Sallyport no longer keeps routes for the namespace's hosts"},
-	{mesh.NetworkPolicyLabel, func(_, is string) bool { return is != "enabled" }, "Sallyport no longer keeps the namespace's NetworkPolicy"},
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
 )
 
 // foreignEntries returns the entries by which other namespaces register the
@@ -76,18 +77,5 @@ func meshNamespace(m *mesh.Mesh, name string) bool {
 		return false
 	}
 	return ns.Labels["istio-injection"] == "enabled" || ns.Labels["istio.io/rev"] != "" ||
-		ns.Labels["istio.io/dataplane-mode"] == "ambient" || walled(m, name)
-}
-
-// walled reports whether Sallyport keeps a NetworkPolicy for the namespace.
-func walled(m *mesh.Mesh, name string) bool {
-	if ns := m.Namespace(name); ns != nil {
-		switch ns.Labels[mesh.NetworkPolicyLabel] {
-		case "enabled":
-			return true
-		case "disabled":
-			return false
-		}
-	}
-	return m.Settings().NetworkPolicy && !m.Settings().Platform(name)
+		ns.Labels["istio.io/dataplane-mode"] == "ambient" || netpol.Walled(m, name)
 }

@@ -27,6 +27,10 @@ type input struct {
 	config    string
 	policies  []string
 	injection enum[config.Switch]
+	// stored is whether what the names name is in a cluster, as --state is.
+	stored bool
+	// settle, where not nil, changes the settings of the configuration.
+	settle func(*mesh.Settings)
 }
 
 func (in *input) addFlags(cmd *cobra.Command) {
@@ -70,6 +74,9 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	stored := reader
 	stored.Stored = true
 	state, stateErr := stored.Read(in.state...)
+	if in.stored {
+		reader = stored
+	}
 	objects, err := reader.Read(names...)
 	if err := errors.Join(stateErr, err); err != nil {
 		return nil, err
@@ -81,6 +88,9 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	settings := cfg.Settings()
 	if in.injection.value != "" {
 		settings.InjectionOverride = new(in.injection.value == config.Enabled)
+	}
+	if in.settle != nil {
+		in.settle(&settings)
 	}
 	before, err := meshOf(settings, state)
 	if err != nil {

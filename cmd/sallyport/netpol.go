@@ -11,6 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/config"
+	"github.com/sallyport-io/sallyport/internal/manifest"
+	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
@@ -20,24 +23,29 @@ func newNetpolCommand() *cobra.Command {
 		Use:   "netpol",
 		Short: "Look at the NetworkPolicies that leave no way around the egress gateway",
 		Example: `  # Before the label is set: what would no longer be reached?
-  sallyport netpol preview shop manifests/`,
+  sallyport netpol preview shop manifests/
+
+  # And what would be written?
+  sallyport netpol plan shop manifests/`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newNetpolPreviewCommand())
+	cmd.AddCommand(newNetpolPlanCommand(), newNetpolPreviewCommand())
 	return cmd
 }
 
 func newNetpolPreviewCommand() *cobra.Command {
 	var in input
 	var logs []string
+	in.stored = true
+	form := newForm(&in)
 	format := enum[report.Format]{value: report.Text, allowed: []report.Format{report.Text, report.JSON}, name: "FORMAT"}
 	cmd := &cobra.Command{
 		Use:   "preview [flags] NAMESPACE FILE|DIR|- ...",
 		Short: "Say what a NetworkPolicy around a namespace would cut off",
 		Long: `Preview puts the NetworkPolicy around a namespace that the label
-sallyport.io/network-policy=enabled would put there, and says what its pods
-would no longer reach: hosts that ServiceEntries register and that are reached
+sallyport.io/network-policy=enabled would put there, whatever the namespace's
+label is now ("staged", say), and says what its pods would no longer reach: hosts that ServiceEntries register and that are reached
 without the gateway, Services outside the mesh, and what a log of flows has
 seen. The companions that Sallyport would keep are in place.
 
@@ -85,10 +93,91 @@ not be read or judged (file, line and reason on standard error).`,
 		},
 	}
 	in.addFlags(cmd)
+	form.addFlag(cmd)
 	cmd.Flags().StringArrayVar(&logs, "flows", nil, "log `FILE` of flows, of Hubble or Calico (repeatable)")
 	cmd.Flags().VarP(&format, "output", "o", "format of the result: "+format.list(", "))
 	_ = cmd.RegisterFlagCompletionFunc("output", format.complete)
 	return cmd
+}
+
+func newNetpolPlanCommand() *cobra.Command {
+	var in input
+	form := newForm(&in)
+	cmd := &cobra.Command{
+		Use:   "plan [flags] NAMESPACE FILE|DIR|- ...",
+		Short: "Print the NetworkPolicies that a namespace would get",
+		Long: `Plan prints, as YAML, the NetworkPolicies that the label
+sallyport.io/network-policy=enabled would bring to a namespace, whatever the
+namespace's label is now: the wall around its pods or, in the namespace of an
+egress gateway, what surrounds the gateway.
+
+The objects are those of the cluster: Namespaces, the Services of DNS, istiod
+and the gateways, Nodes. Nothing is judged, and nothing is written.
+
+Exit status: 0 the policies are printed; 2 the input could not be read, or the
+namespace is one that never gets any (reason on standard error).`,
+		Example: `  kubectl get ns,svc,node,se -A -o yaml | sallyport netpol plan shop -
+
+  # In the form of Istio's own task
+  sallyport netpol plan shop --form=istio-task cluster.yaml`,
+		Args: args(cobra.MinimumNArgs(2)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			m, err := in.clusterOf(cmd, names[1:])
+			if err != nil {
+				return err
+			}
+			policies := netpol.Planned(m, names[0])
+			if len(policies) == 0 {
+				return fmt.Errorf("namespace %s is one of the control plane, which is never walled: name a namespace with workloads, or of an egress gateway", names[0])
+			}
+			var objects []json.RawMessage
+			for _, p := range policies {
+				raw, err := manifestOf(p)
+				if err != nil {
+					return fmt.Errorf("rendering NetworkPolicy %s/%s: %w", p.Namespace, p.Name, err)
+				}
+				objects = append(objects, raw)
+			}
+			return writeYAML(cmd.OutOrStdout(), objects)
+		},
+	}
+	cmd.Flags().StringVar(&in.config, "config", "", "the server's configuration `FILE` (default: Istio's own default installation)")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json") // fails for unknown flags only
+	form.addFlag(cmd)
+	return cmd
+}
+
+// clusterOf reads what the names name as a cluster's, and judges nothing.
+func (in *input) clusterOf(cmd *cobra.Command, names []string) (*mesh.Mesh, error) {
+	cfg, err := config.Load(in.config)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := manifest.Reader{Stdin: cmd.InOrStdin(), Stored: true}.Read(names...)
+	if err != nil {
+		return nil, err
+	}
+	settings := cfg.Settings()
+	in.settle(&settings)
+	return meshOf(settings, objects)
+}
+
+// form is the flag that overrides walls.form of the configuration.
+type form struct{ enum[string] }
+
+func newForm(in *input) *form {
+	f := &form{enum[string]{allowed: []string{"derived", "istio-task"}, name: "FORM"}}
+	in.settle = func(s *mesh.Settings) {
+		if f.value != "" {
+			s.Walls.IstioTask = f.value == "istio-task"
+		}
+	}
+	return f
+}
+
+func (f *form) addFlag(cmd *cobra.Command) {
+	cmd.Flags().Var(f, "form", "form of the policy, "+f.list(" or ")+": overrides the configuration")
+	_ = cmd.RegisterFlagCompletionFunc("form", f.complete) // fails for unknown flags only
 }
 
 func readFlows(name string) ([]netpol.Flow, error) {

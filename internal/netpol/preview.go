@@ -101,6 +101,10 @@ func (v view) hosts(o *Outlook) {
 		switch path.Verdict {
 		case mesh.Via:
 			p.Why = "through the egress gateway " + path.Gateway
+			if !v.opensTo(path.Gateway) {
+				p.Why = "goes " + p.Why + ", which the wall closes: label the gateway's namespace istio=system"
+				list = &o.Cut
+			}
 		case mesh.Direct:
 			list = &o.Cut
 		case mesh.Undetermined:
@@ -112,6 +116,23 @@ func (v view) hosts(o *Outlook) {
 			*list = append(*list, p)
 		}
 	}
+}
+
+// opensTo reports whether the wall lets pods reach a gateway. Only a wall that
+// goes by labels of namespaces may not.
+func (v view) opensTo(gateway string) bool {
+	for _, g := range v.m.Settings().Gateways {
+		if g.Name != gateway {
+			continue
+		}
+		for _, port := range gatewayPorts(v.m, g, false) {
+			to := Destination{Namespace: g.Namespace, Labels: g.Selector, Protocol: "TCP", Port: port.Port.IntValue(), PortName: port.Port.StrVal}
+			if Permits(v.m, v.wall, nil, to) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // services asks of every Service whether its pods could still be called.

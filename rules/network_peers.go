@@ -1,0 +1,68 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/netpol"
+)
+
+var networkPeers = &Rule{
+	Name: "network-peers",
+	Doc: `neighbours behind the wall are in the mesh
+
+The annotation sallyport.io/network-peers on a Namespace chooses the namespaces
+that its confined pods may talk to. It chooses among those of the mesh that are
+not the platform's: a name of another one, or of none, opens nothing, and whoever
+wrote it is told.
+
+A namespace of the mesh that has no wall itself is reached from behind the walls
+of others, and its pods may pass on what they are sent. That is mentioned where
+such a namespace comes to be.`,
+	Severity: Warn,
+	Rows:     []string{"K-17"},
+	Kinds:    []string{"Namespace"},
+	Check: On(func(p *Pass, ns *mesh.Namespace) {
+		if p.Deleting() {
+			return
+		}
+		if _, unknown := netpol.Neighbours(p.After, ns.Name); len(unknown) > 0 {
+			p.Reportf(fmt.Sprintf("metadata.annotations[%q]", mesh.PeersAnnotation),
+				"%s: no namespaces of the mesh by these names, or they are the platform's; the wall stays closed towards them",
+				strings.Join(unknown, ", "))
+		}
+		if old, ok := p.Old.(*mesh.Namespace); ok && openToWalls(p.After.With(old), ns.Name) != "" {
+			return
+		}
+		if walled := openToWalls(p.After, ns.Name); walled != "" {
+			p.Report(Finding{
+				Severity: Info,
+				Path:     "metadata.labels",
+				Message: fmt.Sprintf("the namespace is in the mesh and has no wall: the confined pods of namespace %s reach its pods, and these reach what they like",
+					walled),
+				Fix: mesh.NetworkPolicyLabel + ": enabled",
+			})
+		}
+	}),
+}
+
+// openToWalls returns the first walled namespace from which the namespace's
+// pods are reached although it has no wall itself, empty where there is none.
+func openToWalls(m *mesh.Mesh, name string) string {
+	ns := m.Namespace(name)
+	if ns == nil || !netpol.InMesh(ns) || netpol.StageOf(m, name) == netpol.Enforced || m.Settings().Platform(name) {
+		return ""
+	}
+	for o := range m.All("Namespace") {
+		other := o.Metadata().Name
+		if !netpol.Walled(m, other) {
+			continue
+		}
+		if names, _ := netpol.Neighbours(m, other); slices.Contains(names, name) {
+			return other
+		}
+	}
+	return ""
+}
