@@ -35,6 +35,7 @@ is a warning.
 		}
 	}
 	writeRows(&b, all)
+	writeLimits(&b)
 	return b.Bytes(), nil
 }
 

@@ -26,21 +26,17 @@ namespaces.`,
 		if ns == nil || ns.Labels["istio.io/dataplane-mode"] != "ambient" {
 			return
 		}
-		name, labelled := se.Labels["istio.io/use-waypoint"]
+		ref, labelled := mesh.UseWaypoint(se.Labels, se.Namespace)
 		if !labelled {
 			return
 		}
 		const path = `metadata.labels["istio.io/use-waypoint"]`
-		if name == "none" {
+		if ref.Name == "none" {
 			p.Report(Finding{Path: path, Message: "label istio.io/use-waypoint: none takes the host past the waypoint", Fix: "Remove the label.\n"})
 			return
 		}
-		in := se.Labels["istio.io/use-waypoint-namespace"]
-		if in == "" {
-			in = se.Namespace
-		}
-		if p.After.Get(mesh.Ref{Kind: "K8sGateway", Namespace: in, Name: name}) == nil {
-			p.Report(Finding{Path: path, Severity: Warn, Message: fmt.Sprintf("waypoint %s/%s does not exist: until it does, traffic passes without any", in, name)})
+		if p.After.Get(ref) == nil {
+			p.Report(Finding{Path: path, Severity: Warn, Message: fmt.Sprintf("waypoint %s/%s does not exist: until it does, traffic passes without any", ref.Namespace, ref.Name)})
 		}
 	}),
 }

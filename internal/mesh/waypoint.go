@@ -34,11 +34,11 @@ const (
 	hbonePort              = 15008
 )
 
-// useWaypoint reads the labels by which an entry or a namespace chooses a
+// UseWaypoint reads the labels by which an entry or a namespace chooses a
 // waypoint (GetUseWaypoint in Istio's pilot/pkg/serviceregistry/ambient). Labels
 // that are there count even where they are empty: they choose a waypoint that
 // cannot exist.
-func useWaypoint(labels map[string]string, namespace string) (ref Ref, ok bool) {
+func UseWaypoint(labels map[string]string, namespace string) (ref Ref, ok bool) {
 	name, ok := labels[waypointLabel]
 	if !ok {
 		return Ref{}, false
@@ -50,7 +50,7 @@ func useWaypoint(labels map[string]string, namespace string) (ref Ref, ok bool) 
 }
 
 func (x *index) visitWaypoint(o Object, namespace string, i indexer) {
-	if ref, ok := useWaypoint(o.Metadata().Labels, namespace); ok {
+	if ref, ok := UseWaypoint(o.Metadata().Labels, namespace); ok {
 		put(i, &x.bindings, o, ref.Namespace, "/", ref.Name, sep, objectKey(o.Metadata().Ref))
 	}
 }
@@ -64,9 +64,9 @@ func (m *Mesh) waypoint(se *ServiceEntry) (*K8sGateway, Reason) {
 	if managed := se.Labels[managedLabel]; managed == "istio.io-mesh-controller" || managed == "istio.io-eastwest-controller" {
 		return nil, at.with("the label %s makes Istio take the entry for a waypoint, which has none itself", managedLabel)
 	}
-	ref, ok := useWaypoint(se.Labels, se.Namespace)
+	ref, ok := UseWaypoint(se.Labels, se.Namespace)
 	if ns := m.Namespace(se.Namespace); !ok && ns != nil {
-		if ref, ok = useWaypoint(ns.Labels, se.Namespace); ok {
+		if ref, ok = UseWaypoint(ns.Labels, se.Namespace); ok {
 			at.Ref = ns.Ref
 		}
 	}
