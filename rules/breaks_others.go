@@ -34,7 +34,7 @@ gateway without the object, and no longer do with it.`,
 			if without == nil {
 				without = p.Without()
 			}
-			if without.Paths(path.Client, path.Host, path.Port).Verdict != mesh.Via {
+			if was, _ := without.Verdict(path.Client, path.Host, path.Port); was != mesh.Via {
 				continue
 			}
 			if len(broken) == 0 {

@@ -58,10 +58,10 @@ func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) 
 			continue
 		}
 		for _, port := range se.Ports {
-			if p.After.Paths(client, host, port.Number).Entry != se.Ref {
+			if _, now := p.After.Verdict(client, host, port.Number); now != se.Ref {
 				continue
 			}
-			before := without.Paths(client, host, port.Number).Entry
+			_, before := without.Verdict(client, host, port.Number)
 			other, ok := without.Get(before).(*mesh.ServiceEntry)
 			if !ok || other.Namespace == se.Namespace || sameEndpoints(se, other) || wasFirst(p, se, other, host) {
 				continue

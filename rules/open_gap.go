@@ -26,13 +26,16 @@ Such a write is denied until the entry has asked for them.`,
 		}
 		var before *mesh.Mesh
 		for _, path := range p.Paths {
-			if path.Verdict == mesh.Direct || p.Live.Paths(path.Client, path.Host, path.Port).Verdict != mesh.Direct {
+			if path.Verdict == mesh.Direct {
+				continue // direct-path's business
+			}
+			if is, _ := p.Live.Verdict(path.Client, path.Host, path.Port); is != mesh.Direct {
 				continue
 			}
 			if before == nil {
 				before = liveBefore(p)
 			}
-			if before.Paths(path.Client, path.Host, path.Port).Verdict == mesh.Direct {
+			if was, _ := before.Verdict(path.Client, path.Host, path.Port); was == mesh.Direct {
 				continue
 			}
 			p.Report(gapFinding(p, path))

@@ -231,12 +231,12 @@ func needed(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) bool {
 			if mesh.ClassOf(port.Protocol) == mesh.UDPLike {
 				continue
 			}
-			path := m.Paths(client, host, port.Number)
+			verdict, seen := m.Verdict(client, host, port.Number)
 			switch {
-			case path.Verdict == mesh.Via:
+			case verdict == mesh.Via:
 			case client == entry.Namespace:
 				return true
-			case path.Entry == entry.Ref && path.Verdict != mesh.Blocked:
+			case seen == entry.Ref && verdict != mesh.Blocked:
 				return true
 			}
 		}

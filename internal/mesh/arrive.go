@@ -5,9 +5,9 @@ import "slices"
 // arrival is traffic at the door of an egress gateway.
 type arrival struct {
 	traffic
+	from      *client
 	gateway   *EgressGateway
-	port      int // of the gateway's Service
-	cluster   string
+	port      int        // of the gateway's Service
 	tls       *ClientTLS // nil: automatic
 	tlsReason Reason     // what set it
 }
@@ -33,12 +33,12 @@ func (a *arrival) sni() string {
 // arrive follows traffic through an egress gateway: the port must be one of
 // its Service, a server must take the traffic, and the server's routes must
 // lead out. The reason is why the client's proxy sent it here.
-func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
+func (m *Mesh) arrive(a *arrival, reason Reason, hop Hop) outcome {
 	// Names are compared as they are written up to here; from here on they
 	// are those of requests and of SNI.
 	a.host, a.authority = CanonicalHost(a.host), CanonicalHost(a.authority)
-	d := &door{m: m, a: &a, index: m.gatewayIndex(a.gateway)}
-	d.client = &client{m: m, namespace: a.gateway.Namespace, gateway: a.gateway}
+	d := &door{m: m, a: a, index: m.gatewayIndex(a.gateway)}
+	d.client = &client{m: m, namespace: a.gateway.Namespace, gateway: a.gateway, terse: a.from.terse}
 	hop.To += d.describe()
 	var o outcome
 	if k := m.deployed(a.gateway); k != nil {
@@ -49,6 +49,9 @@ func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
 		o = d.enter()
 	}
 	o.gateway = a.gateway.Name
+	if a.from.terse {
+		return o
+	}
 	o.hops = append([]Hop{hop}, o.hops...)
 	via := reason.with("traffic goes to gateway %s, port %d", a.gateway.Name, a.port)
 	if o.verdict == Via {
@@ -80,6 +83,9 @@ func (d *door) describe() string {
 }
 
 func (d *door) fail(r Reason, format string, args ...any) outcome {
+	if d.client.terse {
+		return outcome{verdict: Broken}
+	}
 	return outcome{verdict: Broken, because: []Reason{r.with(format, args...)}}
 }
 

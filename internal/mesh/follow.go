@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -27,7 +28,10 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		reason.Message = strings.TrimPrefix(reason.Message+"; ", "; ") + alias.Ref.String() + " is an alias of " + host
 		s = c.destination(l, host)
 	}
-	hop := Hop{From: c.String(), Decided: reason, To: clusterName(host, t.port, subset)}
+	var hop Hop
+	if !c.terse {
+		hop = Hop{From: c.String(), Decided: reason, To: clusterName(host, t.port, subset)}
+	}
 	if s == nil {
 		return c.broken(reason, hop, "%s is not registered for %s", host, c)
 	}
@@ -59,12 +63,12 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 				because: []Reason{reason.with("the subset %s is for pods with labels that gateway %s is not known to have", subset, g.to.Name)},
 			}
 		}
-		arrival := arrival{traffic: t, gateway: g.to, port: g.port, cluster: clusterName(host, t.port, subset)}
+		arrival := arrival{traffic: t, from: c, gateway: g.to, port: g.port}
 		arrival.tls, arrival.tlsReason = p.tls(subset, t.port)
 		if len(s.entries) > 0 {
 			reason = Reason{Ref: s.ref(), Path: "spec.endpoints", Message: "every endpoint is the gateway"}
 		}
-		return c.m.arrive(arrival, reason, hop)
+		return c.m.arrive(&arrival, reason, hop)
 	}
 	if !c.m.outsideService(s) {
 		return outcome{
@@ -72,15 +76,21 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 			because: []Reason{reason.with("the traffic goes to %s in the mesh; where that sends it is not known", s.ref())},
 		}
 	}
-	if c.gateway != nil {
+	switch {
+	case c.gateway != nil && c.terse:
+		return outcome{verdict: Via, gateway: c.gateway.Name}
+	case c.gateway != nil:
 		return outcome{
 			verdict: Via, gateway: c.gateway.Name, hops: []Hop{hop},
-			because: []Reason{reason.with("the gateway sends the traffic on to %s:%d", host, t.port)},
+			because: []Reason{reason.with("the gateway sends the traffic on to %s", clusterName(host, t.port, ""))},
 		}
-	}
-	return outcome{
-		verdict: Direct, hops: []Hop{hop}, host: host, port: t.port,
-		because: []Reason{reason.with("traffic goes straight to %s:%d, which is outside the mesh", host, t.port)},
+	case c.terse:
+		return outcome{verdict: Direct, host: host, port: t.port}
+	default:
+		return outcome{
+			verdict: Direct, hops: []Hop{hop}, host: host, port: t.port,
+			because: []Reason{reason.with("traffic goes straight to %s, which is outside the mesh", clusterName(host, t.port, ""))},
+		}
 	}
 }
 
@@ -103,11 +113,10 @@ func (c *client) String() string {
 }
 
 func clusterName(host string, port int, subset string) string {
-	name := fmt.Sprintf("%s:%d", host, port)
 	if subset != "" {
-		name += " subset " + subset
+		subset = " subset " + subset
 	}
-	return name
+	return host + ":" + strconv.Itoa(port) + subset
 }
 
 // with adds a sentence to the reason.
@@ -121,12 +130,18 @@ func (r Reason) with(format string, args ...any) Reason {
 }
 
 func (c *client) broken(r Reason, hop Hop, format string, args ...any) outcome {
+	if c.terse {
+		return outcome{verdict: Broken}
+	}
 	return outcome{verdict: Broken, hops: []Hop{hop}, because: []Reason{r.with(format, args...)}}
 }
 
 // missingSubset: the route names a cluster that does not exist. Where a rule
 // of the client shadows the one that has the subset, that is the reason.
 func (c *client) missingSubset(r Reason, hop Hop, p *policy, host, subset string) outcome {
+	if c.terse {
+		return outcome{verdict: Broken}
+	}
 	o := c.broken(r, hop, "no DestinationRule that %s uses for %s has the subset %s", c, host, subset)
 	if c.gateway == nil {
 		o.because[0].Path += ".subset"

@@ -274,17 +274,20 @@ func (c *client) unrouted(l *listener, host string, port int, class Class) outco
 	if s == nil {
 		return outcome{verdict: Broken}
 	}
-	message := fmt.Sprintf("no rule covers port %d for this client, so its proxy connects to the host itself", port)
-	reason := Reason{Ref: s.ref(), Path: "spec.ports", Message: message}
-	if se, i := s.portEntry(port); se != nil {
-		reason.Ref, reason.Path = se.Ref, indexed("spec.ports", i)
+	var reason Reason
+	if !c.terse {
+		message := fmt.Sprintf("no rule covers port %d for this client, so its proxy connects to the host itself", port)
+		reason = Reason{Ref: s.ref(), Path: "spec.ports", Message: message}
+		if se, i := s.portEntry(port); se != nil {
+			reason.Ref, reason.Path = se.Ref, indexed("spec.ports", i)
+		}
 	}
 	to := host
 	if class == HTTPLike {
 		to = strings.ToLower(host) // the route's cluster, whatever that of the entry is called
 	}
 	o := c.follow(l, traffic{class: class, host: host, port: port, authority: host}, to, "", reason)
-	if o.verdict == Direct {
+	if o.verdict == Direct && !c.terse {
 		o.because = append(o.because, c.nearMisses(l, host, port, class)...)
 	}
 	return o

@@ -7,6 +7,17 @@ import "fmt"
 // registered wildcard) and one port. Where workload labels matter, the worst
 // verdict of all label sets is given. The result is deterministic.
 func (m *Mesh) Paths(namespace, host string, port int) Path {
+	return m.paths(namespace, host, port, false)
+}
+
+// Verdict is what [Mesh.Paths] decides, and the object that registers the host
+// for the client, without what explains it: that is half of the work.
+func (m *Mesh) Verdict(namespace, host string, port int) (Verdict, Ref) {
+	p := m.paths(namespace, host, port, true)
+	return p.Verdict, p.Entry
+}
+
+func (m *Mesh) paths(namespace, host string, port int, terse bool) Path {
 	path := Path{Host: host, Port: port, Client: namespace}
 	if namespace == AnyClient {
 		namespace = ""
@@ -18,7 +29,7 @@ func (m *Mesh) Paths(namespace, host string, port int) Path {
 	}
 	var outcomes []outcome
 	for _, sidecar := range m.sidecarsFor(namespace) {
-		c := &client{m: m, namespace: namespace, sidecar: sidecar}
+		c := &client{m: m, namespace: namespace, sidecar: sidecar, terse: terse}
 		o, protocol, entry := c.path(host, port)
 		outcomes = append(outcomes, o)
 		if path.Entry == (Ref{}) {

@@ -86,6 +86,24 @@ func TestOrderOfWrites(t *testing.T) {
 	}
 }
 
+// TestVerdict checks that a verdict is the same whether or not it is explained,
+// in a mesh that lacks any one object too, for there more is broken.
+func TestVerdict(t *testing.T) {
+	for name, objects := range testMeshes(t) {
+		whole := mesh.New(mesh.DefaultSettings(), objects...)
+		for _, o := range objects {
+			for _, m := range []*mesh.Mesh{whole, whole.Draft().Without(o.Metadata().Ref).Open()} {
+				for key, path := range verdicts(m) {
+					verdict, entry := m.Verdict(path.Client, path.Host, path.Port)
+					if verdict != path.Verdict || entry != path.Entry {
+						t.Errorf("%s without %s: %s is %s by %q, and explained it is %s by %q", name, o.Metadata().Ref, key, verdict, entry, path.Verdict, path.Entry)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestAffected checks that a write changes no path that Affected does not
 // name: the verdict of every other egress point is the same before and after,
 // for every client.

@@ -13,6 +13,7 @@ type client struct {
 	namespace string         // empty for a namespace that nothing singles out
 	sidecar   *Sidecar       // nil where none applies: everything is imported
 	gateway   *EgressGateway // set where the proxy is an egress gateway's
+	terse     bool           // nobody asks for reasons and hops: they may be missing
 }
 
 // listener is what one egress listener of a Sidecar imports. A client without
