@@ -285,3 +285,19 @@ func TestBundleFile(t *testing.T) {
 		}
 	}
 }
+
+// TestBundleOfOPA reads what the program opa (1.22.2) made of the files of
+// "sallyport policy new partner-hosts":
+//
+//	opa build --bundle policies/ --revision v1.0.0 --signing-key private.pem \
+//	  --signing-alg ES256 --verification-key-id platform-2026 -o opa-build.tar.gz
+func TestBundleOfOPA(t *testing.T) {
+	v := Verification{Key: "testdata/opa-build.pem", KeyID: "platform-2026", Algorithm: "ES256"}
+	l, err := New(t.Context(), options(t, BundleFile("platform", "testdata/opa-build.tar.gz", v)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := inForce(l); got != "in-go partner-hosts" || l.Status().Sources[0].Revision != "v1.0.0" {
+		t.Errorf("in force: %q, %+v", got, l.Status())
+	}
+}
