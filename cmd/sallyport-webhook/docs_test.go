@@ -59,6 +59,9 @@ func TestDocs(t *testing.T) {
 		// Registered once the cluster has answered; the end-to-end test sees them.
 		"sallyport_companion_writes_total": true,
 		"sallyport_time_to_path_seconds":   true,
+
+		"sallyport_network_policies":            true,
+		"sallyport_network_policy_writes_total": true,
 	}
 	descs := make(chan *prometheus.Desc)
 	go func() {
