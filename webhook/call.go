@@ -10,6 +10,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	kjson "sigs.k8s.io/json"
 
@@ -26,6 +27,16 @@ type call struct {
 	request admission.Request
 	entry   string
 	began   time.Time
+	// id identifies the answer in messages, logs and the API server's audit
+	// log. It is our own: a review says about itself what it likes.
+	id string
+
+	revision string // of the policies that judged
+	failure  string // why the write could not be judged
+}
+
+func newCall(o Options, req admission.Request, entry string) *call {
+	return &call{Options: o, request: req, entry: entry, began: time.Now(), id: string(uuid.NewUUID())}
 }
 
 // validate judges the write.
@@ -49,7 +60,9 @@ func (c *call) validate(ctx context.Context) (resp admission.Response) {
 		return c.cannotJudge(err)
 	}
 	m := c.Mesh()
-	out, err := c.Judge().Review(ctx, m, write)
+	judge := c.Judge()
+	c.revision = judge.Revision
+	out, err := judge.Review(ctx, m, write)
 	if err != nil {
 		return c.cannotJudge(err)
 	}

@@ -102,7 +102,7 @@ func (e *endpoint) handle(ctx context.Context, request admission.Request) (resp 
 	defer func() {
 		if v := recover(); v != nil {
 			err := fmt.Errorf("panic: %v", v)
-			e.log.Error(err, "no answer", "decision", string(request.UID))
+			e.log.Error(err, "no answer", "uid", string(request.UID))
 			resp = refused(http.StatusInternalServerError, err)
 		}
 		resp.UID = request.UID

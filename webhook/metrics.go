@@ -16,6 +16,8 @@ type Metrics struct {
 	answers  *prometheus.CounterVec
 	findings *prometheus.CounterVec
 	judging  prometheus.Histogram
+
+	lostDecisions *prometheus.CounterVec
 }
 
 // buckets reach from half a millisecond to the longest timeout that makes
@@ -44,7 +46,11 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Help: "Findings in judged writes, by rule, severity and kind of the object.",
 		}, []string{"rule", "severity", "kind"}),
 	}
-	for _, c := range []prometheus.Collector{m.duration, m.judging, m.answers, m.findings} {
+	m.lostDecisions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sallyport_decisions_lost_total",
+		Help: "Lines that the decision log lacks, by reason: the writer could not follow (queue), or could not write (write).",
+	}, []string{"reason"})
+	for _, c := range []prometheus.Collector{m.duration, m.judging, m.answers, m.findings, m.lostDecisions} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -52,7 +52,7 @@ func (c *call) allowed(out review.Outcome, m *mesh.Mesh) admission.Response {
 
 // denied refuses the write because of what the judge found.
 func (c *call) denied(out review.Outcome) admission.Response {
-	resp := admission.Denied(denial(out, c.decision()))
+	resp := admission.Denied(denial(out, c.id))
 	resp.Result.Details = &metav1.StatusDetails{
 		Group: c.request.Kind.Group,
 		Kind:  c.request.Kind.Kind,
@@ -92,8 +92,9 @@ func (c *call) reserved(ref mesh.Ref) admission.Response {
 // cannotJudge refuses a write that nobody has judged, and says why.
 func (c *call) cannotJudge(err error) admission.Response {
 	c.Log.Error(err, "cannot judge", c.fields()...)
+	c.failure = firstLine(err)
 	resp := admission.Errored(http.StatusInternalServerError, fmt.Errorf(
-		"sallyport could not judge this write, and lets nothing through unjudged: %s (decision %s)", firstLine(err), c.decision()))
+		"sallyport could not judge this write, and lets nothing through unjudged: %s (decision %s)", firstLine(err), c.id))
 	resp.Result.Reason = metav1.StatusReasonInternalError
 	return c.finish(resp, verdictError, review.Outcome{})
 }
@@ -124,7 +125,7 @@ func (c *call) patched(patch []byte) admission.Response {
 
 // finish counts and logs the answer, and notes it for the audit log.
 func (c *call) finish(resp admission.Response, verdict string, out review.Outcome) admission.Response {
-	resp.AuditAnnotations = map[string]string{"verdict": verdict}
+	resp.AuditAnnotations = map[string]string{"decision": c.id, "verdict": verdict}
 	var names []string
 	for _, f := range out.Findings {
 		names = append(names, f.Rule)
@@ -143,18 +144,18 @@ func (c *call) finish(resp admission.Response, verdict string, out review.Outcom
 			log.Info("let through", append(c.fields(), "verdict", verdict, "rules", names)...)
 		}
 	}
+	if c.entry == "validate" {
+		c.Decisions.record(c, &resp, verdict, out)
+	}
 	return resp
 }
-
-// decision identifies the answer in messages, logs and the API server's audit
-// log: it is the review's own UID.
-func (c *call) decision() string { return string(c.request.UID) }
 
 func (c *call) dryRun() bool { return c.request.DryRun != nil && *c.request.DryRun }
 
 func (c *call) fields() []any {
 	return []any{
-		"decision", c.decision(),
+		"decision", c.id,
+		"uid", string(c.request.UID),
 		"entry", c.entry,
 		"operation", string(c.request.Operation),
 		"object", c.ref().String(),

@@ -40,7 +40,10 @@ type Options struct {
 	Now func() time.Time
 	// Metrics are those of [NewMetrics].
 	Metrics *Metrics
-	Log     logr.Logger
+	// Decisions is where answers of the validator are written down; nil where
+	// they are not.
+	Decisions *DecisionLog
+	Log       logr.Logger
 }
 
 // Register serves both entries on the server.
@@ -54,7 +57,7 @@ func Register(server webhook.Server, o Options) {
 func NewValidator(o Options) admission.Handler {
 	gate := newGate()
 	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
-		c := &call{Options: o, request: req, entry: "validate", began: time.Now()}
+		c := newCall(o, req, "validate")
 		if err := gate.enter(ctx); err != nil {
 			return c.cannotJudge(err)
 		}
@@ -68,7 +71,7 @@ func NewValidator(o Options) admission.Handler {
 func NewMutator(o Options) admission.Handler {
 	gate := newGate()
 	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
-		c := &call{Options: o, request: req, entry: "mutate", began: time.Now()}
+		c := newCall(o, req, "mutate")
 		if err := gate.enter(ctx); err != nil {
 			return c.unchanged(err)
 		}

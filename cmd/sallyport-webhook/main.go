@@ -33,6 +33,10 @@ type flags struct {
 	healthBind  string
 	leaderElect bool
 	verbosity   int
+
+	decisions       string
+	decisionObjects bool
+	decisionMask    []string
 }
 
 func newCommand() *cobra.Command {
@@ -67,6 +71,9 @@ and is ready once it has read it completely.`,
 	fs.StringVar(&f.metricsBind, "metrics-bind-address", ":8080", "`HOST:PORT` of /metrics and /status (HTTP); 0 turns both off")
 	fs.StringVar(&f.healthBind, "health-probe-bind-address", ":8081", "`HOST:PORT` of /healthz and /readyz (HTTP); 0 turns it off")
 	fs.BoolVar(&f.leaderElect, "leader-elect", true, "let one replica write; false only where there is one replica")
+	fs.StringVar(&f.decisions, "decision-log", "", "`FILE` to which every decision is appended, a line of JSON each; - is standard output (default: none)")
+	fs.BoolVar(&f.decisionObjects, "decision-log-objects", false, "record the objects too, masked, so that \"sallyport policy replay\" can judge them again")
+	fs.StringArrayVar(&f.decisionMask, "decision-log-mask", nil, "JSON `PATH` whose value the decision log must not have, beside what looks like a credential (repeatable)")
 	fs.IntVarP(&f.verbosity, "verbosity", "v", 0, "`LEVEL` of the log: 0 denials and events, 1 every answer, 4 and above for debugging")
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nRun \"%s --help\" for the flags", err, cmd.CommandPath())

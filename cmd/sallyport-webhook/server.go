@@ -97,7 +97,16 @@ func serve(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	if err := register(mgr, cfg, store, judges, log); err != nil {
+	m, err := webhook.NewMetrics(metrics.Registry)
+	if err != nil {
+		return err
+	}
+	decisions, end, err := openDecisions(f, m, log.WithName("decisions"))
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := register(mgr, cfg, store, judges, webhook.Options{Metrics: m, Decisions: decisions, Log: log.WithName("webhook")}); err != nil {
 		return err
 	}
 	for _, r := range []manager.Runnable{store, judges, companions, policies} {
@@ -155,24 +164,14 @@ func newManager(cluster *rest.Config, cfg *config.Config, f *flags, bind address
 }
 
 // register serves the webhooks, the metrics, the status page and the probes.
-func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges *policysource.Loader, log logr.Logger) error {
-	m, err := webhook.NewMetrics(metrics.Registry)
-	if err != nil {
-		return err
-	}
+func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges *policysource.Loader, o webhook.Options) error {
 	if err := metrics.Registry.Register(meshCollector{store}); err != nil {
 		return err
 	}
 	r := reporter{store, judges, mgr.Elected(), time.Now()}
-	webhook.Register(mgr.GetWebhookServer(), webhook.Options{
-		Mesh:    store.Mesh,
-		Ready:   r.ready,
-		Judge:   judges.Judge,
-		User:    cfg.User(),
-		Now:     time.Now,
-		Metrics: m,
-		Log:     log.WithName("webhook"),
-	})
+	o.Mesh, o.Ready, o.Judge = store.Mesh, r.ready, judges.Judge
+	o.User, o.Now = cfg.User(), time.Now
+	webhook.Register(mgr.GetWebhookServer(), o)
 	return errors.Join(
 		mgr.AddMetricsServerExtraHandler(statusPath, status.Handler(r.status)),
 		mgr.AddHealthzCheck("serving", mgr.GetWebhookServer().StartedChecker()),

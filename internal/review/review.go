@@ -55,6 +55,9 @@ type Judge struct {
 	// that of a single write is its request's. Policies that look at the time
 	// refuse to judge without one.
 	Time string
+	// Revision identifies the policies among Rules and their parameters; it is
+	// told, not looked at.
+	Revision string
 }
 
 // Review judges one write into the mesh. An error means "could not judge": a

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/go-logr/logr"
+
+	"github.com/sallyport-io/sallyport/webhook"
+)
+
+// openDecisions starts the decision log that the flags ask for; close ends it.
+// There may be none.
+func openDecisions(f *flags, m *webhook.Metrics, log logr.Logger) (decisions *webhook.DecisionLog, end func(), err error) {
+	mask, err := webhook.NewMask(slices.Concat(webhook.DefaultMask, f.decisionMask))
+	if err != nil {
+		return nil, nil, fmt.Errorf("--decision-log-mask: %w", err)
+	}
+	switch f.decisions {
+	case "":
+		return nil, func() {}, nil
+	case "-":
+		decisions = webhook.NewDecisionLog(os.Stdout, mask, f.decisionObjects, m, log)
+		return decisions, decisions.Close, nil
+	}
+	file, err := os.OpenFile(f.decisions, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--decision-log: %w; name a file in a folder that this program may write to, or - for standard output", err)
+	}
+	decisions = webhook.NewDecisionLog(file, mask, f.decisionObjects, m, log)
+	return decisions, func() {
+		decisions.Close()
+		if err := file.Close(); err != nil {
+			log.Error(err, "closing the decision log")
+		}
+	}, nil
+}
