@@ -1,6 +1,10 @@
 package rules
 
-import "github.com/sallyport-io/sallyport/internal/mesh"
+import (
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
 
 var resolutionNone = &Rule{
 	Name: "resolution-none",
@@ -9,12 +13,16 @@ var resolutionNone = &Rule{
 With resolution NONE, which is also the default, the proxy dials the address
 that the client chose and trusts the Host or SNI that it sent: one allowed host
 is any address on that port. At the gateway it makes a loop, for the address is
-the gateway's own.`,
+the gateway's own. A wildcard has no other resolution: where the administrator
+has named the server behind it, nobody dials what the client has chosen.`,
 	Severity: Warn,
 	Rows:     []string{"S-10"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
 		if p.Deleting() || se.Resolution != "NONE" || se.WorkloadLabels != nil || len(p.After.Points(se)) == 0 {
+			return
+		}
+		if !slices.ContainsFunc(se.Hosts, func(h string) bool { return !p.After.Settings().Serves(mesh.CanonicalHost(h)) }) {
 			return
 		}
 		p.Report(Finding{

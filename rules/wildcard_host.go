@@ -13,8 +13,8 @@ var wildcardHost = &Rule{
 
 A wildcard registers names that nobody has looked at, and the names that
 somebody else will register tomorrow. One that leaves fewer than two labels
-fixed, such as "*.com", is most of the Internet and is denied to tenants. The
-shipped policy no-wildcards forbids the others too.`,
+fixed, such as "*.com", is most of the Internet and is denied to tenants. Those
+for which the administrator has named the server are fine. The shipped policy no-wildcards forbids the others too.`,
 	Severity: Warn,
 	Rows:     []string{"S-11"},
 	Kinds:    []string{"ServiceEntry"},
@@ -24,7 +24,7 @@ shipped policy no-wildcards forbids the others too.`,
 		}
 		for i, h := range se.Hosts {
 			host := mesh.CanonicalHost(h)
-			if !mesh.IsWildcard(host) {
+			if !mesh.IsWildcard(host) || p.After.Settings().Serves(host) {
 				continue
 			}
 			f := Finding{

@@ -16,6 +16,8 @@ const meshGateway = "mesh"
 type builder struct {
 	host string
 	key  string // see [Key]
+	// server answers for every name of the host, where that is a wildcard.
+	server string
 	// labels and annotations of all of them
 	labels, annotations map[string]string
 }
@@ -26,6 +28,16 @@ func newBuilder(host string) builder {
 		labels:      map[string]string{mesh.ManagedByLabel: mesh.ManagedBy},
 		annotations: map[string]string{mesh.HostAnnotation: host},
 	}
+}
+
+// upstream is the name by which the gateway knows the host. A wildcard cannot
+// be dialled; its one server has a name of its own here, for the same server
+// may be a host in its own right, registered otherwise.
+func (b *builder) upstream() string {
+	if b.server == "" {
+		return b.host
+	}
+	return "wildcard." + digest(b.host, hashLength) + internalSuffix
 }
 
 func (b *builder) meta(kind, namespace, name string) mesh.Meta {
@@ -41,10 +53,13 @@ func (b *builder) meta(kind, namespace, name string) mesh.Meta {
 func (b *builder) registration(namespace string, upstreams []upstream) *mesh.ServiceEntry {
 	se := &mesh.ServiceEntry{
 		Meta:       b.meta("ServiceEntry", namespace, b.key),
-		Hosts:      []string{b.host},
+		Hosts:      []string{b.upstream()},
 		Location:   "MESH_EXTERNAL",
 		Resolution: "DNS",
 		ExportTo:   []string{"."},
+	}
+	if b.server != "" {
+		se.Endpoints = []mesh.Endpoint{{Address: b.server}}
 	}
 	for _, u := range upstreams {
 		se.Ports = append(se.Ports, mesh.ServicePort{
@@ -83,7 +98,7 @@ func (b *builder) origination(namespace string, upstreams []upstream) *mesh.Dest
 	}
 	return &mesh.DestinationRule{
 		Meta:          b.meta("DestinationRule", namespace, b.key+originateSuffix),
-		Host:          b.host,
+		Host:          b.upstream(),
 		TrafficPolicy: policy,
 		ExportTo:      []string{"."},
 	}
@@ -103,7 +118,7 @@ func (b *builder) gateways(gateway mesh.EgressGateway, lanes []lane) []*mesh.Gat
 		}
 		server := mesh.Server{
 			Port:  mesh.ServerPort{Number: l.port, Protocol: l.protocol, Name: l.name},
-			Hosts: []string{gateway.Namespace + "/" + l.sni}, // no other namespace's VirtualService binds
+			Hosts: []string{gateway.Namespace + "/" + l.host}, // no other namespace's VirtualService binds
 		}
 		if l.tlsMode != "" {
 			server.TLS = &mesh.ServerTLS{Mode: l.tlsMode}
@@ -188,16 +203,21 @@ func (b *builder) gatewayHop(gateway mesh.EgressGateway, name, service string, l
 		Hosts:    []string{b.host},
 		ExportTo: []string{"."},
 	}
+	snis := []string{b.host}
+	if b.server != "" { // the sidecars of this namespace see the server's name
+		vs.Hosts = append(vs.Hosts, b.upstream())
+		snis = append(snis, b.upstream())
+	}
 	for _, l := range lanes {
 		ref := gateway.Namespace + "/" + l.group
 		if !slices.Contains(vs.Gateways, ref) {
 			vs.Gateways = append(vs.Gateways, ref)
 		}
-		if l.sni != b.host {
-			vs.Hosts = append(vs.Hosts, l.sni) // a Gateway's server must find its name here
+		if l.host != b.host {
+			vs.Hosts = append(vs.Hosts, l.host) // a Gateway's server must find its name here
 		}
 		for _, u := range l.carries {
-			route := []mesh.RouteDestination{{Destination: mesh.Destination{Host: b.host, Port: &mesh.PortSelector{Number: u.to}}}}
+			route := []mesh.RouteDestination{{Destination: mesh.Destination{Host: b.upstream(), Port: &mesh.PortSelector{Number: u.to}}}}
 			switch {
 			case u.class() == mesh.HTTPLike:
 				number := strconv.Itoa(u.port)
@@ -224,7 +244,7 @@ func (b *builder) gatewayHop(gateway mesh.EgressGateway, name, service string, l
 		}
 	}
 	vs.Gateways = append(vs.Gateways, meshGateway)
-	b.meshRules(vs, service, lanes, nil)
+	b.meshRules(vs, snis, service, lanes, nil)
 	return vs
 }
 
@@ -238,14 +258,15 @@ func (b *builder) meshHop(namespace string, exportTo []string, owners []string, 
 		ExportTo: exportTo,
 	}
 	vs.Owners = owners
-	b.meshRules(vs, service, lanes, ports)
+	b.meshRules(vs, []string{b.host}, service, lanes, ports)
 	return vs
 }
 
-// meshRules adds the sidecars' rules for the ports given, or for all. Istio
+// meshRules adds the sidecars' rules for the ports given, or for all, and for
+// TLS to these names. Istio
 // merges no two VirtualServices of a sidecar for one HTTP host: the rules are
 // complete or they leave a port open.
-func (b *builder) meshRules(vs *mesh.VirtualService, service string, lanes []lane, ports map[int]bool) {
+func (b *builder) meshRules(vs *mesh.VirtualService, snis []string, service string, lanes []lane, ports map[int]bool) {
 	for _, l := range lanes {
 		route := []mesh.RouteDestination{{
 			Destination: mesh.Destination{Host: service, Subset: l.group, Port: &mesh.PortSelector{Number: l.port}},
@@ -265,7 +286,7 @@ func (b *builder) meshRules(vs *mesh.VirtualService, service string, lanes []lan
 				})
 			case mesh.TLSLike:
 				vs.TLS = append(vs.TLS, mesh.TLSRoute{
-					Match: []mesh.TLSMatch{{Gateways: []string{meshGateway}, Port: u.port, SNIHosts: []string{b.host}}},
+					Match: []mesh.TLSMatch{{Gateways: []string{meshGateway}, Port: u.port, SNIHosts: snis}},
 					Route: route,
 				})
 			default:

@@ -77,16 +77,19 @@ func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Ref
 	refuse := func(message, fix string) []Refusal {
 		return []Refusal{{Entry: entry.Ref, Path: hostField(entry, host), Message: message, Fix: fix}}
 	}
-	if message, fix := unservable(m, entry, host); message != "" {
+	gateway, problem := gatewayFor(m, entry.Namespace)
+	if message, fix := unservable(m, gateway, entry, host); message != "" {
 		return nil, refuse(message, fix)
 	}
-	gateway, problem := gatewayFor(m, entry.Namespace)
 	if problem != "" {
 		return nil, refuse(problem, "Ask the platform team for a configured gateway.")
 	}
 	ports, refusals := upstreams(m.Settings(), entry, host)
 	if len(refusals) > 0 {
 		return nil, refusals
+	}
+	if refusal := unnameable(m.Settings(), entry, host, ports); refusal != nil {
+		return nil, []Refusal{*refusal}
 	}
 	export := openExport(m, entry)
 	if refusal := misauthorized(m, entry, export); refusal != nil {
@@ -151,15 +154,18 @@ func gatewayFor(m *mesh.Mesh, namespace string) (gateway mesh.EgressGateway, pro
 
 // unservable says why no companions can route an entry's host through a gateway, and
 // what to do instead; both are empty where they can.
-func unservable(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (message, fix string) {
+func unservable(m *mesh.Mesh, gateway mesh.EgressGateway, entry *mesh.ServiceEntry, host string) (message, fix string) {
 	domain := m.Settings().ClusterDomain
+	_, hosted := serverOf(gateway, host)
 	switch {
 	case !slices.Contains(entry.Hosts, host):
 		return fmt.Sprintf("Istio compares hosts byte by byte, and no route to %s would be one to this spelling of it", host),
 			fmt.Sprintf("Write the host as %q.", host)
+	case hosted:
+		return "", ""
 	case mesh.IsWildcard(host):
 		return fmt.Sprintf("%s is a wildcard, and Istio's egress gateway has no way to dial the name that a client asked for", host),
-			"Register every name on its own (hosts: [api" + strings.TrimPrefix(host, "*") + "]), or ask the platform team for a route to the one server behind the wildcard."
+			"Register every name on its own (hosts: [api" + strings.TrimPrefix(host, "*") + "]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration."
 	case isAddress(host):
 		return fmt.Sprintf("%s is an address: a sidecar and a gateway agree on a host by its name", host),
 			"Register a DNS name, and put the address under spec.addresses."

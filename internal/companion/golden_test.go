@@ -86,7 +86,13 @@ func settings(mutualTLS bool) mesh.Settings {
 		switch name {
 		case "istio-egressgateway":
 			s.Gateways = nil
+			g.Wildcards = []mesh.Wildcard{
+				{Host: "*.wikipedia.org", Server: "www.wikipedia.org"},
+				{Host: "*.cdn.partner.com", Server: "cdn.partner.com"},
+				{Host: "*.db.partner.com", Server: "db.partner.com"},
+			}
 		case "partners":
+			g.Wildcards = nil
 			g.Namespace = "egress-partners"
 			g.Selector = map[string]string{"istio": "egress-partners"}
 		case "second":
@@ -96,6 +102,10 @@ func settings(mutualTLS bool) mesh.Settings {
 	}
 	s.Credentials = []mesh.Credential{{
 		Name: "partner", Hosts: []string{"api.partner.com", "b2b.partner.com"}, Namespaces: []string{"billing"}, Secret: "partner-client",
+	}}
+	s.Grants = []mesh.Grant{{
+		Issuer: mesh.Issuer{Kind: "ClusterIssuer", Name: "partner-ca", CommonName: "shop.example"},
+		Hosts:  []string{"api.partner.com", "b2b.partner.com"}, Namespaces: []string{"shop"},
 	}}
 	s.PlatformNamespaces = append(s.PlatformNamespaces, "egress-partners", "egress-cfg")
 	return s

@@ -22,7 +22,8 @@ type lane struct {
 	name     string // of the server's port
 	protocol string // of the server
 	tlsMode  string // of the server; empty for plain HTTP
-	sni      string // by which the server is found; also its host
+	host     string // of the server
+	sni      string // by which sidecars ask for it: the host, or a name under it where that is a wildcard
 	carries  []upstream
 }
 
@@ -75,13 +76,16 @@ func (p *planner) lay(upstreams []upstream) (lanes []lane, unserved map[int]stri
 // http lays the one lane of all HTTP ports. Its server name is the host
 // itself: Istio builds a server's virtual hosts from its server names.
 func (p *planner) http(carries []upstream) (why string) {
-	l := lane{name: "http", protocol: "HTTP", sni: p.host, carries: carries}
+	l := lane{name: "http", protocol: "HTTP", host: p.host, sni: p.host, carries: carries}
+	if suffix, ok := strings.CutPrefix(p.host, "*"); ok {
+		l.sni = digest(p.host, hashLength) + suffix // a name that nobody registers
+	}
 	prefer := []int{80}
 	if p.gateway.MutualTLS {
 		l.protocol, l.tlsMode = "HTTPS", "ISTIO_MUTUAL"
 		prefer = []int{80, tlsPort}
 	}
-	port, ok := p.free(prefer, l.tlsMode != "", p.host)
+	port, ok := p.free(prefer, l.tlsMode != "", l.host)
 	if !ok {
 		return "no port of the gateway's Service " + p.gateway.Namespace + "/" + p.gateway.Service + " is left for HTTP to this host"
 	}
@@ -95,7 +99,7 @@ func (p *planner) http(carries []upstream) (why string) {
 // other port by a synthetic one.
 func (p *planner) opaque(u upstream) (why string) {
 	suffix := portSuffix + strconv.Itoa(u.port)
-	l := lane{name: "tls", protocol: "TLS", tlsMode: "ISTIO_MUTUAL", sni: p.host, carries: []upstream{u}}
+	l := lane{name: "tls", protocol: "TLS", tlsMode: "ISTIO_MUTUAL", host: p.host, sni: p.host, carries: []upstream{u}}
 	if !p.gateway.MutualTLS {
 		l.tlsMode = "PASSTHROUGH"
 		if u.class() != mesh.TLSLike {
@@ -107,8 +111,8 @@ func (p *planner) opaque(u upstream) (why string) {
 			}
 		}
 	}
-	if u.port == tlsPort || !p.gateway.MutualTLS {
-		if port, ok := p.free([]int{tlsPort}, true, l.sni); ok {
+	if u.port == tlsPort && !mesh.IsWildcard(p.host) || !p.gateway.MutualTLS {
+		if port, ok := p.free([]int{tlsPort}, true, l.host); ok {
 			l.port = port
 			p.place(l, p.prefix)
 			return ""
@@ -118,7 +122,8 @@ func (p *planner) opaque(u upstream) (why string) {
 		}
 	}
 	l.sni = syntheticSNI(p.host, u.port)
-	port, ok := p.free([]int{tlsPort, 80}, true, l.sni)
+	l.host = l.sni
+	port, ok := p.free([]int{tlsPort, 80}, true, l.host)
 	if !ok {
 		return "no port of the gateway's Service " + p.gateway.Namespace + "/" + p.gateway.Service + " is left for TLS"
 	}
@@ -134,7 +139,7 @@ func (p *planner) opaque(u upstream) (why string) {
 func (p *planner) place(l lane, group string) {
 	l.group = group
 	p.lanes = append(p.lanes, l)
-	p.taken[p.door.claim(l.port, l.sni)] = true
+	p.taken[p.door.claim(l.port, l.host)] = true
 }
 
 // door is what the gateway's Service offers and what Gateways that are not

@@ -27,6 +27,9 @@ const (
 
 	gatewayMark = "-g" // and a hash of the gateway's name
 	markLength  = 8
+
+	// internalSuffix ends names that no DNS server knows.
+	internalSuffix = ".sallyport.internal"
 )
 
 // Kinds are the kinds of the companions.
@@ -64,7 +67,7 @@ func KeyOf(ref mesh.Ref) string { return ref.Name[:len(namePrefix)+hashLength] }
 // tell apart: a second TLS server on one port of the gateway. It is never
 // resolved; it exists between sidecar and gateway only.
 func syntheticSNI(host string, port int) string {
-	return "p" + strconv.Itoa(port) + "." + digest(host, hashLength) + ".sallyport.internal"
+	return "p" + strconv.Itoa(port) + "." + digest(host, hashLength) + internalSuffix
 }
 
 func digest(s string, length int) string {

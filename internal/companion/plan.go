@@ -88,6 +88,9 @@ func sides(claims []*claim) [][]*claim {
 func (p *plan) side(claims []*claim) {
 	namespace := claims[0].gateway.Namespace
 	own := p.registered(namespace)
+	if p.server, _ = serverOf(claims[0].gateway, p.host); p.server != "" {
+		own = nil // a wildcard is no name to dial, whoever has registered it
+	}
 	claims, upstreams := p.agree(own, claims)
 	if len(claims) == 0 {
 		return

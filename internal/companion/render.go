@@ -127,6 +127,9 @@ func renderServiceEntry(o *mesh.ServiceEntry) (APIObject, error) {
 	out.Spec.Location = location
 	out.Spec.Resolution = resolution
 	out.Spec.ExportTo = o.ExportTo
+	for _, e := range o.Endpoints {
+		out.Spec.Endpoints = append(out.Spec.Endpoints, &networking.WorkloadEntry{Address: e.Address})
+	}
 	for _, p := range o.Ports {
 		out.Spec.Ports = append(out.Spec.Ports, &networking.ServicePort{
 			Number: uint32(p.Number), Protocol: p.Protocol, Name: p.Name, TargetPort: uint32(p.TargetPort),

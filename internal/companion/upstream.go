@@ -98,7 +98,7 @@ func upstreams(s mesh.Settings, entry *mesh.ServiceEntry, host string) ([]upstre
 	if credential != "" && !slices.ContainsFunc(out, func(u upstream) bool { return u.originate }) {
 		refused = append(refused, Refusal{
 			Entry:   entry.Ref,
-			Path:    annotationField(mesh.ClientCertificateAnnotation),
+			Path:    annotationField(asksBy(entry)),
 			Message: "the entry asks for a client certificate, and for none of its ports does the gateway originate TLS",
 			Fix:     mesh.OriginateTLSAnnotation + `: "true"`,
 		})
@@ -111,8 +111,18 @@ func upstreams(s mesh.Settings, entry *mesh.ServiceEntry, host string) ([]upstre
 // listed for the namespace and the host is given, and whether there is more is
 // not said.
 func credentialFor(s mesh.Settings, entry *mesh.ServiceEntry, host string) (secret string, refused *Refusal) {
-	name := entry.Annotations[mesh.ClientCertificateAnnotation]
-	if name == "" {
+	name, issuer := entry.Annotations[mesh.ClientCertificateAnnotation], entry.Annotations[mesh.IssuerAnnotation]
+	switch {
+	case name != "" && issuer != "":
+		return "", &Refusal{
+			Entry:   entry.Ref,
+			Path:    annotationField(mesh.IssuerAnnotation),
+			Message: "the entry asks for a client certificate by name and for one of an issuer",
+			Fix:     "Remove one of the annotations " + mesh.ClientCertificateAnnotation + " and " + mesh.IssuerAnnotation + ".",
+		}
+	case issuer != "":
+		return grantedTo(s, entry, host, issuer)
+	case name == "":
 		return "", nil
 	}
 	for _, c := range s.Credentials {

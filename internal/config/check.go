@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
-
-	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
 // check returns everything that a decoded file says and cannot mean. It runs
@@ -39,47 +37,8 @@ func (d *document) check(c *Config) error {
 			fail(path+".selector", "must hold the labels of the gateway's pods, for example istio: egressgateway")
 		}
 	}
-	credentials := make(map[string]int)
-	for i, cr := range c.Credentials {
-		path := fmt.Sprintf("credentials[%d]", i)
-		if first, ok := credentials[cr.Name]; ok {
-			fail(path+".name", "%q is the name of credentials[%d] already; give each credential its own", cr.Name, first)
-		}
-		credentials[cr.Name] = i
-		for _, msg := range content.IsDNS1123Label(cr.Name) {
-			fail(path+".name", "%q: %s", cr.Name, msg)
-		}
-		for _, msg := range content.IsDNS1123Subdomain(cr.Secret) {
-			fail(path+".secret", "%q is not the name of a Secret: %s", cr.Secret, msg)
-		}
-		if i := cr.Issuer; i != nil {
-			if i.Kind != "Issuer" && i.Kind != "ClusterIssuer" {
-				fail(path+".issuer.kind", "must be Issuer or ClusterIssuer, is %q", i.Kind)
-			}
-			for _, msg := range content.IsDNS1123Subdomain(i.Name) {
-				fail(path+".issuer.name", "%q is not the name of an issuer: %s", i.Name, msg)
-			}
-			if i.CommonName == "" || len(i.CommonName) > 64 {
-				fail(path+".issuer.commonName", "must have 1 to 64 letters, has %d", len(i.CommonName))
-			}
-		}
-		if len(cr.Hosts) == 0 {
-			fail(path+".hosts", "must list the hosts to which the certificate may be presented")
-		}
-		for j, h := range cr.Hosts {
-			for _, msg := range content.IsDNS1123Subdomain(mesh.CanonicalHost(h)) {
-				fail(fmt.Sprintf("%s.hosts[%d]", path, j), "%q is not a host: %s", h, msg)
-			}
-		}
-		if len(cr.Namespaces) == 0 {
-			fail(path+".namespaces", "must list the namespaces whose entries may ask for the certificate")
-		}
-		for j, ns := range cr.Namespaces {
-			for _, msg := range content.IsDNS1123Label(ns) {
-				fail(fmt.Sprintf("%s.namespaces[%d]", path, j), "%q is not the name of a namespace: %s", ns, msg)
-			}
-		}
-	}
+	checkWildcards(c.Gateways, fail)
+	checkCredentials(c, fail)
 	for i, ns := range c.PlatformNamespaces {
 		for _, msg := range content.IsDNS1123Label(ns) {
 			fail(fmt.Sprintf("platformNamespaces[%d]", i), "%q is not the name of a namespace: %s", ns, msg)

@@ -111,6 +111,14 @@ type Config struct {
 	//
 	// Default: none.
 	Credentials []Credential `json:"credentials,omitempty"`
+	// Issuers are the cert-manager issuers from which Sallyport may ask client
+	// certificates for the egress gateways. An entry names one in its annotation
+	// sallyport.io/issuer, and where its namespace and its host are listed here,
+	// Sallyport keeps a Certificate for the host in the gateway's namespace, and
+	// holds the entry until it is issued.
+	//
+	// Default: none.
+	Issuers []Grant `json:"issuers,omitempty"`
 	// Policies are the organisation's own rules, written in Rego.
 	//
 	// Default: none.
@@ -132,6 +140,21 @@ type Gateway struct {
 	//
 	// Default: true.
 	MutualTLS *bool `json:"mutualTLS,omitempty"`
+	// Wildcards are the hosts by pattern that the gateway serves, each with the
+	// one server that answers for every name under it. A gateway dials no name
+	// that a client has asked for: any other wildcard is refused.
+	//
+	// Default: none.
+	Wildcards []Wildcard `json:"wildcards,omitempty"`
+}
+
+// Wildcard is a domain all of whose names one server answers for.
+type Wildcard struct {
+	// Host is the pattern as entries register it: "*." and a domain.
+	Host string `json:"host"`
+	// Server is the name that the gateway dials, for example that of the domain's
+	// load balancer.
+	Server string `json:"server"`
 }
 
 // Credential is one client certificate.
@@ -153,6 +176,21 @@ type Credential struct {
 	//
 	// Default: somebody else keeps the Secret.
 	Issuer *Issuer `json:"issuer,omitempty"`
+}
+
+// Grant is a cert-manager issuer, and who may have a certificate of it.
+type Grant struct {
+	// Kind is Issuer, in the gateway's namespace, or ClusterIssuer.
+	Kind string `json:"kind"`
+	// Name is the issuer's name, by which entries ask for it. Unique in the file.
+	Name string `json:"name"`
+	// CommonName is that of the certificates, by which the external hosts know us.
+	CommonName string `json:"commonName"`
+	// Hosts are the external hosts for which there may be a certificate, without
+	// wildcards. Each has one of its own.
+	Hosts []string `json:"hosts"`
+	// Namespaces are those whose entries may ask for it.
+	Namespaces []string `json:"namespaces"`
 }
 
 // Issuer is a cert-manager issuer, and what it is asked for.
@@ -402,14 +440,26 @@ func (c *Config) Settings() mesh.Settings {
 		}
 		s.Credentials = append(s.Credentials, credential)
 	}
+	for _, i := range c.Issuers {
+		grant := mesh.Grant{Issuer: mesh.Issuer{Kind: i.Kind, Name: i.Name, CommonName: i.CommonName}, Namespaces: i.Namespaces}
+		for _, h := range i.Hosts {
+			grant.Hosts = append(grant.Hosts, mesh.CanonicalHost(h))
+		}
+		s.Grants = append(s.Grants, grant)
+	}
 	for _, g := range c.Gateways {
 		ns, service, _ := strings.Cut(g.Service, "/")
+		var wildcards []mesh.Wildcard
+		for _, w := range g.Wildcards {
+			wildcards = append(wildcards, mesh.Wildcard{Host: mesh.CanonicalHost(w.Host), Server: mesh.CanonicalHost(w.Server)})
+		}
 		s.Gateways = append(s.Gateways, mesh.EgressGateway{
 			Name:      g.Name,
 			Namespace: ns,
 			Service:   service,
 			Selector:  g.Selector,
 			MutualTLS: *g.MutualTLS,
+			Wildcards: wildcards,
 		})
 	}
 	return s

@@ -42,6 +42,7 @@ gateways:
   service: gateways/egress
   selector: {app: egress}
   mutualTLS: false
+  wildcards: [{host: "*.Wikipedia.org.", server: www.wikipedia.org}]
 - name: second
   service: istio-system/istio-egressgateway
   selector: {istio: egressgateway}
@@ -64,6 +65,8 @@ defaultServiceExportTo: [".", mesh]
 defaultVirtualServiceExportTo: ["."]
 defaultDestinationRuleExportTo: ["*"]
 serviceAccount: guard/sallyport
+issuers:
+- {kind: ClusterIssuer, name: partner-ca, commonName: shop.example, hosts: [API.partner.com], namespaces: [shop]}
 policies:
   directories: [/etc/policies]
   configMaps: enabled
@@ -80,7 +83,10 @@ policies:
 	}
 	want := mesh.Settings{
 		Gateways: []mesh.EgressGateway{
-			{Name: "shared", Namespace: "gateways", Service: "egress", Selector: map[string]string{"app": "egress"}},
+			{
+				Name: "shared", Namespace: "gateways", Service: "egress", Selector: map[string]string{"app": "egress"},
+				Wildcards: []mesh.Wildcard{{Host: "*.wikipedia.org", Server: "www.wikipedia.org"}},
+			},
 			{Name: "second", Namespace: "istio-system", Service: "istio-egressgateway", Selector: map[string]string{"istio": "egressgateway"}, MutualTLS: true},
 		},
 		PlatformNamespaces: []string{"cert-manager", "gateways", "guard", "istio-system", "kube-system", "mesh"},
@@ -90,6 +96,10 @@ policies:
 		DefaultExports: mesh.DefaultExports{
 			Services: []string{".", "mesh"}, VirtualServices: []string{"."}, DestinationRules: []string{"*"},
 		},
+		Grants: []mesh.Grant{{
+			Issuer: mesh.Issuer{Kind: "ClusterIssuer", Name: "partner-ca", CommonName: "shop.example"},
+			Hosts:  []string{"api.partner.com"}, Namespaces: []string{"shop"},
+		}},
 		Walls: mesh.Walls{
 			Staged:        true,
 			OwnOnly:       true,

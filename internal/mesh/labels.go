@@ -28,6 +28,9 @@ const (
 	// ServiceAccountsAnnotation on a ServiceEntry lists, with commas, the
 	// service accounts of its namespace that may use its hosts.
 	ServiceAccountsAnnotation = "sallyport.io/service-accounts"
+	// IssuerAnnotation on a ServiceEntry names the configured cert-manager
+	// issuer of the client certificate that the gateway presents.
+	IssuerAnnotation = "sallyport.io/issuer"
 	// SpareAnnotation on a ServiceEntry: "true" has the companions written
 	// behind the user's own route to the gateway, so that this can be deleted.
 	SpareAnnotation = "sallyport.io/spare"

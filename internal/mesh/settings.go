@@ -38,6 +38,9 @@ type Settings struct {
 	// Credentials are the client certificates that egress gateways may
 	// present to external hosts.
 	Credentials []Credential
+	// Grants are the cert-manager issuers that entries may ask for a client
+	// certificate.
+	Grants []Grant
 }
 
 // DefaultExports are meshConfig.defaultServiceExportTo,
@@ -59,6 +62,15 @@ type Credential struct {
 	Issuer Issuer
 }
 
+// Grant lets the entries of some namespaces have a client certificate of an
+// issuer for some hosts. They ask for it by the issuer's name:
+// [IssuerAnnotation].
+type Grant struct {
+	Issuer     Issuer
+	Hosts      []string // canonical
+	Namespaces []string
+}
+
 // Issuer is a cert-manager issuer, and what it is asked for.
 type Issuer struct {
 	Kind       string // Issuer, in the gateway's namespace, or ClusterIssuer
@@ -74,6 +86,22 @@ type EgressGateway struct {
 	Selector  map[string]string // labels of the gateway's pods
 	// MutualTLS is true where sidecars speak ISTIO_MUTUAL to the gateway.
 	MutualTLS bool
+	// Wildcards are the hosts by pattern that the gateway can serve.
+	Wildcards []Wildcard
+}
+
+// Wildcard is a host by pattern, and the one server that answers for every
+// name of it.
+type Wildcard struct {
+	Host   string // canonical: "*.wikipedia.org"
+	Server string // canonical: "www.wikipedia.org"
+}
+
+// Serves reports whether some gateway serves a canonical host by pattern.
+func (s Settings) Serves(wildcard string) bool {
+	return slices.ContainsFunc(s.Gateways, func(g EgressGateway) bool {
+		return slices.ContainsFunc(g.Wildcards, func(w Wildcard) bool { return w.Host == wildcard })
+	})
 }
 
 // Host is the fully qualified name of the gateway's Service.

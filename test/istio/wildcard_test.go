@@ -54,8 +54,10 @@ func TestWildcard(t *testing.T) {
 				}
 				got := exits(t, manifests)
 				for point := range got {
-					if strings.Contains(point, server) {
-						delete(got, point) // the gateway's own name for it
+					// Names under the wildcard are shop's as well, by whichever
+					// server; and the gateway has a name of its own for that.
+					if strings.HasPrefix(point, "shop ") && !strings.Contains(point, "*") || strings.Contains(point, server) {
+						delete(got, point)
 					}
 				}
 				if diff := cmp.Diff(want, got); diff != "" {
