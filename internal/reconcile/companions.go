@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 	security "istio.io/client-go/pkg/apis/security/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
@@ -120,8 +121,10 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 
 		credentials: make(map[credentialKey]credentialState),
 
-		store:   store,
-		client:  client.WithFieldOwner(writer, FieldManager),
+		store: store,
+		// What is written is made from Istio's types, and compared with what
+		// the API server makes of it: it need not look for mistakes as well.
+		client:  client.WithFieldValidation(client.WithFieldOwner(writer, FieldManager), metav1.FieldValidationIgnore),
 		options: options,
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),

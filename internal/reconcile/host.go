@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -225,15 +226,15 @@ func (c *Companions) ensure(ctx context.Context, m *mesh.Mesh, host string, o me
 // nothing, or exactly what is wanted.
 func (c *Companions) put(ctx context.Context, o mesh.Object, want client.Object) (w *writing, ok bool, err error) {
 	ref := o.Metadata().Ref
-	print, err := fingerprint(want)
+	body, err := explicit(want)
+	if err != nil {
+		return nil, true, err
+	}
+	print, err := fingerprint(body)
 	if err != nil {
 		return nil, true, err
 	}
 	if seen := c.store.Mesh().Get(ref); seen == nil {
-		body, err := explicit(want)
-		if err != nil {
-			return nil, true, err
-		}
 		err = c.client.Create(ctx, body)
 		if err == nil {
 			c.metrics.wrote("create", ref.Kind)
@@ -286,7 +287,7 @@ func (c *Companions) repair(ctx context.Context, o mesh.Object, want client.Obje
 // confirmedWrite notes the API server's answer to a write. Where admission has
 // made something else of the object, it is nil: that is to be looked at once
 // it is seen.
-func (c *Companions) confirmedWrite(o mesh.Object, answer client.Object, print uint64, before string) *writing {
+func (c *Companions) confirmedWrite(o mesh.Object, answer *unstructured.Unstructured, print uint64, before string) *writing {
 	if got, err := fingerprint(answer); err != nil || got != print {
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
-	api "istio.io/api/networking/v1alpha3"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 	security "istio.io/client-go/pkg/apis/security/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -59,41 +58,24 @@ func ours(o client.Object) bool {
 	return slices.ContainsFunc(o.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Manager == FieldManager })
 }
 
-// fingerprint is the [mesh.Meta.Fingerprint] that an object has in a cluster
-// that holds it as it is.
-func fingerprint(o client.Object) (uint64, error) {
-	fields, err := fieldsOf(o)
-	if err != nil {
-		return 0, err
-	}
-	raw, err := json.Marshal(fields)
-	if err != nil {
-		return 0, err
-	}
-	return mesh.Fingerprint(raw)
-}
-
-func fieldsOf(o client.Object) (map[string]any, error) {
-	if o, ok := o.(*unstructured.Unstructured); ok {
-		return o.Object, nil
-	}
-	return companion.Fields(o)
-}
-
 // explicit returns the object in the form in which it is written: one that
 // says what Istio's types leave out ([companion.Fields]).
-func explicit(o client.Object) (client.Object, error) {
-	gateway, ok := o.(*networking.Gateway)
-	if !ok || !slices.ContainsFunc(gateway.Spec.Servers, func(s *api.Server) bool {
-		return s.Tls != nil && s.Tls.Mode == api.ServerTLSSettings_PASSTHROUGH
-	}) {
-		return o, nil
-	}
-	fields, err := companion.Fields(gateway)
+func explicit(o client.Object) (*unstructured.Unstructured, error) {
+	fields, err := companion.Fields(o)
 	if err != nil {
 		return nil, err
 	}
 	return &unstructured.Unstructured{Object: fields}, nil
+}
+
+// fingerprint is the [mesh.Meta.Fingerprint] that an object has in a cluster
+// that holds it as it is.
+func fingerprint(o *unstructured.Unstructured) (uint64, error) {
+	raw, err := json.Marshal(o.Object)
+	if err != nil {
+		return 0, err
+	}
+	return mesh.Fingerprint(raw)
 }
 
 // asWanted reports whether the object in the cluster is what is wanted. Labels
