@@ -37,13 +37,8 @@ func (c *Companions) certify(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		m := c.store.Mesh()
-		for _, credential := range m.Settings().Credentials {
-			if credential.Issuer == (mesh.Issuer{}) {
-				continue
-			}
-			for _, namespace := range gatewayNamespaces(m.Settings()) {
-				c.keepCertificate(ctx, m, namespace, credential)
-			}
+		for _, namespace := range gatewayNamespaces(m.Settings()) {
+			c.keepCertificates(ctx, m, namespace)
 		}
 		select {
 		case <-ctx.Done():
@@ -62,9 +57,58 @@ func gatewayNamespaces(s mesh.Settings) []string {
 	return slices.Compact(out)
 }
 
-// keepCertificate looks after one credential in one namespace, and has the
-// hosts looked at for which it is presented where its state has changed.
-func (c *Companions) keepCertificate(ctx context.Context, m *mesh.Mesh, namespace string, credential mesh.Credential) {
+// keepCertificates looks after the Certificates of one namespace, has the
+// hosts looked at for which the state of one has changed, and deletes those
+// that no host needs.
+func (c *Companions) keepCertificates(ctx context.Context, m *mesh.Mesh, namespace string) {
+	log := c.options.Log.WithValues("namespace", namespace)
+	var have certmanager.CertificateList
+	err := c.client.List(ctx, &have, client.InNamespace(namespace), client.MatchingLabels{mesh.ManagedByLabel: mesh.ManagedBy})
+	absent := meta.IsNoMatchError(err)
+	if err != nil && !absent {
+		if ctx.Err() == nil {
+			log.Error(err, "looking for client certificates")
+		}
+		return
+	}
+	existing := make(map[string]*certmanager.Certificate, len(have.Items))
+	for i := range have.Items {
+		existing[have.Items[i].Name] = &have.Items[i]
+	}
+	for _, credential := range companion.Issued(m.Settings()) {
+		key := credentialKey{namespace, credential.Secret}
+		hosts := presentedTo(m, namespace, credential)
+		if len(hosts) == 0 {
+			c.credential(key, credentialState{})
+			continue
+		}
+		state := credentialState{text: "cert-manager is not installed, which was to issue the client certificate"}
+		if !absent {
+			if state, err = c.ensureCertificate(ctx, existing[credential.Secret], key, credential.Issuer); err != nil {
+				if ctx.Err() != nil {
+					return
+				}
+				state.text = "the client certificate could not be asked for"
+				log.Error(err, "asking for a client certificate", "secret", credential.Secret)
+			}
+		}
+		delete(existing, credential.Secret)
+		if c.credential(key, state) {
+			for _, host := range hosts {
+				c.enqueueHost(host)
+			}
+		}
+	}
+	for name, cert := range existing {
+		if err := c.dropCertificate(ctx, cert); err != nil && ctx.Err() == nil {
+			log.Error(err, "removing a client certificate that no host needs", "secret", name)
+		}
+	}
+}
+
+// presentedTo are the hosts to which companions in a namespace present a
+// credential.
+func presentedTo(m *mesh.Mesh, namespace string, credential mesh.Credential) []string {
 	var hosts []string
 	for _, host := range credential.Hosts {
 		ref := mesh.Ref{Kind: "DestinationRule", Namespace: namespace, Name: companion.OriginationName(host)}
@@ -72,29 +116,7 @@ func (c *Companions) keepCertificate(ctx context.Context, m *mesh.Mesh, namespac
 			hosts = append(hosts, host)
 		}
 	}
-	key := credentialKey{namespace, credential.Secret}
-	if len(hosts) == 0 {
-		if err := c.dropCertificate(ctx, key); err != nil && ctx.Err() == nil {
-			c.options.Log.Error(err, "removing a client certificate that no host needs", "namespace", namespace, "secret", credential.Secret)
-		}
-		c.credential(key, credentialState{})
-		return
-	}
-	state, err := c.ensureCertificate(ctx, key, credential.Issuer)
-	switch {
-	case ctx.Err() != nil:
-		return
-	case meta.IsNoMatchError(err):
-		state.text = "cert-manager is not installed, which was to issue the client certificate"
-	case err != nil:
-		state.text = "the client certificate could not be asked for"
-		c.options.Log.Error(err, "asking for a client certificate", "namespace", namespace, "secret", credential.Secret)
-	}
-	if c.credential(key, state) {
-		for _, host := range hosts {
-			c.enqueueHost(host)
-		}
-	}
+	return hosts
 }
 
 func presents(dr *mesh.DestinationRule, secret string) bool {
@@ -124,8 +146,8 @@ func (c *Companions) certificate(m *mesh.Mesh, o mesh.Object) (state credentialS
 	if !isRule {
 		return state, false
 	}
-	for _, credential := range m.Settings().Credentials {
-		if credential.Issuer == (mesh.Issuer{}) || !presents(dr, credential.Secret) {
+	for _, credential := range companion.Issued(m.Settings()) {
+		if !presents(dr, credential.Secret) {
 			continue
 		}
 		c.mu.Lock()
@@ -141,27 +163,30 @@ func (c *Companions) certificate(m *mesh.Mesh, o mesh.Object) (state credentialS
 
 // ensureCertificate makes the Certificate exist as wanted and returns its
 // state. One of the same name that Sallyport has not written is left as it is.
-func (c *Companions) ensureCertificate(ctx context.Context, key credentialKey, issuer mesh.Issuer) (credentialState, error) {
+func (c *Companions) ensureCertificate(ctx context.Context, have *certmanager.Certificate, key credentialKey, issuer mesh.Issuer) (credentialState, error) {
 	want := certificateFor(key, issuer)
-	var have certmanager.Certificate
-	err := c.client.Get(ctx, client.ObjectKeyFromObject(want), &have)
-	switch {
-	case apierrors.IsNotFound(err):
-		if err := c.client.Create(ctx, want); err != nil {
+	if have == nil {
+		err := c.client.Create(ctx, want)
+		if err == nil {
+			c.metrics.wrote("create", certmanager.CertificateKind)
+			return credentialState{text: "the client certificate has been asked for"}, nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
 			return credentialState{}, err
 		}
-		c.metrics.wrote("create", certmanager.CertificateKind)
-		return credentialState{text: "the client certificate has been asked for"}, nil
-	case err != nil:
-		return credentialState{}, err
-	case ours(&have) && !equality.Semantic.DeepDerivative(want.Spec, have.Spec):
-		have.Spec = want.Spec
-		if err := c.client.Update(ctx, &have); err != nil {
+		have = new(certmanager.Certificate) // without our label
+		if err := c.client.Get(ctx, client.ObjectKeyFromObject(want), have); err != nil {
+			return credentialState{}, err
+		}
+	}
+	if ours(have) && !(equality.Semantic.DeepDerivative(want.Spec, have.Spec) && holds(have.Labels, want.Labels)) {
+		have.Spec, have.Labels = want.Spec, merged(have.Labels, want.Labels)
+		if err := c.client.Update(ctx, have); err != nil {
 			return credentialState{}, err
 		}
 		c.metrics.wrote("repair", certmanager.CertificateKind)
 	}
-	return stateOf(&have), nil
+	return stateOf(have), nil
 }
 
 func certificateFor(key credentialKey, issuer mesh.Issuer) *certmanager.Certificate {
@@ -198,18 +223,13 @@ func stateOf(cert *certmanager.Certificate) credentialState {
 	return credentialState{text: "the client certificate has been asked for"}
 }
 
-// dropCertificate deletes the Certificate where Sallyport has written it. The
-// Secret stays until cert-manager or somebody else removes it.
-func (c *Companions) dropCertificate(ctx context.Context, key credentialKey) error {
-	var have certmanager.Certificate
-	err := c.client.Get(ctx, client.ObjectKey{Namespace: key.namespace, Name: key.secret}, &have)
-	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+// dropCertificate deletes a Certificate that Sallyport has written. The Secret
+// stays until cert-manager or somebody else removes it.
+func (c *Companions) dropCertificate(ctx context.Context, have *certmanager.Certificate) error {
+	if !ours(have) {
 		return nil
 	}
-	if err != nil || !ours(&have) {
-		return err
-	}
-	if err := c.client.Delete(ctx, &have, client.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion}); err != nil {
+	if err := c.client.Delete(ctx, have, client.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion}); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	c.metrics.wrote("delete", certmanager.CertificateKind)

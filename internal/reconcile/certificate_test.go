@@ -25,6 +25,23 @@ import (
 // a Certificate while some entry uses it, the entry is held until cert-manager
 // has issued it, and its owner is told how long it is valid.
 func TestClientCertificateIsKept(t *testing.T) {
+	issuer := mesh.Issuer{Kind: "ClusterIssuer", Name: "partner-ca", CommonName: "sallyport"}
+	t.Run("by name", func(t *testing.T) {
+		testCertificate(t, "mutual", "partner-client", "client-certificate: partner", func(s *mesh.Settings) {
+			s.Credentials = []mesh.Credential{{
+				Name: "partner", Hosts: []string{"mutual.partner.com"}, Namespaces: []string{"mutual"}, Secret: "partner-client", Issuer: issuer,
+			}}
+		})
+	})
+	t.Run("by issuer", func(t *testing.T) {
+		testCertificate(t, "issued", companion.IssuedSecret(issuer, "issued.partner.com"), "issuer: partner-ca", func(s *mesh.Settings) {
+			s.Grants = []mesh.Grant{{Issuer: issuer, Hosts: []string{"issued.partner.com"}, Namespaces: []string{"issued"}}}
+		})
+	})
+}
+
+func testCertificate(t *testing.T, namespace, secret, annotation string, configure func(*mesh.Settings)) {
+	host := namespace + ".partner.com"
 	if err := plane.InstallCRDs(t.Context(), controlplane.CertManagerCRDs); err != nil {
 		t.Fatal(err)
 	}
@@ -36,23 +53,20 @@ func TestClientCertificateIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCluster(t, "mutual")
-	c.settings.Credentials = []mesh.Credential{{
-		Name: "partner", Hosts: []string{"mutual.partner.com"}, Namespaces: []string{"mutual"}, Secret: "partner-client",
-		Issuer: mesh.Issuer{Kind: "ClusterIssuer", Name: "partner-ca", CommonName: "sallyport"},
-	}}
+	c := newCluster(t, namespace)
+	configure(&c.settings)
 	c.run(func(o *reconcile.Options) { o.CertificatePoll = 50 * time.Millisecond })
-	c.create(strings.Replace(held("mutual", "api", "mutual.partner.com", `{number: 80, name: http, protocol: HTTP, targetPort: 443}`),
-		"annotations: {", "annotations: {sallyport.io/client-certificate: partner, ", 1))
+	c.create(strings.Replace(held(namespace, "api", host, `{number: 80, name: http, protocol: HTTP, targetPort: 443}`),
+		"annotations: {", "annotations: {sallyport.io/"+annotation+", ", 1))
 
 	var cert certmanager.Certificate
-	key := client.ObjectKey{Namespace: "istio-system", Name: "partner-client"}
+	key := client.ObjectKey{Namespace: "istio-system", Name: secret}
 	c.eventually("the Certificate", func() error { return certificates.Get(t.Context(), key, &cert) })
-	if cert.Spec.SecretName != "partner-client" || cert.Spec.IssuerRef.Name != "partner-ca" || cert.Spec.CommonName != "sallyport" {
+	if cert.Spec.SecretName != secret || cert.Spec.IssuerRef.Name != "partner-ca" || cert.Spec.CommonName != "sallyport" {
 		t.Errorf("the Certificate asks for %+v", cert.Spec)
 	}
-	c.says("Warning Held mutual.partner.com: the client certificate has")
-	if got := c.entry("mutual", "api").Spec.ExportTo; got[0] != "~" {
+	c.says("Warning Held " + host + ": the client certificate has")
+	if got := c.entry(namespace, "api").Spec.ExportTo; got[0] != "~" {
 		t.Errorf("exportTo is %v before there is a certificate", got)
 	}
 
@@ -66,15 +80,15 @@ func TestClientCertificateIsKept(t *testing.T) {
 		cert.Status.Conditions = []certmanager.CertificateCondition{{Type: certmanager.CertificateConditionReady, Status: cmmeta.ConditionTrue}}
 		return certificates.Status().Update(t.Context(), &cert)
 	})
-	entry := c.opens("mutual", "api")
+	entry := c.opens(namespace, "api")
 	if got := entry.Annotations[reconcile.StatusAnnotation]; !strings.Contains(got, "client certificate valid until 2027-01-02T03:04:05Z") {
 		t.Errorf("%s is %q", reconcile.StatusAnnotation, got)
 	}
 	var rule networking.DestinationRule
-	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "istio-system", Name: companion.OriginationName("mutual.partner.com")}, &rule); err != nil {
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "istio-system", Name: companion.OriginationName(host)}, &rule); err != nil {
 		t.Fatal(err)
 	}
-	if got := rule.Spec.TrafficPolicy.PortLevelSettings[0].Tls.CredentialName; got != "partner-client" {
+	if got := rule.Spec.TrafficPolicy.PortLevelSettings[0].Tls.CredentialName; got != secret {
 		t.Errorf("the gateway presents %q", got)
 	}
 

@@ -89,7 +89,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 			}
 		}
 		for _, o := range set.Objects {
-			if state, ok := c.certificate(m, o); ok && entry.Annotations[mesh.ClientCertificateAnnotation] != "" {
+			if state, ok := c.certificate(m, o); ok && companion.AsksForCertificate(entry) {
 				if state.ready {
 					certificates = append(certificates, state.text)
 				} else {
