@@ -5,6 +5,7 @@ var All = []*Check{
 	istioVersion,
 	outboundTrafficPolicy,
 	sidecarOutbound,
+	captureDefaults,
 	egressPaths,
 	heldEntries,
 

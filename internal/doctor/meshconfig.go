@@ -21,6 +21,8 @@ type meshConfig struct {
 	ref  mesh.Ref
 	data *meshconfig.MeshConfig
 	err  error // why there is no data
+	// interceptsNothing is true where sidecars capture nothing by default.
+	interceptsNothing bool
 }
 
 // meshConfigs are those that istiod reads: the ConfigMap istio, and for a
@@ -36,6 +38,7 @@ func (f *Facts) meshConfigs() []meshConfig {
 		}
 		m := meshConfig{ref: ref("ConfigMap", &c.ObjectMeta), data: &meshconfig.MeshConfig{}}
 		m.err = unmarshalMesh([]byte(text), m.data)
+		m.interceptsNothing = interceptsNothing([]byte(text))
 		configs = append(configs, m)
 	}
 	slices.SortFunc(configs, func(a, b meshConfig) int { return strings.Compare(a.ref.Name, b.ref.Name) })

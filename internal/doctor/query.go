@@ -88,6 +88,7 @@ func (f *Facts) Queries() []Query {
 	qs := []Query{
 		{Kind: "ConfigMap", Namespace: f.Settings.RootNamespace},
 		ciliumConfig,
+		istioCNI,
 		f.certificatesIn(),
 	}
 	for kind, s := range sources {

@@ -151,7 +151,7 @@ metadata:
 rules:
 - apiGroups: [""]
   resources: [configmaps]
-  resourceNames: [cilium-config]
+  resourceNames: [cilium-config, istio-cni-config]
   verbs: [get]
 ---
 apiVersion: rbac.authorization.k8s.io/v1

@@ -61,18 +61,24 @@ func (f *Facts) webhooks() []entry {
 
 var webhookKinds = kinds("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
-// registered returns the entries, having reported those that are not there.
+// registered returns the entries, having reported those that are not there:
+// webhook-configuration's business, of which nothing else can be told.
 func (e *Exam) registered() []entry {
 	if !e.need(webhookKinds...) {
 		return nil
 	}
-	found := e.webhooks()
-	for _, want := range []string{mutateEntry, validateEntry} {
-		if !slices.ContainsFunc(found, func(w entry) bool { return w.Name == want }) {
-			e.fail(mesh.Ref{}, "", reinstall, "no webhook configuration has the entry %s: the API server does not ask Sallyport", want)
-		}
+	for _, name := range e.unregistered() {
+		e.unknown(mesh.Ref{}, "", reinstall, "no webhook configuration has the entry %s", name)
 	}
-	return found
+	return e.webhooks()
+}
+
+// unregistered are the entries that no configuration has.
+func (f *Facts) unregistered() []string {
+	found := f.webhooks()
+	return slices.DeleteFunc([]string{mutateEntry, validateEntry}, func(name string) bool {
+		return slices.ContainsFunc(found, func(w entry) bool { return w.Name == name })
+	})
 }
 
 // judged is what the server must be asked about: writes that rules judge.
@@ -113,7 +119,13 @@ kind that Sallyport judges, in whatever version it is written (matchPolicy
 Equivalent), and deletions where they can open a way around the gateway.`,
 	Sources: []string{webhookPage, "docs/server.md"},
 	Check: func(e *Exam) {
-		for _, w := range e.registered() {
+		if !e.need(webhookKinds...) {
+			return
+		}
+		for _, name := range e.unregistered() {
+			e.fail(mesh.Ref{}, "", reinstall, "no webhook configuration has the entry %s: the API server does not ask Sallyport", name)
+		}
+		for _, w := range e.webhooks() {
 			mark := e.mark()
 			// What is absent has the API's default: Fail, and Equivalent.
 			if w.Name == validateEntry && w.FailurePolicy != nil && *w.FailurePolicy != admissionv1.Fail {
