@@ -31,8 +31,9 @@ func newPolicyReplayCommand() *cobra.Command {
 		Short: "Say what candidate policies would newly deny and newly allow",
 		Long: `Replay judges writes twice, by the policies in force and by candidates, and
 prints where the two differ. A write is an object as it stands in the cluster,
-which is judged as if it were created there, or a recorded AdmissionReview
-(--reviews: admission.k8s.io/v1, one JSON object after the other).
+which is judged as if it were created there, or a recorded request (--reviews):
+an AdmissionReview of admission.k8s.io/v1, or a line of the server's decision
+log with objects (--decision-log-objects); one JSON object after the other.
 
 Only policies judge here, not Sallyport's own rules. Without --base-config and
 --base-policies no policy is in force.
@@ -65,7 +66,7 @@ be read or judged (file, line and reason on standard error).`,
 			if err != nil {
 				return err
 			}
-			r := replay{before: before, after: after, time: now.UTC().Format(time.RFC3339)}
+			r := replay{before: before, after: after, time: now.UTC().Format(time.RFC3339), recordedTime: at == ""}
 			// What stands in a cluster has passed its API server: it is read as it is.
 			reader := manifest.Reader{Stdin: cmd.InOrStdin(), Stored: true}
 			stored, err := reader.Read(state...)
@@ -101,8 +102,8 @@ be read or judged (file, line and reason on standard error).`,
 	candidate.addFlags(cmd, "", "the candidates")
 	base.addFlags(cmd, "base-", "what is in force")
 	cmd.Flags().StringArrayVar(&state, "state", nil, "`FILE|DIR` of objects that are in the cluster: part of the mesh, not judged (repeatable)")
-	cmd.Flags().StringArrayVar(&recorded, "reviews", nil, "`FILE` of recorded AdmissionReviews (repeatable)")
-	cmd.Flags().StringVar(&at, "time", "", "`TIME` of the writes, RFC 3339 (default: now)")
+	cmd.Flags().StringArrayVar(&recorded, "reviews", nil, "`FILE` of recorded requests (repeatable)")
+	cmd.Flags().StringVar(&at, "time", "", "`TIME` of the writes, RFC 3339 (default: that of the decision log, otherwise now)")
 	return cmd
 }
 
@@ -143,6 +144,7 @@ type replay struct {
 	before, after *review.Judge
 	mesh          *mesh.Mesh
 	time          string
+	recordedTime  bool // where a record has one, it counts
 
 	writes, denied, allowed int
 	lines                   []string
@@ -167,7 +169,11 @@ func (r *replay) reviews(ctx context.Context, name string) error {
 	defer f.Close()
 	d := json.NewDecoder(f)
 	for n := 1; ; n++ {
-		var recorded admissionv1.AdmissionReview
+		var recorded struct {
+			admissionv1.AdmissionReview
+			Time     string `json:"time"` // of a line of the decision log
+			Decision string `json:"decision"`
+		}
 		switch err := d.Decode(&recorded); {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -175,8 +181,11 @@ func (r *replay) reviews(ctx context.Context, name string) error {
 			return fmt.Errorf("%s: review %d: %w", name, n, err)
 		}
 		q := recorded.Request
-		if q == nil {
+		switch {
+		case q == nil:
 			return fmt.Errorf("%s: review %d has no request: record what the API server sends, not what it is answered", name, n)
+		case len(q.Object.Raw) == 0 && len(q.OldObject.Raw) == 0 && recorded.Decision != "":
+			return fmt.Errorf("%s: decision %s was recorded without its object: have the server record it with --decision-log-objects", name, recorded.Decision)
 		}
 		w := review.Write{
 			Request: rules.Request{
@@ -184,6 +193,9 @@ func (r *replay) reviews(ctx context.Context, name string) error {
 				DryRun: q.DryRun != nil && *q.DryRun, Time: r.time,
 			},
 			Object: q.Object.Raw, OldObject: q.OldObject.Raw,
+		}
+		if r.recordedTime && recorded.Time != "" {
+			w.Request.Time = recorded.Time
 		}
 		if err := r.write(ctx, r.mesh, fmt.Sprintf("%s: review %d", name, n), w); err != nil {
 			return fmt.Errorf("%s: review %d: %w", name, n, err)
