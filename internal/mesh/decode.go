@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport-io/sallyport/internal/rawjson"
 	kjson "sigs.k8s.io/json"
 )
 
@@ -24,10 +25,101 @@ const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 // A namespaced object without a namespace is in "default".
 func Decode(raw []byte) (Object, error) {
 	var e envelope
-	if err := unmarshal(raw, &e); err != nil {
-		return nil, fmt.Errorf("object is not a Kubernetes object: %w", err)
+	if !e.split(raw) {
+		e = envelope{}
+		if err := unmarshal(raw, &e); err != nil {
+			return nil, fmt.Errorf("object is not a Kubernetes object: %w", err)
+		}
 	}
 	return e.decode(raw)
+}
+
+// split fills an envelope in one pass over the object, where unmarshal takes
+// four. It is false for what is not as plain as an API server writes it, or is
+// wrong: unmarshal knows how to read the one and what to say of the other.
+func (e *envelope) split(raw []byte) bool {
+	return rawjson.Members(raw, func(name, value []byte) error {
+		switch string(name) {
+		case "apiVersion":
+			return plain(value, &e.APIVersion)
+		case "kind":
+			return plain(value, &e.Kind)
+		case "metadata":
+			return rawjson.Members(value, e.Metadata.split)
+		case "spec":
+			e.Spec = value // checked by whoever decodes it
+			return nil
+		}
+		return unread(name, value)
+	}) == nil
+}
+
+func (w *wireMeta) split(name, value []byte) error {
+	switch string(name) {
+	case "name":
+		return plain(value, &w.Name)
+	case "generateName":
+		return plain(value, &w.GenerateName)
+	case "namespace":
+		return plain(value, &w.Namespace)
+	case "labels":
+		return plainMap(value, &w.Labels)
+	case "annotations":
+		return plainMap(value, &w.Annotations)
+	case "creationTimestamp":
+		return plain(value, &w.CreationTimestamp)
+	case "deletionTimestamp":
+		return plain(value, &w.DeletionTimestamp)
+	case "uid":
+		return plain(value, &w.UID)
+	case "resourceVersion":
+		return plain(value, &w.ResourceVersion)
+	case "ownerReferences":
+		return unmarshal(value, &w.OwnerReferences)
+	}
+	return unread(name, value)
+}
+
+// errNotPlain is returned for JSON that is left to unmarshal.
+var errNotPlain = errors.New("not plain JSON")
+
+// plain reads a string; almost all are plain.
+func plain(value []byte, into *string) error {
+	s, ok := rawjson.Plain(value)
+	if !ok {
+		return unmarshal(value, into)
+	}
+	*into = s
+	return nil
+}
+
+// plainMap reads a map of strings.
+func plainMap(value []byte, into *map[string]string) error {
+	if *into == nil {
+		*into = map[string]string{}
+	}
+	return rawjson.Members(value, func(name, value []byte) error {
+		key, ok := rawjson.PlainText(name)
+		if !ok {
+			return errNotPlain
+		}
+		if key == lastApplied && value[0] == '"' {
+			return unread(name, value)
+		}
+		var s string
+		err := plain(value, &s)
+		(*into)[key] = s
+		return err
+	})
+}
+
+// unread checks a member whose value is not read here: nothing that is no JSON
+// is to pass for an object.
+func unread(name, value []byte) error {
+	if _, ok := rawjson.PlainText(name); !ok || !json.Valid(value) {
+		return errNotPlain
+	}
+	return nil
 }
 
 // decode decodes the object that the envelope was read from.
@@ -156,6 +248,14 @@ func unmarshalSpec(spec []byte, v any) error {
 		return nil
 	}
 	return fieldError("spec", unmarshal(spec, v))
+}
+
+// checkSpec checks a spec that nobody decodes.
+func checkSpec(spec []byte) error {
+	if len(spec) > 0 && !json.Valid(spec) {
+		return fieldError("spec", rawjson.ErrSyntax)
+	}
+	return nil
 }
 
 // fieldError says which field could not be read.

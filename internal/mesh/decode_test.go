@@ -1,7 +1,9 @@
 package mesh
 
 import (
+	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -116,10 +118,28 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"a"},"spec":{"hosts":["a.example"],"ports":[{"number":80,"protocol":"HTTP"}],"resolution":"DNS"}}`))
 	f.Add([]byte(`{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"a"},"spec":{"hosts":["a.example"],"http":[{"route":[{"destination":{"host":"b"}}]}]}}`))
 	f.Add([]byte(`{"apiVersion":"v1","kind":"Service","metadata":{"name":"a"},"spec":{"ports":[{"targetPort":[]}]}}`))
+	f.Add([]byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a","labels":{"b":"\u00e9","c":null},"managedFields":[{}]},"spec":{},"status":[1,2.5e3,true]}`))
+	f.Add([]byte(`{"apiVersion":"v1","k\u0069nd":"Namespace","metadata":null}`))
+	f.Add([]byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a","name":"b"},"metadata":{"namespace":"c"},"status":{x}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		var split, whole envelope
+		if split.split(raw) {
+			split.Metadata.Labels, split.Metadata.Annotations = orNil(split.Metadata.Labels), orNil(split.Metadata.Annotations)
+			if err := unmarshal(raw, &whole); err == nil {
+				whole.Metadata.Labels, whole.Metadata.Annotations = orNil(whole.Metadata.Labels), orNil(whole.Metadata.Annotations)
+				delete(whole.Metadata.Annotations, lastApplied)
+				whole.Metadata.Annotations = orNil(whole.Metadata.Annotations)
+				if !reflect.DeepEqual(split, whole) {
+					t.Errorf("split reads %+v, unmarshal %+v", split, whole)
+				}
+			}
+		}
 		o, err := Decode(raw)
 		if err != nil {
 			return
+		}
+		if !json.Valid(raw) {
+			t.Errorf("decodes what is no JSON as %+v", o)
 		}
 		m := New(DefaultSettings(), o)
 		for _, p := range m.Affected(o) {

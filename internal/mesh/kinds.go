@@ -62,9 +62,11 @@ var kinds = map[groupKind]kind{
 	{"batch", "CronJob"}:                     {name: "CronJob", decode: decodeCronJob},
 }
 
-func decodeOther(m Meta, _, _ []byte) (Object, error) { return &Other{Meta: m}, nil }
+func decodeOther(m Meta, spec, _ []byte) (Object, error) { return &Other{Meta: m}, checkSpec(spec) }
 
-func decodeNamespace(m Meta, _, _ []byte) (Object, error) { return &Namespace{Meta: m}, nil }
+func decodeNamespace(m Meta, spec, _ []byte) (Object, error) {
+	return &Namespace{Meta: m}, checkSpec(spec)
+}
 
 func finishServiceEntry(se *ServiceEntry) {
 	se.Location = orDefault(se.Location, "MESH_EXTERNAL")

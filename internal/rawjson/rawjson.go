@@ -72,6 +72,25 @@ func Elements(array []byte, f func(value []byte) error) error {
 	}
 }
 
+// Plain returns what a value says that is a string of printable ASCII without
+// escapes.
+func Plain(value []byte) (string, bool) {
+	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
+		return "", false
+	}
+	return PlainText(value[1 : len(value)-1])
+}
+
+// PlainText is [Plain] for what stands between the quotes.
+func PlainText(text []byte) (string, bool) {
+	for _, b := range text {
+		if b < ' ' || b == '"' || b == '\\' || b >= 0x7f {
+			return "", false
+		}
+	}
+	return string(text), true
+}
+
 // scanner reads data from pos on.
 type scanner struct {
 	data []byte

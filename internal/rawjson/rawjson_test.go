@@ -51,6 +51,19 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+func TestPlain(t *testing.T) {
+	for value, want := range map[string]string{`"a b"`: "a b", `""`: ""} {
+		if got, ok := Plain([]byte(value)); !ok || got != want {
+			t.Errorf("%s: %q, %t", value, got, ok)
+		}
+	}
+	for _, value := range []string{`"a\nb"`, "\"a\nb\"", `"ä"`, `"`, ``, `null`, `1`, `["a"]`, `"a"b"`} {
+		if got, ok := Plain([]byte(value)); ok {
+			t.Errorf("%s is taken for the plain string %q", value, got)
+		}
+	}
+}
+
 func TestElements(t *testing.T) {
 	for _, tt := range []struct {
 		array string
