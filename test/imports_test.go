@@ -37,7 +37,7 @@ var layers = map[string][]string{
 	"internal/live":          {"internal/mesh", "internal/rawjson"},
 	"internal/doctor/gather": {"internal/doctor"},
 	"internal/reconcile":     {"internal/companion", "internal/live", "internal/mesh", "internal/netpol"},
-	"webhook":                {"internal/companion", "internal/mesh", "internal/netpol", "internal/review", "rules"},
+	"webhook":                {"internal/companion", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/review", "rules"},
 	"internal/policysource":  {"internal/mesh", "internal/review", "policies", "rules"},
 	"internal/status":        {"internal/policysource"},
 

@@ -12,9 +12,10 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	kjson "sigs.k8s.io/json"
 )
 
 // server serves a handler by HTTPS.
@@ -109,36 +110,37 @@ func TestEndpoint(t *testing.T) {
 	}
 }
 
-// TestBodiesDoNotMix sends reviews at once, whose bodies share buffers: each
-// must be answered for what it says itself.
-func TestBodiesDoNotMix(t *testing.T) {
-	h := overHTTP(NewValidator(options(t)), logr.Discard())
-	done := make(chan string)
-	for i := range 8 {
-		go func() {
-			problem := ""
-			for n := range 50 {
-				host, want := "good.example.com", true
-				if (i+n)%2 == 0 {
-					host, want = "denied.example.com", false
-				}
-				uid := fmt.Sprintf("%d-%d", i, n)
-				in := body(t, "v1", request(entry("api", host), func(r *admissionv1.AdmissionRequest) { r.UID = types.UID(uid) }))
-				req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ValidatePath, strings.NewReader(in))
-				req.Header.Set("Content-Type", "application/json")
-				rec := httptest.NewRecorder()
-				h.ServeHTTP(rec, req)
-				var review admissionv1.AdmissionReview
-				if err := json.Unmarshal(rec.Body.Bytes(), &review); err != nil || string(review.Response.UID) != uid || review.Response.Allowed != want {
-					problem = fmt.Sprintf("review %s of %s is answered by %s", uid, host, rec.Body)
-				}
-			}
-			done <- problem
-		}()
+// FuzzDecodeReview checks that a review whose objects are cut out first says
+// what it says as a whole.
+func FuzzDecodeReview(f *testing.F) {
+	good := body(f, "v1", request(entry("api", "good.example.com")))
+	for _, change := range []struct{ old, new string }{
+		{"", ""},
+		{`"object":`, `"oldObject":{"a":[1,"}"]},"object":`},
+		{`"object":`, `"object":null,"oldObject":`},
+		{`"object":`, `"object":{"kind":"first"},"object":`},
+		{`"object":`, `"\u006fbject":`},
+		{`"object":`, `"options":{"object":{}},"Object":`},
+		{`"request":{`, `"request":{"uid":"another","object":{}},"request":{`},
+		{`"request":{`, `"response":{"uid":"x"},"request":{`},
+		{`"request":{`, `"request":null,"other":{`},
+	} {
+		f.Add([]byte(strings.Replace(good, change.old, change.new, 1)))
 	}
-	for range 8 {
-		if problem := <-done; problem != "" {
-			t.Error(problem)
+	f.Fuzz(func(t *testing.T, in []byte) {
+		got, err := decodeReview(in)
+		if !json.Valid(in) {
+			return // an object that is no JSON is found out when it is decoded
 		}
-	}
+		want := new(received)
+		if wantErr := kjson.UnmarshalCaseSensitivePreserveInts(in, want); err != nil {
+			if wantErr == nil && want.Kind == "AdmissionReview" && strings.HasPrefix(want.APIVersion, "admission.k8s.io/v1") && !strings.HasPrefix(err.Error(), "what was sent is no AdmissionReview of version") {
+				t.Errorf("error %v for a review", err)
+			}
+			return
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
+	})
 }
