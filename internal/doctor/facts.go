@@ -194,6 +194,7 @@ func addPod(f *Facts, raw []byte) error {
 	if err := json.Unmarshal(raw, &p.Pod); err != nil {
 		return err
 	}
+	p.ManagedFields = nil // half of an object, and nobody's question here
 	var err error
 	if p.workload, err = mesh.Decode(raw); err == nil {
 		f.pods = append(f.pods, p)

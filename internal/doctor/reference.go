@@ -20,12 +20,18 @@ type Step struct {
 
 // Troubleshooting are all its steps.
 var Troubleshooting = []Step{
-	{1, "Check if you have mutual TLS enabled in Istio; if so, create the configuration items accordingly.",
-		"DestinationRules, PeerAuthentications, Gateways and the mesh configuration are compared as Istio resolves them."},
-	{2, "Verify the certificate of the egress gateway: its Subject Alternative Name is the SPIFFE identity of its service account.",
-		"The name is derived from the gateway's pods and the trust domain, and compared with what DestinationRules trust. The certificate itself is shown by `istioctl proxy-config secret deployment/istio-egressgateway -n istio-system -o json`."},
-	{3, "For HTTPS, test the traffic flow with openssl and -servername, and look for the connection in the statistics of the gateway.",
-		"The path of every host and port from every namespace is computed as Istio would route it, so that no request need be sent. `sallyport explain` shows one of them hop by hop."},
+	{
+		1, "Check if you have mutual TLS enabled in Istio; if so, create the configuration items accordingly.",
+		"DestinationRules, PeerAuthentications, Gateways and the mesh configuration are compared as Istio resolves them.",
+	},
+	{
+		2, "Verify the certificate of the egress gateway: its Subject Alternative Name is the SPIFFE identity of its service account.",
+		"The name is derived from the gateway's pods and the trust domain, and compared with what DestinationRules trust. The certificate itself is shown by `istioctl proxy-config secret deployment/istio-egressgateway -n istio-system -o json`.",
+	},
+	{
+		3, "For HTTPS, test the traffic flow with openssl and -servername, and look for the connection in the statistics of the gateway.",
+		"The path of every host and port from every namespace is computed as Istio would route it, so that no request need be sent. `sallyport explain` shows one of them hop by hop.",
+	},
 }
 
 // Reference is the page that describes every check.

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -35,7 +36,12 @@ Sallyport writes it, and have none beside it that opens more: policies add up.`,
 			}
 			n++
 			if !netpol.Walled(m, ns.Name) {
-				e.fail(ns.Ref, "metadata.labels["+`"`+mesh.NetworkPolicyLabel+`"]`,
+				if netpol.StageOf(m, ns.Name) == netpol.Staged {
+					e.fail(ns.Ref, fmt.Sprintf("metadata.labels[%q]", mesh.NetworkPolicyLabel), kubectl("label --overwrite namespace %s %s=enabled", ns.Name, mesh.NetworkPolicyLabel),
+						"the wall is staged: it is shown, and holds nothing back")
+					continue
+				}
+				e.fail(ns.Ref, fmt.Sprintf("metadata.labels[%q]", mesh.NetworkPolicyLabel),
 					dump+"\nsallyport netpol preview "+ns.Name+" cluster.yaml   # what would be cut off\n"+kubectl("label namespace %s %s=enabled", ns.Name, mesh.NetworkPolicyLabel),
 					"the namespace has no wall: a pod that gets around its sidecar reaches the world")
 				continue
@@ -98,7 +104,7 @@ Without that the gateway is a relay for every pod that reaches it.`,
 		for _, ns := range namespaces {
 			mark := e.mark()
 			if len(netpol.For(m, ns)) == 0 {
-				e.fail(namespaceRef(ns), "metadata.labels["+`"`+mesh.NetworkPolicyLabel+`"]`, kubectl("label namespace %s %s=enabled", ns, mesh.NetworkPolicyLabel), "the egress gateway has no wall: every pod of the cluster may use it, and it may connect to every address")
+				e.fail(namespaceRef(ns), fmt.Sprintf("metadata.labels[%q]", mesh.NetworkPolicyLabel), kubectl("label namespace %s %s=enabled", ns, mesh.NetworkPolicyLabel), "the egress gateway has no wall: every pod of the cluster may use it, and it may connect to every address")
 			}
 			e.kept(m, ns)
 			e.passed(mark, namespaceRef(ns), "", "%s", count(len(netpol.For(m, ns)), "NetworkPolicy"))
