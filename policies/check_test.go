@@ -45,10 +45,22 @@ func pass(t testing.TB, object string, others ...string) rules.Pass {
 		p.Paths = append(p.Paths, mesh.Path{
 			Host: point.Host, Port: point.Port, Protocol: point.Protocol, Client: "shop", Verdict: mesh.Via,
 			Gateway: "istio-egressgateway", Entry: point.Entry,
+			Hops: []mesh.Hop{
+				{TLS: &mesh.ClientTLS{Mode: "ISTIO_MUTUAL", SNI: point.Host}, Subset: "sallyport-1"},
+				{TLS: outer(point)},
+			},
 			Because: []mesh.Reason{{Ref: mesh.Ref{Kind: "VirtualService", Namespace: "shop", Name: "x"}, Path: "spec.http[0]", Message: "routes to the gateway"}},
 		})
 	}
 	return p
+}
+
+// outer is what the gateway wraps the traffic of a point in.
+func outer(p mesh.Point) *mesh.ClientTLS {
+	if p.Protocol != "HTTP" {
+		return nil
+	}
+	return &mesh.ClientTLS{Mode: "SIMPLE", SNI: p.Host, SubjectAltNames: []string{p.Host}}
 }
 
 func decode(t testing.TB, object string) mesh.Object {

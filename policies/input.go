@@ -245,7 +245,7 @@ func claimantsValue(m *mesh.Mesh, host string, subject mesh.Ref) ast.Value {
 }
 
 func pathValue(p mesh.Path) ast.Value {
-	return object(pathKeys, text(p.Client), text(string(p.Verdict)), text(p.Gateway), array(p.Because, reasonValue))
+	return object(pathKeys, text(p.Client), text(string(p.Verdict)), text(p.Gateway), pathTLSValue(&p), array(p.Because, reasonValue))
 }
 
 func reasonValue(r mesh.Reason) ast.Value {

@@ -13,12 +13,14 @@ var (
 	namespaceKeys = keys("name", "labels", "annotations", "platform", "hosts")
 	pointKeys     = keys("host", "port", "protocol", "patterns", "literal", "wildcard", "registered", "new",
 		"path", "entry", "addresses", "tls", "claimants", "paths")
-	addressKeys = keys("address", "literal", "path")
-	tlsKeys     = keys("mesh", "external")
-	pathKeys    = keys("client", "verdict", "gateway", "because")
-	reasonKeys  = keys("kind", "namespace", "name", "path", "message")
-	nameKeys    = keys("namespace", "name")
-	refKeys     = keys("kind", "namespace", "name")
+	addressKeys  = keys("address", "literal", "path")
+	tlsKeys      = keys("mesh", "external")
+	innerTLSKeys = keys("mode", "sni", "subset")
+	outerTLSKeys = keys("mode", "sni", "subjectAltNames", "verified", "credential")
+	pathKeys     = keys("client", "verdict", "gateway", "tls", "because")
+	reasonKeys   = keys("kind", "namespace", "name", "path", "message")
+	nameKeys     = keys("namespace", "name")
+	refKeys      = keys("kind", "namespace", "name")
 )
 
 func keys(names ...string) []*ast.Term {

@@ -47,6 +47,6 @@ func (m *Mesh) throughZtunnel(namespace, host string, port int) (o outcome, entr
 		return outcome{verdict: Direct, because: []Reason{why}}, entry, true
 	}
 	reason := Reason{Ref: g.Ref, Path: "spec.gatewayClassName", Message: "traffic goes through this waypoint"}
-	hop := Hop{From: "ztunnel", Decided: reason, To: "waypoint " + g.Namespace + "/" + g.Name}
+	hop := Hop{From: "ztunnel", Decided: reason, To: "waypoint " + g.Namespace + "/" + g.Name, TLS: &ClientTLS{Mode: "HBONE"}} // mutual TLS, always
 	return outcome{verdict: Via, gateway: g.Name, because: []Reason{reason}, hops: []Hop{hop}}, entry, true
 }

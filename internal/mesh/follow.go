@@ -30,7 +30,7 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	}
 	var hop Hop
 	if !c.terse {
-		hop = Hop{From: c.String(), Decided: reason, To: clusterName(host, t.port, subset)}
+		hop = Hop{From: c.String(), Decided: reason, To: clusterName(host, t.port, subset), Subset: subset}
 	}
 	if s == nil {
 		return c.broken(reason, hop, "%s is not registered for %s", host, c)
@@ -52,6 +52,9 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 			return c.missingSubset(reason, hop, p, host, subset)
 		}
 		subsetLabels = dr.Subsets[i].Labels
+	}
+	if !c.terse {
+		hop.TLS, _ = p.tls(subset, t.port)
 	}
 	if g := c.m.gatewayBehind(s, t.port); g.to != nil {
 		if c.gateway != nil {

@@ -48,6 +48,10 @@ type Hop struct {
 	From    string // "sidecar in namespace shop", "gateway istio-egressgateway"
 	Decided Reason // the object and field that made the choice
 	To      string // "istio-egressgateway.istio-system.svc.cluster.local:443 subset x, mutual TLS, SNI y"
+	Subset  string // of the destination; empty for none
+	// TLS is what the forwarding proxy wraps the traffic in, by a
+	// DestinationRule; nil where none says so.
+	TLS *ClientTLS
 }
 
 // Point is an egress point: a (host, port) that a ServiceEntry registers and

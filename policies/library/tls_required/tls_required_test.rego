@@ -44,3 +44,27 @@ test_exempt if {
 		with data.sallyport.tls_required.exempt as ["*.example.com"]
 	findings == set()
 }
+
+# The findings where the gateway originates TLS and verifies as told.
+originated(verified, required) := findings if {
+	findings := tls_required.deny with input as {"egress": [{
+		"host": "api.example.com",
+		"patterns": ["api.example.com", "*.example.com", "*.com", "*"],
+		"port": 80,
+		"protocol": "HTTP",
+		"registered": true,
+		"path": "spec.hosts[0]",
+		"tls": {"mesh": "mutual", "external": "gateway"},
+		"paths": [{"verdict": "via", "gateway": "eu", "tls": {"external": {"verified": verified}}}],
+	}]}
+		with data.sallyport.tls_required.verified as required
+}
+
+test_verified if originated(true, true) == set()
+
+test_not_verified if {
+	some finding in originated(false, true)
+	finding.msg == "gateway eu takes any certificate for that of api.example.com:80"
+}
+
+test_need_not_verify if originated(false, false) == set()
