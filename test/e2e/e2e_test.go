@@ -20,6 +20,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("organisation policy", func(t *testing.T) { testPolicy(t, c) })
 	t.Run("policies in ConfigMaps", func(t *testing.T) { testPolicyConfigMaps(t, c) })
 	t.Run("NetworkPolicy", func(t *testing.T) { testNetworkPolicy(t, c) })
+	t.Run("labels of pods", func(t *testing.T) { testPodLabels(t, c) })
 	t.Run("dry run", func(t *testing.T) { testDryRun(t, c) })
 	t.Run("companions belong to Sallyport", func(t *testing.T) { testProtection(t, c) })
 	t.Run("modes", func(t *testing.T) { testModes(t, c) })
