@@ -114,13 +114,9 @@ func checkSize(packed []byte) error {
 	case err != nil:
 		return fmt.Errorf("unpacking: %w", err)
 	case n > maxSize:
-		return tooLarge()
+		return errTooLarge
 	}
 	return nil
-}
-
-func tooLarge() error {
-	return fmt.Errorf("it holds more than %d MiB; leave out what is neither policy nor data of one", maxSize>>20)
 }
 
 // checkExpiry refuses a bundle whose signature has ended, by the claim exp

@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"maps"
 	"os"
@@ -135,7 +136,7 @@ func repack(t *testing.T, packed []byte, f func(name string, content []byte) ([]
 	}
 	for tr := tar.NewReader(unpacked); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -50,7 +50,7 @@ func readBundleFile(file string, v Verification) (Snapshot, error) {
 func readLimited(r io.Reader) ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(r, maxSize+1))
 	if err == nil && len(content) > maxSize {
-		return nil, tooLarge()
+		return nil, errTooLarge
 	}
 	return content, err
 }

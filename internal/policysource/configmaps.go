@@ -61,6 +61,13 @@ func (c *configMaps) Fetch(ctx context.Context) (Snapshot, error) {
 			return Snapshot{}, fmt.Errorf("policies in %s: %w", c.name, err)
 		}
 	}
+	size := 0
+	for _, content := range files {
+		size += len(content)
+	}
+	if size > maxSize {
+		return Snapshot{}, fmt.Errorf("policies in %s: %w", c.name, errTooLarge)
+	}
 	return newSnapshot("", files), nil
 }
 

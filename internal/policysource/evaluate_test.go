@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/policies"
 )
 
 func entry(namespace, name, host string) string {
@@ -82,7 +84,8 @@ place := "world" if input.object.metadata.namespace != ""
 place := "bank" if input.object.metadata.namespace == "bank"
 
 deny contains {"msg": place} if place == "moon"
-`}, nil,
+`},
+			nil,
 			[]string{"1 of 3 objects in the cluster could not be judged, by one (source/one.rego:8: eval_conflict_error)"},
 			Evaluation{Objects: 3, NewlyAllowed: 0, Failed: 1},
 		},
@@ -125,6 +128,37 @@ deny contains {"msg": place} if place == "moon"
 			}
 		})
 	}
+}
+
+// TestEvaluationOfTheLibrary has every policy of the library that needs no
+// parameter judge objects that nobody writes at that moment: none may fail for
+// want of a user.
+func TestEvaluationOfTheLibrary(t *testing.T) {
+	library, err := policies.Load(t.Context(), nil, policies.Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := newFake("source", rego("one", "false"))
+	o := options(t, source)
+	o.Live = cluster(t, entry("shop", "api", "api.example.com"), entry("bank", "swift", "swift.example.org"))
+	o.Parameters = map[string]any{}
+	for _, p := range library.Policies {
+		if !slices.ContainsFunc(p.Parameters, func(p policies.Parameter) bool { return p.Required }) {
+			o.Parameters[p.Name] = map[string]any{}
+		}
+	}
+	if len(o.Parameters) < 5 {
+		t.Fatalf("only %d policies need no parameter", len(o.Parameters))
+	}
+	l := start(t, o)
+	source.hold("new", rego("one", "true"), nil)
+	eventually(t, func() error {
+		s := l.Status()
+		if s.Sources[0].Revision != "new" || s.Evaluation == nil || s.Evaluation.Objects != 2 {
+			return fmt.Errorf("not in force: %s, %+v", s.Refused, s.Evaluation)
+		}
+		return nil
+	})
 }
 
 // TestEvaluationNeedsTheCluster refuses policies while the cluster cannot be

@@ -9,10 +9,6 @@ import (
 	"strings"
 )
 
-// maxSize bounds what a source may hold, unpacked: policies are text, and the
-// compiler needs many times their size.
-const maxSize = 16 << 20
-
 // folder is a folder of Rego modules, in a pod a mounted ConfigMap.
 type folder struct{ dir string }
 
@@ -48,7 +44,7 @@ func (f *folder) Fetch(context.Context) (Snapshot, error) {
 			return err
 		}
 		if size += info.Size(); size > maxSize {
-			return fmt.Errorf("it holds more than %d MiB; policies are text, leave the rest elsewhere", maxSize>>20)
+			return errTooLarge
 		}
 		files[file], err = fs.ReadFile(root, file)
 		return err

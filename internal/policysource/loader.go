@@ -147,9 +147,17 @@ func (l *Loader) Start(ctx context.Context) error {
 			l.forget()
 		}
 		if err := l.load(ctx); err != nil && ctx.Err() == nil {
-			l.Log.Error(err, "policies refused: the ones before stay in force", "revision", l.Status().Revision)
+			l.Log.Error(err, "policies refused: "+l.consequence(), "inForce", l.Status().Revision)
 		}
 	}
+}
+
+// consequence says what new policies that are not to be had mean.
+func (l *Loader) consequence() string {
+	if l.inForce() == nil {
+		return "there are none before them, and nothing is judged until there are"
+	}
+	return "the ones before stay in force"
 }
 
 // follow fetches a source whenever it asks for it, and says so where that
@@ -167,6 +175,9 @@ func (l *Loader) follow(ctx context.Context, t *tracked, changed chan<- struct{}
 			case changed <- struct{}{}:
 			default: // the loop has not looked yet, and will see this as well
 			}
+		}
+		if t.err != nil {
+			l.Log.Error(t.err, "source of policies not read: "+l.consequence(), "source", t.Name(), "failures", t.failures)
 		}
 	}
 }
@@ -186,7 +197,6 @@ func (l *Loader) fetch(ctx context.Context, t *tracked) bool {
 	if err != nil {
 		t.failures++
 		l.loads.WithLabelValues(t.Name(), "error").Inc()
-		l.Log.Error(err, "source of policies not read: what it held before stays in force", "source", t.Name(), "failures", t.failures)
 	} else {
 		t.failures = 0
 		t.fetched = time.Now()

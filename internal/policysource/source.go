@@ -77,6 +77,12 @@ func (s *Snapshot) same(other *Snapshot) bool {
 	return s != nil && other != nil && s.digest == other.digest && s.Revision == other.Revision
 }
 
+// maxSize bounds what a source may hold, unpacked: policies are text, and the
+// compiler needs many times their size.
+const maxSize = 16 << 20
+
+var errTooLarge = fmt.Errorf("it holds more than %d MiB; leave out what is neither policy nor data of one", maxSize>>20)
+
 // The time between two looks at something local. The kubelet takes about a
 // minute to bring a ConfigMap's change to a pod.
 const localPoll = 10 * time.Second
