@@ -17,7 +17,7 @@ import (
 // check judges a write by one policy and reports its findings. Whatever keeps
 // the evaluation from ending in well-formed findings is an error: the policy
 // could not judge.
-func (s *Set) check(ctx context.Context, p *Policy, pass *rules.Pass) error {
+func (p *Policy) check(ctx context.Context, pass *rules.Pass, ask asker) error {
 	if !slices.Contains(p.Operations, pass.Request.Operation) {
 		return nil
 	}
@@ -29,7 +29,7 @@ func (s *Set) check(ctx context.Context, p *Policy, pass *rules.Pass) error {
 	if err != nil {
 		return fmt.Errorf("policy %s: input: %w", p.Name, err)
 	}
-	findings, err := s.ask(ctx, p, pass, in)
+	findings, err := ask(ctx, p, pass, in)
 	if err != nil {
 		return fmt.Errorf("policy %s (%s): %w", p.Name, p.File, err)
 	}

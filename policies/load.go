@@ -82,11 +82,7 @@ func Load(ctx context.Context, parameters map[string]any, sources ...Source) (*S
 	if s.queries, err = s.prepareAll(ctx, value); err != nil {
 		return nil, err
 	}
-	for i := range s.Policies {
-		if s.Policies[i].Active {
-			s.Rules = append(s.Rules, s.rule(&s.Policies[i]))
-		}
-	}
+	s.Rules = s.rules(s.ask)
 	s.Revision, err = revision(r.modules, policies)
 	return s, err
 }

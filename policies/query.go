@@ -105,7 +105,7 @@ func (s *Set) prepare(ctx context.Context, data ast.Value, policies ...*Policy) 
 func variable(p *Policy, entry string) string { return p.identifier + "_" + entry }
 
 // rule wraps an active policy.
-func (s *Set) rule(p *Policy) *rules.Rule {
+func (s *Set) rule(p *Policy, ask asker) *rules.Rule {
 	doc := p.Title
 	if p.Description != "" {
 		doc += "\n\n" + p.Description
@@ -116,9 +116,32 @@ func (s *Set) rule(p *Policy) *rules.Rule {
 		Severity: p.Severity,
 		Kinds:    p.Kinds,
 		Check: func(ctx context.Context, pass *rules.Pass) error {
-			return s.check(ctx, p, pass)
+			return p.check(ctx, pass, ask)
 		},
 	}
+}
+
+// asker returns what a policy finds.
+type asker func(context.Context, *Policy, *rules.Pass, ast.Value) ([]rules.Finding, error)
+
+// Reference has rules that find what Rules find, the slow way: each policy is
+// evaluated by itself, without OPA's rule indexing and early exit. Tests
+// compare the two.
+func (s *Set) Reference() []*rules.Rule {
+	return s.rules(func(ctx context.Context, p *Policy, _ *rules.Pass, in ast.Value) ([]rules.Finding, error) {
+		found, err := s.queries.single[p.Name].evaluate(ctx, in, rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false))
+		return found[p.Name], err
+	})
+}
+
+func (s *Set) rules(ask asker) []*rules.Rule {
+	var all []*rules.Rule
+	for i := range s.Policies {
+		if s.Policies[i].Active {
+			all = append(all, s.rule(&s.Policies[i], ask))
+		}
+	}
+	return all
 }
 
 // answersKey is the key in a Pass's Memo of what the policies of the set find.

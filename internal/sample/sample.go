@@ -13,6 +13,8 @@
 //
 // Each object of a bad or good file is judged by itself, as a write into the
 // world: as an UPDATE where the world has it already, as a CREATE otherwise.
+// Each is judged a second time without OPA's rule indexing and early exit, and
+// the findings must be the same.
 package sample
 
 import (
@@ -127,7 +129,7 @@ func (r *Result) run(ctx context.Context, src policies.Source, name string) (str
 	if err != nil {
 		return "", err
 	}
-	judge := &review.Judge{Rules: set.Rules}
+	judges := pair{fast: &review.Judge{Rules: set.Rules}, reference: &review.Judge{Rules: set.Reference()}}
 	m := mesh.New(cfg.Settings(), world...)
 
 	var got bytes.Buffer
@@ -142,7 +144,7 @@ func (r *Result) run(ctx context.Context, src policies.Source, name string) (str
 		}
 		seen[kind] = true
 		err := each(f.Data, func(raw []byte) error {
-			outcome, err := judge.Review(ctx, m, write(req, raw, old))
+			outcome, err := judges.review(ctx, m, write(req, raw, old))
 			if err != nil {
 				return err
 			}
@@ -162,6 +164,26 @@ func (r *Result) run(ctx context.Context, src policies.Source, name string) (str
 		return "", errors.New("a sample needs at least one bad-*.yaml and one good-*.yaml")
 	}
 	return got.String(), nil
+}
+
+// pair judges everything twice: as the server does, and without OPA's
+// optimisations, which must not make a difference.
+type pair struct{ fast, reference *review.Judge }
+
+func (p pair) review(ctx context.Context, m *mesh.Mesh, w review.Write) (review.Outcome, error) {
+	outcome, err := p.fast.Review(ctx, m, w)
+	if err != nil {
+		return outcome, err
+	}
+	slow, err := p.reference.Review(ctx, m, w)
+	if err != nil {
+		return outcome, err
+	}
+	if !slices.Equal(outcome.Findings, slow.Findings) {
+		return outcome, fmt.Errorf("%s: without rule indexing and early exit OPA finds %v, with them %v: write the rule in another way, and report it to the makers of OPA",
+			outcome.Ref, slow.Findings, outcome.Findings)
+	}
+	return outcome, nil
 }
 
 func write(req request, raw []byte, old map[mesh.Ref][]byte) review.Write {
