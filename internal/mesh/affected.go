@@ -68,7 +68,7 @@ func (m *Mesh) Affected(o Object) []Point {
 	case *Route:
 		for _, p := range o.ParentRefs {
 			ref := Ref{Kind: "ServiceEntry", Namespace: orDefault(p.Namespace, o.Namespace), Name: p.Name}
-			if se, ok := m.Get(ref).(*ServiceEntry); ok && p.Kind == "ServiceEntry" {
+			if se, ok := m.Get(ref).(*ServiceEntry); ok && p.isEntry() {
 				a.entry(se)
 			}
 		}
