@@ -123,6 +123,9 @@ func FuzzDecodeReview(f *testing.F) {
 		{`"object":`, `"options":{"object":{}},"Object":`},
 		{`"request":{`, `"request":{"uid":"another","object":{}},"request":{`},
 		{`"request":{`, `"response":{"uid":"x"},"request":{`},
+		{`"request":{`, `"request":{"dryRun":true,"requestKind":{"group":"g","version":"v","kind":"k"},"requestResource":{"resource":"r"},"options":{"kind":"CreateOptions"},`},
+		{`"request":{`, `"request":{"userInfo":{"username":"\u00e9","uid":"u","groups":["a","b"],"extra":{"c":["d"]}},`},
+		{`"request":{`, `"request":{"dryRun":null,"requestKind":null,"subResource":"status","unknown":[],`},
 		{`"request":{`, `"request":null,"other":{`},
 	} {
 		f.Add([]byte(strings.Replace(good, change.old, change.new, 1)))

@@ -41,6 +41,9 @@ func (m *Mesh) With(objects ...Object) *Mesh {
 
 // Without returns a mesh that lacks the named objects.
 func (m *Mesh) Without(refs ...Ref) *Mesh {
+	if !slices.ContainsFunc(refs, func(r Ref) bool { return m.Get(r) != nil }) {
+		return m
+	}
 	out := *m
 	e := &edit{draft: m.draft}
 	for _, r := range refs {
