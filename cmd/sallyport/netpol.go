@@ -50,7 +50,9 @@ without the gateway, Services outside the mesh, and what a log of flows has
 seen. The companions that Sallyport would keep are in place.
 
 The more of the cluster is given, the more it can say. Logs are those of Hubble
-("hubble observe -o json") or of Calico, one JSON object a line.
+("hubble observe -o json"), of Calico (flow log files) or of its Whisker (the
+stream /flows?watch=true), one JSON object a line. What a log leaves out, as
+aggregated ports, is said to be unclear rather than taken for harmless.
 
 Exit status: 0 nothing would be cut off; 1 something would; 2 the input could
 not be read or judged (file, line and reason on standard error).`,
@@ -94,7 +96,7 @@ not be read or judged (file, line and reason on standard error).`,
 	}
 	in.addFlags(cmd)
 	form.addFlag(cmd)
-	cmd.Flags().StringArrayVar(&logs, "flows", nil, "log `FILE` of flows, of Hubble or Calico (repeatable)")
+	cmd.Flags().StringArrayVar(&logs, "flows", nil, "log `FILE` of flows, of Hubble, Calico or Whisker (repeatable)")
 	cmd.Flags().VarP(&format, "output", "o", "format of the result: "+format.list(", "))
 	_ = cmd.RegisterFlagCompletionFunc("output", format.complete)
 	return cmd

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -38,15 +39,16 @@ func first(list []string) string {
 }
 
 // ReadFlows reads a log of flows, one JSON object a line: of Hubble ("hubble
-// observe -o json") or of Calico (flow log files). Lines that are not about
-// the start of a connection of a pod are passed over. name is the log's name,
-// for errors.
+// observe -o json", or what its exporter writes), of Calico Enterprise and
+// Cloud (flow log files), or of Calico's Whisker (its stream of flows). Lines
+// that are not about traffic that pods sent and that went through are passed
+// over. name is the log's name, for errors.
 func ReadFlows(name string, r io.Reader) ([]Flow, error) {
 	var flows []Flow
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 4<<20)
 	for n := 1; lines.Scan(); n++ {
-		line := bytes.TrimSpace(lines.Bytes())
+		line := bytes.TrimSpace(bytes.TrimPrefix(lines.Bytes(), []byte("data:"))) // Whisker streams events
 		if len(line) == 0 {
 			continue
 		}
@@ -63,6 +65,7 @@ func ReadFlows(name string, r io.Reader) ([]Flow, error) {
 		switch {
 		case either.Flow != nil:
 			f, ok, err = either.Flow.flow()
+		case either.about():
 		case either.Reporter != "":
 			f, ok, err = either.calico.flow()
 		default:
@@ -81,14 +84,28 @@ func ReadFlows(name string, r io.Reader) ([]Flow, error) {
 	return flows, nil
 }
 
-// hubble is a line of Hubble's log
-// (https://docs.cilium.io/en/stable/_api/v1/flow/README/).
+// protocols are those that NetworkPolicies know.
+var protocols = []string{"TCP", "UDP", "SCTP"}
+
+// hubble is a line of Hubble's log: a flow, or news of Hubble itself
+// (https://docs.cilium.io/en/stable/_api/v1/observer/README/).
 type hubble struct {
-	Flow *hubbleFlow `json:"flow"`
+	Flow       *hubbleFlow     `json:"flow"`
+	NodeStatus json.RawMessage `json:"node_status"`
+	LostEvents json.RawMessage `json:"lost_events"`
+	AgentEvent json.RawMessage `json:"agent_event"`
+	DebugEvent json.RawMessage `json:"debug_event"`
 }
 
+// about reports whether the line is news of Hubble itself.
+func (h hubble) about() bool {
+	return h.NodeStatus != nil || h.LostEvents != nil || h.AgentEvent != nil || h.DebugEvent != nil
+}
+
+// hubbleFlow is https://docs.cilium.io/en/stable/_api/v1/flow/README/#flow.
 type hubbleFlow struct {
-	IP struct {
+	Verdict string `json:"verdict"`
+	IP      struct {
 		Destination string `json:"destination"`
 	} `json:"IP"`
 	L4 struct {
@@ -105,7 +122,7 @@ type hubbleFlow struct {
 type hubbleEndpoint struct {
 	Namespace string   `json:"namespace"`
 	PodName   string   `json:"pod_name"`
-	Labels    []string `json:"labels"` // "k8s:app=web"
+	Labels    []string `json:"labels"` // "k8s:app=web", "reserved:world"
 }
 
 func (h *hubbleFlow) flow() (Flow, bool, error) {
@@ -123,7 +140,9 @@ func (h *hubbleFlow) flow() (Flow, bool, error) {
 	case h.L4.SCTP != nil:
 		f.To.Protocol, f.To.Port = "SCTP", h.L4.SCTP.DestinationPort
 	}
-	if f.Namespace == "" || f.To.Protocol == "" || h.IsReply != nil && *h.IsReply {
+	// What is dropped today is nobody's loss tomorrow.
+	dropped := h.Verdict == "DROPPED" || h.Verdict == "ERROR"
+	if f.Namespace == "" || f.To.Protocol == "" || dropped || h.IsReply != nil && *h.IsReply {
 		return f, false, nil
 	}
 	if f.To.Namespace != "" && h.Destination.PodName != "" {
@@ -135,45 +154,70 @@ func (h *hubbleFlow) flow() (Flow, bool, error) {
 }
 
 // calico is a line of Calico's flow log
-// (https://docs.tigera.io/calico/latest/observability/elastic/flow/datatypes).
+// (https://docs.tigera.io/calico-enterprise/latest/observability/elastic/flow/datatypes),
+// or a flow of Whisker, which has fewer fields and some of other names.
 type calico struct {
-	Reporter        string        `json:"reporter"`
-	SourceNamespace string        `json:"source_namespace"`
-	SourceLabels    *calicoLabels `json:"source_labels"`
-	DestNamespace   string        `json:"dest_namespace"`
-	DestName        string        `json:"dest_name_aggr"`
-	DestLabels      *calicoLabels `json:"dest_labels"`
-	DestDomains     []string      `json:"dest_domains"`
-	DestIP          *string       `json:"dest_ip"`
-	DestPort        *int          `json:"dest_port"`
-	Proto           string        `json:"proto"`
+	Reporter        string       `json:"reporter"` // src or dst; Src or Dst
+	Action          string       `json:"action"`   // allow or deny; Allow or Deny
+	SourceNamespace string       `json:"source_namespace"`
+	SourceLabels    calicoLabels `json:"source_labels"`
+	DestNamespace   string       `json:"dest_namespace"`
+	DestNameAggr    string       `json:"dest_name_aggr"`
+	DestName        string       `json:"dest_name"` // "-" where names are aggregated
+	DestLabels      calicoLabels `json:"dest_labels"`
+	DestDomains     []string     `json:"dest_domains"`
+	DestIP          *string      `json:"dest_ip"`
+	DestPort        *int         `json:"dest_port"` // null where ports are aggregated
+	Proto           string       `json:"proto"`
+	Protocol        string       `json:"protocol"`
 }
 
-type calicoLabels struct {
-	Labels []string `json:"labels"` // "app=web"
+// calicoLabels are written {"labels": ["app=web", ...]} or "app=web | ...".
+type calicoLabels []string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (l *calicoLabels) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		var list string
+		if err := json.Unmarshal(b, &list); err != nil {
+			return err
+		}
+		for label := range strings.SplitSeq(list, "|") {
+			if label = strings.TrimSpace(label); label != "" {
+				*l = append(*l, label)
+			}
+		}
+		return nil
+	}
+	var object struct {
+		Labels []string `json:"labels"`
+	}
+	err := json.Unmarshal(b, &object)
+	*l = object.Labels
+	return err
 }
 
 func (c *calico) flow() (Flow, bool, error) {
-	// "-" stands for "none". The destination reports the same flow again.
-	if c.Reporter != "src" || c.SourceNamespace == "" || c.SourceNamespace == "-" || c.DestPort == nil {
-		return Flow{}, false, nil
-	}
 	f := Flow{
 		Namespace: c.SourceNamespace,
+		Labels:    labelMap(c.SourceLabels),
 		Names:     c.DestDomains,
-		To:        Destination{Protocol: strings.ToUpper(c.Proto), Port: *c.DestPort},
+		To:        Destination{Protocol: strings.ToUpper(cmp.Or(c.Proto, c.Protocol))},
 	}
-	if c.SourceLabels != nil {
-		f.Labels = labelMap(c.SourceLabels.Labels)
+	// "-" stands for "none". The destination reports the same flow again.
+	if !strings.EqualFold(c.Reporter, "src") || strings.EqualFold(c.Action, "deny") ||
+		f.Namespace == "" || f.Namespace == "-" || !slices.Contains(protocols, f.To.Protocol) {
+		return f, false, nil
 	}
-	if c.DestNamespace != "-" {
-		f.To.Namespace = c.DestNamespace
-		f.Names = []string{c.DestName}
-		if c.DestLabels != nil {
-			f.To.Labels = labelMap(c.DestLabels.Labels)
-		}
+	if c.DestPort != nil {
+		f.To.Port = *c.DestPort
+	}
+	name := cmp.Or(c.DestNameAggr, c.DestName)
+	if c.DestNamespace != "-" && c.DestNamespace != "" {
+		f.To.Namespace, f.To.Labels = c.DestNamespace, labelMap(c.DestLabels)
+		f.Names = []string{name}
 	} else if len(f.Names) == 0 && c.DestIP == nil {
-		f.Names = []string{c.DestName} // "pub" or "pvt": addresses were aggregated
+		f.Names = []string{name} // "pub" or "pvt": addresses were aggregated
 	}
 	var err error
 	if c.DestIP != nil {

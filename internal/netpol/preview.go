@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -184,36 +185,70 @@ func (v view) outside(namespace string) string {
 	return "namespace " + namespace + " is not in the mesh"
 }
 
-// flows asks of what was seen whether it would be seen again.
+// flows asks of what was seen whether it would be seen again. A log that has
+// left out what that depends on leaves it unclear.
 func (v view) flows(o *Outlook, flows []Flow) {
-	seen := map[string]*Prospect{}
+	type fate struct {
+		Prospect
+		list *[]Prospect
+	}
 	var keys []string
-	kept := map[string]bool{}
+	seen := map[string]*fate{}
 	for _, f := range flows {
 		if f.Namespace != v.own {
 			continue
 		}
-		p := Prospect{What: "flow", Destination: f.name(), Protocol: f.To.Protocol, Port: strconv.Itoa(f.To.Port)}
-		p.Why = "seen, and open behind the wall"
-		permitted := Permits(v.m, v.wall, f.Labels, f.To)
-		if !permitted {
+		p := fate{Prospect{What: "flow", Destination: f.name(), Protocol: f.To.Protocol, Port: strconv.Itoa(f.To.Port)}, &o.Cut}
+		switch {
+		case f.To.Port == 0:
+			p.Port, p.Why, p.list = "?", "seen, but the log does not tell its port", &o.Unclear
+		case Permits(v.m, v.wall, f.Labels, f.To):
+			p.Why, p.list = "seen, and open behind the wall", &o.Kept
+		case v.byName(f):
+			p.Why, p.list = "seen, but the log does not tell whether the port is the named one that the wall opens", &o.Unclear
+		case v.registered(f):
+			p.Why, p.list = "seen going straight; pods with a sidecar reach it through the egress gateway, others would be cut off", &o.Unclear
+		default:
 			p.Why = "seen, and closed by the wall"
 		}
 		key := p.key() + p.Why
 		if seen[key] == nil {
 			seen[key] = &p
-			kept[key] = permitted
 			keys = append(keys, key)
 		}
 		seen[key].Seen++
 	}
 	for _, key := range keys {
-		if kept[key] {
-			o.Kept = append(o.Kept, *seen[key])
-		} else {
-			o.Cut = append(o.Cut, *seen[key])
+		*seen[key].list = append(*seen[key].list, seen[key].Prospect)
+	}
+}
+
+// registered reports whether the flow went to a host that is led through the
+// gateway: since the log was written, perhaps.
+func (v view) registered(f Flow) bool {
+	return f.To.Namespace == "" && slices.ContainsFunc(f.Names, func(name string) bool {
+		return v.m.Paths(v.own, mesh.CanonicalHost(name), f.To.Port).Verdict == mesh.Via
+	})
+}
+
+// byName reports whether the wall opens some port of the destination by its
+// name, which no log tells.
+func (v view) byName(f Flow) bool {
+	for _, p := range v.wall {
+		for _, rule := range p.Spec.Egress {
+			for _, port := range rule.Ports {
+				if port.Port == nil || port.Port.Type != intstr.String {
+					continue
+				}
+				to := f.To
+				to.Port, to.PortName = 0, port.Port.StrVal
+				if Permits(v.m, v.wall, f.Labels, to) {
+					return true
+				}
+			}
 		}
 	}
+	return false
 }
 
 // holes are what would leave the wall without effect.

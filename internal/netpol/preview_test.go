@@ -14,7 +14,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/netpol/netpoltest"
 )
 
-// TestPreview compares the outlook of namespace shop with its golden, with flows of both formats.
+// TestPreview compares the outlook of namespace shop with its golden, with flows of every format.
 func TestPreview(t *testing.T) {
 	const file = "testdata/preview.txtar"
 	a, err := txtar.ParseFile(file)
@@ -23,7 +23,7 @@ func TestPreview(t *testing.T) {
 	}
 	m := netpoltest.Mesh(t, a)
 	var flows []netpol.Flow
-	for _, log := range []string{"hubble.json", "calico.json"} {
+	for _, log := range []string{"hubble.json", "calico.json", "whisker.json"} {
 		more, err := netpol.ReadFlows(log, bytes.NewReader(netpoltest.Section(a, log)))
 		if err != nil {
 			t.Fatal(err)
