@@ -80,6 +80,10 @@ func (m *Mesh) routeVirtual(r *Route, host string, port int) *VirtualService {
 	return vs
 }
 
+// unknownService is the destination that Istio gives a route for a backend of a
+// kind that is none.
+const unknownService = "UnknownService"
+
 // backends are the destinations of a rule (buildDestination).
 func (m *Mesh) backends(r *Route, refs []BackendRef) []RouteDestination {
 	out := make([]RouteDestination, 0, len(refs))
@@ -89,10 +93,12 @@ func (m *Mesh) backends(r *Route, refs []BackendRef) []RouteDestination {
 			d.Weight = *b.Weight
 		}
 		switch {
-		case b.Kind == "Hostname":
+		case b.Group == groupIstio && b.Kind == "Hostname":
 			d.Destination.Host = b.Name
-		default:
+		case b.Group == "" && (b.Kind == "" || b.Kind == "Service"):
 			d.Destination.Host = m.serviceHost(orDefault(b.Namespace, r.Namespace), b.Name)
+		default:
+			d.Destination.Host = unknownService
 		}
 		out = append(out, d)
 	}
