@@ -9,7 +9,8 @@
 #   parameters:
 #     hosts:
 #       type: object
-#       description: for each host, exact or with a leading "*.", the grants that allow it
+#       description: for each host, exact or with a leading "*.", in small letters, the grants that allow it
+#       propertyNames: {pattern: '^(\*|(\*\.)?[a-z0-9_:]([a-z0-9_.:-]*[a-z0-9_:])?)$'}
 #       additionalProperties:
 #         type: array
 #         items:

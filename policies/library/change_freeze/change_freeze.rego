@@ -14,8 +14,8 @@
 #         additionalProperties: false
 #         required: [start, end, reason]
 #         properties:
-#           start: {type: string, format: date-time}
-#           end: {type: string, format: date-time}
+#           start: {type: string, pattern: '^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(Z|[+-]\d{2}:\d{2})$'}
+#           end: {type: string, pattern: '^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(Z|[+-]\d{2}:\d{2})$'}
 #           reason: {type: string}
 #           exceptGroups: {type: array, items: {type: string}}
 package sallyport.policies.change_freeze

@@ -11,9 +11,10 @@
 #       type: object
 #       additionalProperties: {type: string}
 #       description: for each domain its category; a domain stands for itself and every name below it
+#       propertyNames: {pattern: '^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$'}
 #     allowed:
 #       type: array
-#       items: {type: string}
+#       items: {type: string, pattern: '^(\*|(\*\.)?[a-z0-9_:]([a-z0-9_.:-]*[a-z0-9_:])?)$'}
 #       default: []
 #       description: hosts that are allowed nevertheless, exact or with a leading "*."
 package sallyport.policies.high_risk_hosts

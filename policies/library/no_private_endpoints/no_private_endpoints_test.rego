@@ -28,12 +28,13 @@ test_name if found("api.example.com", "other.example.com") == set()
 test_forbidden[address] if {
 	some address in [
 		"10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "127.0.0.1", "100.64.0.1", "10.0.0.0/16",
-		"::1", "fd00::1", "fe80::1", "fd00:ec2::254", "0.0.0.0/0",
+		"::1", "fd00::1", "fe80::1", "fd00:ec2::254", "0.0.0.0/0", "::ffff:10.0.0.1", "168.63.129.16",
+		"64:ff9b::a00:1", "metadata.google.internal", "METADATA.google.internal.", "localhost",
 	]
 	found("api.example.com", address) == {"spec.endpoints[0].address"}
 }
 
-test_every_forbidden if count(test_forbidden) == 12
+test_every_forbidden if count(test_forbidden) == 18
 
 test_allowed if {
 	findings := no_private_endpoints.deny with input as {"egress": [{
@@ -68,3 +69,20 @@ test_another_beside_allowed if beside_allowed("169.254.169.254") == {"spec.endpo
 test_range_around_allowed if beside_allowed("10.0.0.0/8") == {"spec.endpoints[0].address"}
 
 test_range_within_allowed if beside_allowed("10.1.128.0/17") == set()
+
+test_name_of_the_metadata_service if found("metadata.google.internal", "203.0.113.7") == {"spec.hosts[0]"}
+
+test_below_a_name if found("v1.metadata.goog", "203.0.113.7") == {"spec.hosts[0]"}
+
+test_only_similar if found("mymetadata.goog", "203.0.113.7") == set()
+
+selected(address) := paths if {
+	findings := no_private_endpoints.deny with input as {"egress": [], "object": {"kind": "WorkloadEntry", "spec": {"address": address}}}
+	paths := {f.path | some f in findings}
+}
+
+test_workload_entry if selected("169.254.169.254") == {"spec.address"}
+
+test_workload_entry_by_name if selected("metadata.google.internal") == {"spec.address"}
+
+test_public_workload_entry if selected("203.0.113.7") == set()

@@ -1,8 +1,9 @@
 # METADATA
 # title: no export to other namespaces
 # description: |
-#   A tenant's ServiceEntry is seen by its own namespace and no other: exportTo is absent (Sallyport keeps it
-#   at ".") or ["."]. Namespaces of the platform, and those listed, may export wider.
+#   A tenant's ServiceEntry is seen by its own namespace and no other: exportTo is ["."], which Sallyport gives
+#   to an entry without it where it keeps the companions. Where it is absent for good Istio shows the hosts to
+#   everybody. Namespaces of the platform, and those listed, may export wider.
 # custom:
 #   severity: deny
 #   parameters:
@@ -31,6 +32,14 @@ deny contains {"msg": msg, "path": path, "fix": fix} if {
 	path := "metadata.annotations[\"sallyport.io/export-to\"]"
 	msg := sprintf("the hosts would be visible to %s", [audience(target)])
 	fix := "remove the annotation"
+}
+
+deny contains {"msg": msg, "path": "spec.exportTo", "fix": fix} if {
+	not input.namespace.platform
+	not input.namespace.name in data.sallyport.no_public_export.namespaces
+	count(object.get(input.object.spec, "exportTo", [])) == 0
+	msg := "without exportTo the hosts would be visible to every namespace"
+	fix := "exportTo: [\".\"]"
 }
 
 audience("*") := "every namespace"

@@ -11,7 +11,11 @@ found(namespace, platform, object) := messages if {
 	messages := {f.msg | some f in findings}
 }
 
-test_absent if found("shop", false, {"spec": {}}) == set()
+test_absent if found("shop", false, {"spec": {}}) == {"without exportTo the hosts would be visible to every namespace"}
+
+test_empty if count(found("shop", false, {"spec": {"exportTo": []}})) == 1
+
+test_absent_in_platform if found("istio-system", true, {"spec": {}}) == set()
 
 test_own if found("shop", false, {"spec": {"exportTo": [".", "shop"]}}) == set()
 
@@ -25,6 +29,6 @@ test_platform if found("istio-system", true, {"spec": {"exportTo": ["*"]}}) == s
 
 test_listed if found("shared", false, {"spec": {"exportTo": ["*"]}}) == set()
 
-test_annotation if found("shop", false, {"metadata": {"annotations": {"sallyport.io/export-to": "*"}}}) == {"the hosts would be visible to every namespace"}
+test_annotation if found("shop", false, {"spec": {"exportTo": ["~"]}, "metadata": {"annotations": {"sallyport.io/export-to": "*"}}}) == {"the hosts would be visible to every namespace"}
 
-test_own_annotation if found("shop", false, {"metadata": {"annotations": {"sallyport.io/export-to": "."}}}) == set()
+test_own_annotation if found("shop", false, {"spec": {"exportTo": ["~"]}, "metadata": {"annotations": {"sallyport.io/export-to": "."}}}) == set()

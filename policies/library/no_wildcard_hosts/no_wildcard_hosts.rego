@@ -8,7 +8,7 @@
 #   parameters:
 #     allowed:
 #       type: array
-#       items: {type: string}
+#       items: {type: string, pattern: '^\*(\.[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)?$'}
 #       default: []
 #       description: wildcards that may be registered, exactly as written here
 package sallyport.policies.no_wildcard_hosts

@@ -8,7 +8,7 @@
 #   parameters:
 #     annotations:
 #       type: object
-#       additionalProperties: {type: string}
+#       additionalProperties: {type: string, format: regex}
 #       description: for each annotation, the regular expression (RE2) that its whole value matches
 #       default:
 #         sallyport.io/owner: .+

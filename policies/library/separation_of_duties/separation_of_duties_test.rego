@@ -17,4 +17,6 @@ test_group if found("alice", ["dev", "egress-approvers"], true) == set()
 
 test_user if found("system:serviceaccount:argo:argo", [], true) == set()
 
+test_file if found("", [], true) == set()
+
 test_edit if found("bob", ["dev"], false) == set()

@@ -8,7 +8,7 @@
 #   parameters:
 #     exempt:
 #       type: array
-#       items: {type: string}
+#       items: {type: string, pattern: '^(\*|(\*\.)?[a-z0-9_:]([a-z0-9_.:-]*[a-z0-9_:])?)$'}
 #       default: []
 #       description: hosts that may be reached in clear text, exact or with a leading "*."
 #     verified:
