@@ -204,9 +204,7 @@ func (w *Walls) check(gateways []Gateway, fail func(path, format string, args ..
 	for i, r := range w.ClusterRanges {
 		checkCIDR(r, func(msg string) { fail(fmt.Sprintf("walls.clusterRanges[%d]", i), "%s", msg) })
 	}
-	checkDestinations("walls.destinations", w.Destinations, fail, func(from string) []string {
-		return content.IsDNS1123Label(from)
-	})
+	checkDestinations("walls.destinations", w.Destinations, fail, content.IsDNS1123Label)
 	checkDestinations("walls.gatewayDestinations", w.GatewayDestinations, fail, func(from string) []string {
 		if slices.ContainsFunc(gateways, func(g Gateway) bool { return g.Name == from }) ||
 			gateways == nil && slices.ContainsFunc(mesh.DefaultSettings().Gateways, func(g mesh.EgressGateway) bool { return g.Name == from }) {
