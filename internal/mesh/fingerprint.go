@@ -20,6 +20,15 @@ func Fingerprint(raw []byte) (uint64, error) {
 	return fingerprint(&m, stored.owners, e.Spec), nil
 }
 
+// FingerprintStatus returns the [Meta.Fingerprint] of a user's ServiceEntry
+// with that status: zero where it has none.
+func FingerprintStatus(status string) uint64 {
+	if status == "" {
+		return 0
+	}
+	return max(maphash.String(seed, status), 1)
+}
+
 // fingerprint covers all that Sallyport writes: the whole spec, its label and
 // annotation, and the owners. It is never zero.
 func fingerprint(m *Meta, owners []owner, spec []byte) uint64 {

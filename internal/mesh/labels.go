@@ -34,6 +34,9 @@ const (
 	// SpareAnnotation on a ServiceEntry: "true" has the companions written
 	// behind the user's own route to the gateway, so that this can be deleted.
 	SpareAnnotation = "sallyport.io/spare"
+	// StatusAnnotation on a ServiceEntry tells its owner what Sallyport makes
+	// of it: "ready", "held" or "refused", and why.
+	StatusAnnotation = "sallyport.io/status"
 	// HostAnnotation on a companion names the host it serves.
 	HostAnnotation = "sallyport.io/host"
 	// RewriteAnnotation on a VirtualService: "true" asks for the two-hop form.

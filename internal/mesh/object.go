@@ -43,9 +43,10 @@ type Meta struct {
 	// ResourceVersion is the API server's, for writes that rest on what was
 	// read; empty for an object that does not exist yet.
 	ResourceVersion string
-	// Fingerprint is, for an object under one of Sallyport's reserved names
-	// that Sallyport has written, what a cluster holds of it. It is zero for
-	// every other object, and for what no [Pool] has decoded.
+	// Fingerprint stands for what Sallyport has written of an object that a
+	// cluster holds: the whole object under one of the reserved names, the
+	// [StatusAnnotation] of a user's ServiceEntry. It is zero where Sallyport
+	// has written nothing, and for what no [Pool] has decoded.
 	Fingerprint uint64
 	// Deleting is true once a deletionTimestamp is set. Such an object is
 	// still in force in Istio.

@@ -41,8 +41,12 @@ func (p *Pool) Decode(apiVersion, kind string, raw []byte) (Object, error) {
 		m.Fingerprint = fingerprint(m, stored.owners, e.Spec)
 		// Nobody asks for these again.
 		delete(m.Annotations, HostAnnotation)
-		m.Annotations, m.UID = orNil(m.Annotations), ""
+		m.UID = ""
+	} else if _, ok := o.(*ServiceEntry); ok {
+		m.Fingerprint = FingerprintStatus(m.Annotations[StatusAnnotation])
+		delete(m.Annotations, StatusAnnotation) // no two are equal
 	}
+	m.Annotations = orNil(m.Annotations)
 	p.share(o)
 	return o, nil
 }

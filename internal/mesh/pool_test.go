@@ -139,6 +139,23 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
+// TestFingerprintOfStatus: the status of a user's entry is known without being
+// kept.
+func TestFingerprintOfStatus(t *testing.T) {
+	o, err := new(mesh.Pool).Decode("networking.istio.io/v1", "ServiceEntry", []byte(
+		`{"metadata":{"name":"a","namespace":"n","annotations":{"sallyport.io/export-to":".","sallyport.io/status":"ready: all"}},"spec":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := o.Metadata()
+	if m.Fingerprint != mesh.FingerprintStatus("ready: all") || m.Fingerprint == mesh.FingerprintStatus("held: all") || mesh.FingerprintStatus("") != 0 {
+		t.Errorf("the fingerprint is %d", m.Fingerprint)
+	}
+	if d := cmp.Diff(map[string]string{"sallyport.io/export-to": "."}, m.Annotations); d != "" {
+		t.Errorf("annotations (-want +got):\n%s", d)
+	}
+}
+
 // FuzzPool checks that no bytes make a pool panic.
 func FuzzPool(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"name":"a","managedFields":[{"manager":"b"}]},"spec":{"hosts":["a"],"gateways":["mesh"],"http":[{"match":[{"headers":{"a":{"exact":"b"}}}],"route":[{"destination":{"host":"b"}}]}]}}`))

@@ -11,7 +11,6 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
-	"github.com/sallyport-io/sallyport/internal/reconcile"
 )
 
 // TestAuthorizationIsKept checks that the gateway admits to a host whoever registers it, as soon as he does and as long as
@@ -111,8 +110,8 @@ func TestServiceAccountsAreRefused(t *testing.T) {
 	c.create(strings.Replace(held("az-refused", "api", "az-refused.partner.com", tls), "annotations: {", `annotations: {sallyport.io/service-accounts: web, `, 1))
 	c.eventually("the refusal", func() error {
 		e := c.entry("az-refused", "api")
-		if got := e.Annotations[reconcile.StatusAnnotation]; !strings.Contains(got, "service accounts") {
-			return fmt.Errorf("%s is %q", reconcile.StatusAnnotation, got)
+		if got := e.Annotations[mesh.StatusAnnotation]; !strings.Contains(got, "service accounts") {
+			return fmt.Errorf("%s is %q", mesh.StatusAnnotation, got)
 		}
 		if len(e.Spec.ExportTo) != 1 || e.Spec.ExportTo[0] != "~" {
 			return fmt.Errorf("exportTo %v", e.Spec.ExportTo)

@@ -81,8 +81,8 @@ func testCertificate(t *testing.T, namespace, secret, annotation string, configu
 		return certificates.Status().Update(t.Context(), &cert)
 	})
 	entry := c.opens(namespace, "api")
-	if got := entry.Annotations[reconcile.StatusAnnotation]; !strings.Contains(got, "client certificate valid until 2027-01-02T03:04:05Z") {
-		t.Errorf("%s is %q", reconcile.StatusAnnotation, got)
+	if got := entry.Annotations[mesh.StatusAnnotation]; !strings.Contains(got, "client certificate valid until 2027-01-02T03:04:05Z") {
+		t.Errorf("%s is %q", mesh.StatusAnnotation, got)
 	}
 	var rule networking.DestinationRule
 	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "istio-system", Name: companion.OriginationName(host)}, &rule); err != nil {

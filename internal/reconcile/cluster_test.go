@@ -206,7 +206,7 @@ func (c *cluster) opens(namespace, name string) *networking.ServiceEntry {
 	c.eventually(namespace+"/"+name+" to be opened", func() error {
 		se := c.entry(namespace, name)
 		if len(se.Spec.ExportTo) != 1 || se.Spec.ExportTo[0] != "." {
-			return fmt.Errorf("exportTo %v, %s=%q", se.Spec.ExportTo, reconcile.StatusAnnotation, se.Annotations[reconcile.StatusAnnotation])
+			return fmt.Errorf("exportTo %v, %s=%q", se.Spec.ExportTo, mesh.StatusAnnotation, se.Annotations[mesh.StatusAnnotation])
 		}
 		return nil
 	})

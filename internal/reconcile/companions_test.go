@@ -13,7 +13,6 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
-	"github.com/sallyport-io/sallyport/internal/reconcile"
 )
 
 func TestOneEntryIsEnough(t *testing.T) {
@@ -49,8 +48,8 @@ func TestOneEntryIsEnough(t *testing.T) {
 	if owners := hop.GetOwnerReferences(); len(owners) != 1 || owners[0].UID != entry.UID {
 		t.Errorf("the mesh hop is owned by %v, want the entry %s", owners, entry.UID)
 	}
-	if got := entry.Annotations[reconcile.StatusAnnotation]; !strings.HasPrefix(got, "ready: ") {
-		t.Errorf("%s is %q, want it to say ready", reconcile.StatusAnnotation, got)
+	if got := entry.Annotations[mesh.StatusAnnotation]; !strings.HasPrefix(got, "ready: ") {
+		t.Errorf("%s is %q, want it to say ready", mesh.StatusAnnotation, got)
 	}
 	c.says("Normal Ready")
 
@@ -383,9 +382,9 @@ func TestCannotWrite(t *testing.T) {
 	c.create(held("misconfigured", "api", "misconfigured.partner.com", tls))
 	c.says("Warning Held ")
 	c.eventually("the entry's status", func() error {
-		text := c.entry("misconfigured", "api").Annotations[reconcile.StatusAnnotation]
+		text := c.entry("misconfigured", "api").Annotations[mesh.StatusAnnotation]
 		if !strings.Contains(text, `namespaces "no-such-namespace" not found`) {
-			return fmt.Errorf("%s is %q", reconcile.StatusAnnotation, text)
+			return fmt.Errorf("%s is %q", mesh.StatusAnnotation, text)
 		}
 		return nil
 	})

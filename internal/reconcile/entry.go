@@ -20,11 +20,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
-// StatusAnnotation on a ServiceEntry tells its owner what Sallyport makes of
-// it: "ready", "held" or "refused", and why.
-const StatusAnnotation = "sallyport.io/status"
-
-// maxStatus bounds the annotation, in bytes.
+// maxStatus bounds [mesh.StatusAnnotation], in bytes.
 const maxStatus = 1024
 
 func uid(entry *mesh.ServiceEntry) types.UID { return types.UID(entry.UID) }
@@ -55,7 +51,7 @@ func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.Service
 	switch export := entry.Annotations[mesh.ExportAnnotation]; {
 	case held(entry) && status.ready && (export == "." || export == "*"):
 		err = c.export(ctx, entry, export, status.text)
-	case !status.passing && status.text != entry.Annotations[StatusAnnotation]:
+	case !status.passing && !told(entry, status.text):
 		err = c.tell(ctx, entry, status)
 	}
 	if apierrors.IsConflict(err) {
@@ -134,7 +130,7 @@ func clip(s string) string {
 // what was true of an entry does not open the one that it has become.
 func (c *Companions) export(ctx context.Context, entry *mesh.ServiceEntry, to, status string) error {
 	err := c.patch(ctx, entry, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{StatusAnnotation: status}},
+		"metadata": map[string]any{"annotations": map[string]any{mesh.StatusAnnotation: status}},
 		"spec":     map[string]any{"exportTo": []string{to}},
 	})
 	if err != nil {
@@ -152,9 +148,14 @@ func (c *Companions) export(ctx context.Context, entry *mesh.ServiceEntry, to, s
 	return nil
 }
 
+// told reports whether the annotation says so already.
+func told(entry *mesh.ServiceEntry, text string) bool {
+	return entry.Fingerprint == mesh.FingerprintStatus(text)
+}
+
 // tell writes the annotation.
 func (c *Companions) tell(ctx context.Context, entry *mesh.ServiceEntry, s status) error {
-	if s.text == entry.Annotations[StatusAnnotation] {
+	if told(entry, s.text) {
 		return nil
 	}
 	var value any // nil takes the annotation away
@@ -162,7 +163,7 @@ func (c *Companions) tell(ctx context.Context, entry *mesh.ServiceEntry, s statu
 		value = s.text
 	}
 	err := c.patch(ctx, entry, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{StatusAnnotation: value}},
+		"metadata": map[string]any{"annotations": map[string]any{mesh.StatusAnnotation: value}},
 	})
 	if err != nil {
 		return err
