@@ -3,6 +3,7 @@ package policysource
 import (
 	"encoding/pem"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,9 +30,10 @@ type bundleServer struct {
 func serveBundle(t *testing.T, packed []byte) *bundleServer {
 	t.Helper()
 	s := &bundleServer{packed: packed, ca: filepath.Join(t.TempDir(), "ca.pem"), token: filepath.Join(t.TempDir(), "token")}
-	s.Server = httptest.NewTLSServer(s)
+	s.Server = httptest.NewUnstartedServer(s)
+	s.Config.ErrorLog = log.New(t.Output(), "", 0)
+	s.StartTLS()
 	t.Cleanup(s.Close)
-	s.Config.ErrorLog = nil
 	write(t, s.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 	write(t, s.token, []byte("open sesame\n"))
 	return s

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -162,33 +165,64 @@ func TestEvaluationOfTheLibrary(t *testing.T) {
 }
 
 // TestEvaluationNeedsTheCluster refuses policies while the cluster cannot be
-// read, and tries again later.
+// read, and tries again though they do not change.
 func TestEvaluationNeedsTheCluster(t *testing.T) {
 	source := newFake("source", rego("one", "false"))
 	o := options(t, source)
-	broken := true
+	var readable atomic.Bool
 	o.Live.List = func(context.Context, string, func([]byte) error) error {
-		if broken {
-			return errors.New("no right to list entries")
+		if readable.Load() {
+			return nil
 		}
-		return nil
+		return errors.New("no right to list entries")
 	}
 	l, err := New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	source.files = rego("one", "true")
-	l.fetch(t.Context(), l.sources[0])
-	if err := l.load(t.Context()); err == nil || !strings.Contains(err.Error(), "no right to list entries") {
-		t.Errorf("loaded with %v", err)
-	}
+	l.retry = 20 * time.Millisecond
+	t.Cleanup(run(t, l))
 	first := l.Judge()
-	broken = false
-	if err := l.load(t.Context()); err != nil || l.Judge() != first {
-		t.Errorf("tried again though nothing changed: %v", err)
+	source.hold("new", rego("one", "true"), nil)
+	eventually(t, func() error { return refusedFor(l, "no right to list entries") })
+	if l.Judge() != first {
+		t.Error("in force without an evaluation")
 	}
-	l.forget()
-	if err := l.load(t.Context()); err != nil || l.Judge() == first {
-		t.Errorf("not in force, though the cluster can be read: %v", err)
+	readable.Store(true)
+	eventually(t, func() error {
+		if s := l.Status(); s.Refused != "" || s.Sources[0].Revision != "new" {
+			return fmt.Errorf("not in force though the cluster can be read: %+v", s)
+		}
+		return nil
+	})
+}
+
+// BenchmarkEvaluation evaluates a change on 1,000 entries, with the rest that
+// it takes for the sake of reviews.
+func BenchmarkEvaluation(b *testing.B) {
+	m := mesh.New(mesh.DefaultSettings())
+	var entries []string
+	for i := range 1000 {
+		raw := entry(fmt.Sprintf("tenant-%d", i%100), fmt.Sprintf("e%d", i), fmt.Sprintf("h%d.example.com", i))
+		o, err := mesh.Decode([]byte(raw))
+		if err != nil {
+			b.Fatal(err)
+		}
+		m, entries = m.With(o), append(entries, raw)
+	}
+	load := func(body string) *policies.Set {
+		set, err := policies.Load(b.Context(), map[string]any{"no-wildcard-hosts": map[string]any{}, "host-limit": map[string]any{"limit": 100}},
+			policies.Library(), policies.Source{Name: "source", FS: newSnapshot("", contents(rego("one", body))).FS})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return set
+	}
+	before, after := load("false"), load("true")
+	l := &Loader{Options: Options{Live: clusterOf(m, map[string][]string{"ServiceEntry": entries}), Log: logr.Discard()}}
+	for b.Loop() {
+		if e, err := l.evaluate(b.Context(), before, after); err != nil || e.NewlyDenied != 1000 {
+			b.Fatalf("%+v, %v", e, err)
+		}
 	}
 }

@@ -50,6 +50,7 @@ type Loader struct {
 
 	judge atomic.Pointer[review.Judge]
 	loads *prometheus.CounterVec
+	retry time.Duration // see retryEvaluation
 
 	mu      sync.Mutex // guards what follows
 	sources []*tracked
@@ -82,7 +83,7 @@ type refusal struct {
 // server is an error, for there are no old ones to fall back on; the remote
 // sources are waited for, see [Loader.Waiting].
 func New(ctx context.Context, o Options) (*Loader, error) {
-	l := &Loader{Options: o, loads: newLoads()}
+	l := &Loader{Options: o, loads: newLoads(), retry: retryEvaluation}
 	l.judge.Store(&review.Judge{Rules: []*rules.Rule{l.gate()}})
 	if err := errors.Join(o.Metrics.Register(l.loads), o.Metrics.Register(collector{l})); err != nil {
 		return nil, err
@@ -136,7 +137,7 @@ func (l *Loader) Start(ctx context.Context) error {
 		again := (<-chan time.Time)(nil)
 		if err := l.refusal(); err != nil {
 			if _, ok := errors.AsType[*evaluationError](err); ok {
-				again = time.After(retryEvaluation)
+				again = time.After(l.retry)
 			}
 		}
 		select {
