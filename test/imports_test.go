@@ -30,7 +30,7 @@ var layers = map[string][]string{
 	"policies":           {"internal/mesh", "rules"},
 	"internal/review":    {"internal/companion", "internal/mesh", "internal/netpol", "rules"},
 	"internal/report":    {"internal/mesh", "rules"},
-	"internal/doctor":    {"internal/mesh", "internal/netpol", "rules"},
+	"internal/doctor":    {"internal/companion", "internal/mesh", "internal/netpol", "rules"},
 	"internal/sample":    {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
 
 	// What talks to a cluster, or is talked to.

@@ -7,6 +7,7 @@ var All = []*Check{
 	sidecarOutbound,
 	captureDefaults,
 	egressPaths,
+	companions,
 	heldEntries,
 
 	gatewayService,

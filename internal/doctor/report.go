@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -87,29 +88,32 @@ func (r Report) WriteText(w io.Writer, color bool) error {
 			continue
 		}
 		fmt.Fprintln(b)
-		shown := 0
-		for _, res := range o.Results {
-			if res.Status == Pass {
-				continue
-			}
-			if shown++; shown > most {
-				continue
-			}
-			mark := ""
-			if res.Status != o.Status {
-				mark = words[res.Status] + ": "
-			}
-			fmt.Fprintf(b, "      %s%s%s\n", mark, where(res), res.Message)
-			for line := range strings.Lines(strings.TrimRight(res.Remedy, "\n")) {
-				fmt.Fprintf(b, "        > %s\n", strings.TrimRight(line, "\n"))
-			}
-		}
-		if shown > most {
-			fmt.Fprintf(b, "      and %d more; -o json lists them\n", shown-most)
-		}
+		writeResults(b, o)
 	}
 	fmt.Fprintf(b, "%s: %d pass, %d fail, %d cannot tell\n", count(len(r.Checks), "check"), r.Summary.Passed, r.Summary.Failed, r.Summary.Unknown)
 	return b.Flush()
+}
+
+// writeResults shows what is wrong. A remedy that several results share comes
+// once, after them.
+func writeResults(w io.Writer, o Outcome) {
+	wrong := slices.DeleteFunc(slices.Clone(o.Results), func(r Result) bool { return r.Status == Pass })
+	for i, r := range wrong[:min(most, len(wrong))] {
+		mark := ""
+		if r.Status != o.Status {
+			mark = words[r.Status] + ": "
+		}
+		fmt.Fprintf(w, "      %s%s%s\n", mark, where(r), r.Message)
+		if i+1 < min(most, len(wrong)) && wrong[i+1].Remedy == r.Remedy {
+			continue
+		}
+		for line := range strings.Lines(strings.TrimRight(r.Remedy, "\n")) {
+			fmt.Fprintf(w, "        > %s\n", strings.TrimRight(line, "\n"))
+		}
+	}
+	if len(wrong) > most {
+		fmt.Fprintf(w, "      and %d more; -o json lists them\n", len(wrong)-most)
+	}
 }
 
 // passed is what a check that passes says, in one line.
