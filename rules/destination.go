@@ -116,7 +116,7 @@ func externalHost(m *mesh.Mesh, host, namespace string) (string, bool) {
 		name = mesh.CanonicalHost(svc.ExternalName)
 	}
 	if entries := m.EntriesFor(name); len(entries) > 0 {
-		return name, slices.ContainsFunc(entries, func(se *mesh.ServiceEntry) bool { return len(m.Points(se)) > 0 })
+		return name, slices.ContainsFunc(entries, func(se *mesh.ServiceEntry) bool { return m.HasPoints(se) })
 	}
 	return name, !clusterName(name, domain)
 }

@@ -33,7 +33,7 @@ and is denied.`,
 			case v == "*" && p.ByTenant():
 				p.Reportf(fmt.Sprintf("metadata.annotations[%q]", mesh.ExportAnnotation), "the entry of a tenant is to be opened to every namespace")
 			}
-			reportExport(p, se.ExportTo, se.Namespace, len(p.After.Points(se)) > 0)
+			reportExport(p, se.ExportTo, se.Namespace, p.After.HasPoints(se))
 		}),
 		On(func(p *Pass, vs *mesh.VirtualService) { reportExport(p, vs.ExportTo, vs.Namespace, false) }),
 		On(func(p *Pass, dr *mesh.DestinationRule) { reportExport(p, dr.ExportTo, dr.Namespace, false) }),

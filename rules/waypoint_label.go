@@ -19,7 +19,7 @@ namespaces.`,
 	Rows:     []string{"S-21"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if !p.ByTenant() || len(p.After.Points(se)) == 0 {
+		if !p.ByTenant() || !p.After.HasPoints(se) {
 			return
 		}
 		ns := p.After.Namespace(se.Namespace)

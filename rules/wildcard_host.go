@@ -19,7 +19,7 @@ for which the administrator has named the server are fine. The shipped policy no
 	Rows:     []string{"S-11"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() || len(p.After.Points(se)) == 0 {
+		if p.Deleting() || !p.After.HasPoints(se) {
 			return
 		}
 		for i, h := range se.Hosts {

@@ -28,7 +28,7 @@ type claim struct {
 func claims(m *mesh.Mesh, host string, served map[string]bool) (accepted []*claim, refused []Refusal) {
 	routed := len(m.RoutesFor(host)) > 0
 	for _, entry := range m.EntriesFor(host) {
-		if len(m.Points(entry)) == 0 || !Injects(m, entry.Namespace) {
+		if !m.HasPoints(entry) || !Injects(m, entry.Namespace) {
 			continue
 		}
 		covered := !needed(m, entry, host)

@@ -16,7 +16,7 @@ func (m *Mesh) Affected(o Object) []Point {
 	a := &affected{m: m}
 	switch o := o.(type) {
 	case *ServiceEntry:
-		a.points = append(a.points, m.Points(o)...)
+		a.entry(o)
 		for _, h := range o.Hosts {
 			a.host(CanonicalHost(h))
 			a.routedTo(CanonicalHost(h), "", false)
@@ -90,12 +90,19 @@ type affected struct {
 func (a *affected) full() bool { return len(a.points) >= maxAffected }
 
 // entry adds the egress points of an entry.
-func (a *affected) entry(se *ServiceEntry) { a.points = append(a.points, a.m.Points(se)...) }
+func (a *affected) entry(se *ServiceEntry) {
+	if a.m.leavesMesh(se) {
+		a.points = slices.AppendSeq(a.points, se.points())
+	}
+}
 
 // host adds the registered egress points that share a name with the host.
 func (a *affected) host(host string) {
 	add := func(se *ServiceEntry) bool {
-		for _, p := range a.m.Points(se) {
+		if !a.m.leavesMesh(se) {
+			return true
+		}
+		for p := range se.points() {
 			if HostsOverlap(p.Host, host) {
 				a.points = append(a.points, p)
 			}

@@ -33,12 +33,12 @@ func (a *arrival) sni() string {
 // arrive follows traffic through an egress gateway: the port must be one of
 // its Service, a server must take the traffic, and the server's routes must
 // lead out. The reason is why the client's proxy sent it here.
-func (m *Mesh) arrive(a *arrival, reason Reason, hop Hop) outcome {
+func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
 	// Names are compared as they are written up to here; from here on they
 	// are those of requests and of SNI.
 	a.host, a.authority = CanonicalHost(a.host), CanonicalHost(a.authority)
 	d := &door{m: m, a: a, index: m.gatewayIndex(a.gateway)}
-	d.client = &client{m: m, namespace: a.gateway.Namespace, gateway: a.gateway, terse: a.from.terse}
+	d.client = client{m: m, namespace: a.gateway.Namespace, gateway: a.gateway, terse: a.from.terse}
 	hop.To += d.describe()
 	var o outcome
 	if k := m.deployed(a.gateway); k != nil {
@@ -65,8 +65,8 @@ func (m *Mesh) arrive(a *arrival, reason Reason, hop Hop) outcome {
 // door is an egress gateway as one arrival finds it.
 type door struct {
 	m      *Mesh
-	a      *arrival
-	client *client // the gateway's own proxy
+	a      arrival
+	client client // the gateway's own proxy
 	index  int     // of the gateway in the settings
 	ports  []int   // that servers may name to listen where the traffic arrives
 }

@@ -67,7 +67,7 @@ func (d *door) routeHTTP(servers []hostedServer) outcome {
 			if len(name) > len(domain) {
 				domain, outcomes, last = name, nil, nil
 			}
-			outcomes = append(outcomes, some...)
+			outcomes = alongside(outcomes, some)
 			if last == nil {
 				last = all
 			}
@@ -130,7 +130,7 @@ func (d *door) httpRoutes(vs *VirtualService, h hostedServer) (some, all []outco
 		if catchAll {
 			return some, found, true
 		}
-		some = append(some, found...)
+		some = alongside(some, found)
 	}
 	return some, nil, matched
 }

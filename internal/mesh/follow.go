@@ -71,7 +71,7 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		if len(s.entries) > 0 {
 			reason = Reason{Ref: s.ref(), Path: "spec.endpoints", Message: "every endpoint is the gateway"}
 		}
-		return c.m.arrive(&arrival, reason, hop)
+		return c.m.arrive(arrival, reason, hop)
 	}
 	if !c.m.outsideService(s) {
 		return outcome{
@@ -116,10 +116,10 @@ func (c *client) String() string {
 }
 
 func clusterName(host string, port int, subset string) string {
-	if subset != "" {
-		subset = " subset " + subset
+	if subset == "" {
+		return host + ":" + strconv.Itoa(port)
 	}
-	return host + ":" + strconv.Itoa(port) + subset
+	return host + ":" + strconv.Itoa(port) + " subset " + subset
 }
 
 // with adds a sentence to the reason.

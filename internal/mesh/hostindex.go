@@ -123,7 +123,7 @@ func (x *hostIndex[V]) below(pattern string) iter.Seq[V] {
 // one: itself, the wildcards over it, and, where it is a wildcard, whatever is
 // below.
 func (x *hostIndex[V]) overlapping(host string) []V {
-	out := slices.Collect(x.exactly(host))
+	out := slices.AppendSeq(make([]V, 0, 4), x.exactly(host))
 	out = slices.AppendSeq(out, x.covering(host))
 	if IsWildcard(host) {
 		out = slices.AppendSeq(out, x.below(host))

@@ -30,18 +30,18 @@ func (c *client) http(l *listener, host string, port, matchPort int, registered 
 			continue
 		}
 		found, sure := c.httpRoutes(l, vs, host, port, matchPort)
-		outcomes = append(outcomes, found...)
+		outcomes = alongside(outcomes, found)
 		if sure && taken == nil {
 			taken = vs
 		}
 	}
 	if taken != nil {
-		return append(outcomes, c.narrower(l, host, port, matchPort)...)
+		return alongside(outcomes, c.narrower(l, host, port, matchPort))
 	}
 	if !registered {
 		return outcomes
 	}
-	outcomes = append(outcomes, c.narrower(l, host, port, matchPort)...)
+	outcomes = alongside(outcomes, c.narrower(l, host, port, matchPort))
 	return append(outcomes, c.unrouted(l, host, port, HTTPLike))
 }
 
@@ -130,7 +130,7 @@ func (c *client) httpRoutes(l *listener, vs *VirtualService, host string, port, 
 		if matched == never {
 			continue
 		}
-		outcomes = append(outcomes, c.httpRule(l, &rule, host, port)...)
+		outcomes = alongside(outcomes, c.httpRule(l, &rule, host, port))
 		sure = sure || matched == always
 		if catchAll {
 			break // later rules are never reached

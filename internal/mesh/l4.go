@@ -120,7 +120,7 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 				matched, last = always, true
 			}
 			if matched != never {
-				outcomes = append(outcomes, c.l4Route(l, rule.Route, vs, vs.rulePath("tcp", i), TCPLike, host, port)...)
+				outcomes = alongside(outcomes, c.l4Route(l, rule.Route, vs, vs.rulePath("tcp", i), TCPLike, host, port))
 			}
 			if last {
 				return outcomes

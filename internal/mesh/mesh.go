@@ -113,16 +113,33 @@ func (m *Mesh) Points(o Object) []Point {
 	if !ok || !m.leavesMesh(se) {
 		return nil
 	}
-	points := make([]Point, 0, len(se.Hosts)*len(se.Ports))
-	for _, h := range se.Hosts {
-		for _, p := range se.Ports {
-			if ClassOf(p.Protocol) == UDPLike {
-				continue
+	return uniquePoints(slices.AppendSeq(make([]Point, 0, len(se.Hosts)*len(se.Ports)), se.points()))
+}
+
+// HasPoints reports whether an entry registers any egress points.
+func (m *Mesh) HasPoints(se *ServiceEntry) bool {
+	for range se.points() {
+		return m.leavesMesh(se)
+	}
+	return false
+}
+
+// points yields what would be the entry's egress points if its endpoints lie
+// outside the mesh, some perhaps more than once.
+func (se *ServiceEntry) points() iter.Seq[Point] {
+	return func(yield func(Point) bool) {
+		for _, h := range se.Hosts {
+			for i := range se.Ports {
+				p := &se.Ports[i]
+				if ClassOf(p.Protocol) == UDPLike {
+					continue
+				}
+				if !yield(Point{Host: CanonicalHost(h), Port: p.Number, Protocol: protocolName(p.Protocol), Entry: se.Ref}) {
+					return
+				}
 			}
-			points = append(points, Point{Host: CanonicalHost(h), Port: p.Number, Protocol: protocolName(p.Protocol), Entry: se.Ref})
 		}
 	}
-	return uniquePoints(points)
 }
 
 // AllPoints yields every egress point of the mesh, by host and port.

@@ -70,8 +70,8 @@ func (c *client) path(host string, port int) (o outcome, protocol string, entry 
 		if as == "" && i < len(serving)-1 {
 			continue // not imported for this port alone, but perhaps for all
 		}
-		outcomes = append(outcomes, found...)
-		outcomes = append(outcomes, c.reached(l, host, port)...)
+		outcomes = alongside(outcomes, found)
+		outcomes = alongside(outcomes, c.reached(l, host, port))
 		protocol, entry = as, registered
 		break
 	}
@@ -80,7 +80,7 @@ func (c *client) path(host string, port int) (o outcome, protocol string, entry 
 	}
 	for _, l := range proxies {
 		if s := c.service(l, host); s != nil && s.hasPort(c.m, port) {
-			outcomes = append(outcomes, c.http(l, host, port, 0, true)...)
+			outcomes = alongside(outcomes, c.http(l, host, port, 0, true))
 		}
 	}
 	o, ok := worst(outcomes)
@@ -93,7 +93,7 @@ func (c *client) path(host string, port int) (o outcome, protocol string, entry 
 // listen follows the traffic that one egress listener takes, by the class of
 // the protocol of every entry that registers the port.
 func (c *client) listen(l *listener, host string, port int) (outcomes []outcome, protocol string, entry Ref) {
-	for _, spelling := range c.m.spellings(host) {
+	for spelling := range c.m.spellings(host) {
 		s := c.service(l, spelling)
 		if s == nil || s.assumed != nil {
 			continue
@@ -108,7 +108,7 @@ func (c *client) listen(l *listener, host string, port int) (outcomes []outcome,
 				continue
 			}
 			done[class] = true
-			outcomes = append(outcomes, c.listenAs(l, l.class(class), class, spelling, port)...)
+			outcomes = alongside(outcomes, c.listenAs(l, l.class(class), class, spelling, port))
 		}
 	}
 	if protocol == "" {
@@ -124,14 +124,14 @@ func (c *client) listenAs(l *listener, listens, class Class, host string, port i
 	if listens == HTTPLike || listens == Sniffed {
 		// Routes are made for service ports that may carry HTTP.
 		if class == HTTPLike || class == Sniffed {
-			outcomes = append(outcomes, c.http(l, host, port, port, true)...)
+			outcomes = alongside(outcomes, c.http(l, host, port, port, true))
 		}
 	}
 	switch listens {
 	case TLSLike:
-		outcomes = append(outcomes, c.tls(l, host, port)...)
+		outcomes = alongside(outcomes, c.tls(l, host, port))
 	case TCPLike, Sniffed:
-		outcomes = append(outcomes, c.tcp(l, host, port)...)
+		outcomes = alongside(outcomes, c.tcp(l, host, port))
 	}
 	return outcomes
 }

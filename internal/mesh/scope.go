@@ -198,16 +198,24 @@ func selectorLabels(se *ServiceEntry) map[string]string {
 
 // spellings are the ways in which entries write a host, its canonical form
 // first. To Istio they are services of their own.
-func (m *Mesh) spellings(host string) []string {
-	out := []string{host}
-	for se := range m.entries.exactly(host) {
-		for _, h := range se.Hosts {
-			if h != host && CanonicalHost(h) == host && !slices.Contains(out, h) {
-				out = append(out, h)
+func (m *Mesh) spellings(host string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(host) {
+			return
+		}
+		var seen []string
+		for se := range m.entries.exactly(host) {
+			for _, h := range se.Hosts {
+				if h == host || CanonicalHost(h) != host || slices.Contains(seen, h) {
+					continue
+				}
+				if !yield(h) {
+					return
+				}
+				seen = append(seen, h)
 			}
 		}
 	}
-	return out
 }
 
 // service returns what the client gets for a host, in one spelling, from a
@@ -236,7 +244,7 @@ func (c *client) service(l *listener, host string) *service {
 			named = append(named, se)
 		}
 	}
-	entries := slices.Concat(named, open)
+	entries := append(named, open...)
 	own = own && c.gateway == nil
 	if k8s != nil && (!own || k8s.namespace == c.namespace) {
 		return k8s

@@ -31,5 +31,13 @@ func worst(outcomes []outcome) (outcome, bool) {
 	return w, true
 }
 
+// alongside is append for outcomes of which nobody else has hold.
+func alongside(outcomes, more []outcome) []outcome {
+	if len(outcomes) == 0 {
+		return more
+	}
+	return append(outcomes, more...)
+}
+
 // indexed is the JSON path of an element.
 func indexed(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -82,7 +82,7 @@ func needed(m *mesh.Mesh, inside inside) []networkingv1.NetworkPolicyEgressRule 
 		for o := range m.In("ServiceEntry", namespace) {
 			entry := o.(*mesh.ServiceEntry)
 			// Companions repeat what tenants say.
-			if entry.Labels[mesh.ManagedByLabel] == mesh.ManagedBy || len(m.Points(entry)) == 0 {
+			if entry.Labels[mesh.ManagedByLabel] == mesh.ManagedBy || !m.HasPoints(entry) {
 				continue
 			}
 			for _, e := range entry.Endpoints {

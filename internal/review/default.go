@@ -101,7 +101,7 @@ func ready(m *mesh.Mesh, se *mesh.ServiceEntry, exportTo []string) bool {
 	open := *se
 	open.ExportTo = exportTo
 	m = companion.Lasting(m, &open).With(&open)
-	if len(m.Points(&open)) == 0 {
+	if !m.HasPoints(&open) {
 		return true // it registers nothing outside the mesh
 	}
 	for host := range hostsOf(&open) {
