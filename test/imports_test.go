@@ -39,7 +39,7 @@ var layers = map[string][]string{
 	"internal/reconcile":     {"internal/companion", "internal/live", "internal/mesh", "internal/netpol"},
 	"webhook":                {"internal/companion", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/review", "rules"},
 	"internal/policysource":  {"internal/mesh", "internal/review", "policies", "rules"},
-	"internal/status":        {"internal/policysource"},
+	"internal/status":        {"internal/build", "internal/policysource"},
 
 	// Wiring.
 	"cmd/sallyport":         {"internal/build", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
