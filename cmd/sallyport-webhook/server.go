@@ -39,6 +39,7 @@ const drain = 20 * time.Second
 
 // serve wires everything and runs it until the context ends.
 func serve(ctx context.Context, f *flags) error {
+	tuneCollector()
 	log := newLogger(f.verbosity)
 	cfg, err := config.Load(f.config)
 	if err != nil {
@@ -109,7 +110,7 @@ func serve(ctx context.Context, f *flags) error {
 	if err := register(mgr, cfg, store, judges, webhook.Options{Metrics: m, Decisions: decisions, Log: log.WithName("webhook")}); err != nil {
 		return err
 	}
-	for _, r := range []manager.Runnable{store, judges, companions, policies} {
+	for _, r := range []manager.Runnable{store, trimmer{store}, judges, companions, policies} {
 		if err := mgr.Add(r); err != nil {
 			return err
 		}
