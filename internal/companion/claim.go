@@ -91,6 +91,9 @@ func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Ref
 	if refusal := unnameable(m.Settings(), entry, host, ports); refusal != nil {
 		return nil, []Refusal{*refusal}
 	}
+	if refusal := indistinct(m, entry, host, ports); refusal != nil {
+		return nil, []Refusal{*refusal}
+	}
 	export := openExport(m, entry)
 	if refusal := misauthorized(m, entry, export); refusal != nil {
 		return nil, []Refusal{*refusal}

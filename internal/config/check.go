@@ -50,6 +50,7 @@ func (d *document) check(c *Config) error {
 		}
 	}
 	checkSwitch("injection", c.Injection)
+	checkSwitch("dnsCapture", c.DNSCapture)
 	checkSwitch("authorization", c.Authorization)
 	for i, g := range c.Gateways {
 		if c.Authorization == Enabled && g.MutualTLS != nil && !*g.MutualTLS {

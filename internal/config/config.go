@@ -99,6 +99,13 @@ type Config struct {
 	//
 	// Default: every namespace.
 	DefaultDestinationRuleExportTo []string `json:"defaultDestinationRuleExportTo,omitempty"`
+	// DNSCapture is whether the sidecars of the mesh answer DNS queries themselves
+	// (ISTIO_META_DNS_CAPTURE in Istio's proxyMetadata): enabled or disabled. Two
+	// TCP hosts without addresses on one port can then be told apart; otherwise
+	// the second one is refused.
+	//
+	// Default: disabled.
+	DNSCapture Switch `json:"dnsCapture,omitempty"`
 	// ServiceAccount is the account that the server runs as, NAMESPACE/NAME.
 	// It alone may write companions.
 	//
@@ -381,6 +388,7 @@ func (c *Config) setDefaults() {
 		}
 	}
 	setDefault(&c.Injection, Enabled)
+	setDefault(&c.DNSCapture, Disabled)
 	setDefault(&c.NetworkPolicy, Unconfined)
 	setDefault(&c.Authorization, Disabled)
 	c.Walls.setDefaults(def.Walls)
@@ -424,6 +432,7 @@ func (c *Config) Settings() mesh.Settings {
 		Walls:              c.Walls.settings(c.NetworkPolicy == Staged),
 		Authorization:      c.Authorization == Enabled,
 		AllowAny:           c.OutboundTrafficPolicy == allowAny,
+		DNSCapture:         c.DNSCapture == Enabled,
 		DefaultExports: mesh.DefaultExports{
 			Services:         c.DefaultServiceExportTo,
 			VirtualServices:  c.DefaultVirtualServiceExportTo,

@@ -61,6 +61,7 @@ walls:
 rootNamespace: mesh
 clusterDomain: cluster.example
 outboundTrafficPolicy: ALLOW_ANY
+dnsCapture: enabled
 defaultServiceExportTo: [".", mesh]
 defaultVirtualServiceExportTo: ["."]
 defaultDestinationRuleExportTo: ["*"]
@@ -93,6 +94,7 @@ policies:
 		RootNamespace:      "mesh",
 		ClusterDomain:      "cluster.example",
 		AllowAny:           true,
+		DNSCapture:         true,
 		DefaultExports: mesh.DefaultExports{
 			Services: []string{".", "mesh"}, VirtualServices: []string{"."}, DestinationRules: []string{"*"},
 		},

@@ -32,6 +32,9 @@ type Settings struct {
 	// AllowAny is meshConfig.outboundTrafficPolicy.mode: ALLOW_ANY. The
 	// default is REGISTRY_ONLY, which Sallyport requires.
 	AllowAny bool
+	// DNSCapture is whether sidecars answer DNS queries themselves, with an
+	// address of Istio's for every host that has none.
+	DNSCapture bool
 	// DefaultExports are what Istio's mesh configuration says of objects that
 	// do not say themselves to whom they are exported.
 	DefaultExports DefaultExports

@@ -277,6 +277,9 @@ func (c *Companions) changed(old, new mesh.Object) {
 				c.waited(o.Ref)
 			}
 			c.enqueueEntry(o)
+			if slices.ContainsFunc(o.Ports, func(p mesh.ServicePort) bool { return mesh.ClassOf(p.Protocol) == mesh.TCPLike }) {
+				c.enqueueEntries(o.Namespace) // of hosts that a sidecar cannot tell apart, the oldest counts
+			}
 		case *mesh.Namespace:
 			if old == nil || new == nil || relabelled(old, new) {
 				c.enqueueEntries(o.Name)

@@ -389,3 +389,19 @@ func TestCannotWrite(t *testing.T) {
 		return nil
 	})
 }
+
+// TestIndistinctHostWaits: a TCP host that a sidecar cannot tell from an older
+// one is refused, and gets its turn when that goes.
+func TestIndistinctHostWaits(t *testing.T) {
+	const tcp = `{number: 5432, name: tcp, protocol: TCP}`
+	c := newCluster(t, "indistinct")
+	c.run()
+	c.create(held("indistinct", "a-first", "first.indistinct.com", tcp))
+	first := c.opens("indistinct", "a-first")
+	c.create(held("indistinct", "b-second", "second.indistinct.com", tcp))
+	c.says("Warning Refused spec.addresses: port 5432 of second.indistinct.com is TCP")
+	if err := c.Delete(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	c.opens("indistinct", "b-second")
+}

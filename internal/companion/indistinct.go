@@ -1,0 +1,94 @@
+package companion
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// indistinct refuses a TCP port that a sidecar cannot tell from that of another
+// host. It knows such traffic by the address alone, where the entry has none by
+// the port alone, and of several hosts it takes the oldest one's way for all:
+// what is meant for one would reach another (the listener conflicts of
+// buildSidecarOutboundTCPListenerOpts in Istio's pilot/pkg/networking/core).
+// Where sidecars answer for DNS, a host without addresses has one of Istio's.
+func indistinct(m *mesh.Mesh, entry *mesh.ServiceEntry, host string, ports []upstream) *Refusal {
+	for _, u := range ports {
+		if u.class() != mesh.TCPLike || len(entry.Addresses) == 0 && m.Settings().DNSCapture {
+			continue
+		}
+		other, of := before(m, entry, host, u.port)
+		if other == "" {
+			continue
+		}
+		r := &Refusal{
+			Entry: entry.Ref, Path: "spec.addresses",
+			Message: fmt.Sprintf("port %d of %s is TCP, which a sidecar tells from that of %s by its address alone, and both have the same: all of it would reach %s",
+				u.port, host, other, other),
+			Fix: "Give each host an entry of its own, with its addresses in spec.addresses; or another port.",
+		}
+		if of != entry.Ref {
+			r.Message += fmt.Sprintf(" (%s)", of)
+		}
+		if len(entry.Addresses) == 0 {
+			r.Message = strings.Replace(r.Message, "both have the same", "neither has one", 1)
+		}
+		return r
+	}
+	return nil
+}
+
+// before returns a host that takes the traffic for a TCP port of another, and
+// the entry that registers it.
+func before(m *mesh.Mesh, entry *mesh.ServiceEntry, host string, port int) (string, mesh.Ref) {
+	for _, h := range entry.Hosts {
+		if h = mesh.CanonicalHost(h); h == host {
+			break
+		}
+		return h, entry.Ref
+	}
+	for o := range m.In("ServiceEntry", entry.Namespace) {
+		other := o.(*mesh.ServiceEntry)
+		if other.Ref == entry.Ref || Is(other.Ref) || !older(other, entry) || !sameAddress(entry.Addresses, other.Addresses) ||
+			!slices.ContainsFunc(other.Ports, func(p mesh.ServicePort) bool { return p.Number == port && mesh.ClassOf(p.Protocol) == mesh.TCPLike }) {
+			continue
+		}
+		for _, h := range other.Hosts {
+			if h = mesh.CanonicalHost(h); h != host {
+				return h, other.Ref
+			}
+		}
+	}
+	return "", mesh.Ref{}
+}
+
+// older orders entries as claims are ordered.
+func older(a, b *mesh.ServiceEntry) bool {
+	switch {
+	case a.Created.IsZero() != b.Created.IsZero():
+		return b.Created.IsZero()
+	case !a.Created.Equal(b.Created):
+		return a.Created.Before(b.Created)
+	default:
+		return a.Name < b.Name
+	}
+}
+
+func sameAddress(a, b []string) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b) // an address goes before none
+	}
+	return slices.ContainsFunc(a, func(x string) bool {
+		return slices.ContainsFunc(b, func(y string) bool { return canonicalAddress(x) == canonicalAddress(y) })
+	})
+}
+
+func canonicalAddress(s string) string {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a.String()
+	}
+	return s
+}
