@@ -3,6 +3,7 @@ package policies
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -28,7 +29,12 @@ func explain(err error) error {
 	return errors.Join(errs...)
 }
 
-func message(e *ast.Error) string {
+// generated are the names that the compiler gives to what has none.
+var generated = regexp.MustCompile(`__local[0-9]+__`)
+
+func message(e *ast.Error) string { return generated.ReplaceAllString(plainMessage(e), "_") }
+
+func plainMessage(e *ast.Error) string {
 	switch d := e.Details.(type) {
 	case *ast.RefErrInvalidDetail:
 		names := make([]string, 0, len(d.OneOf))
@@ -48,6 +54,11 @@ func message(e *ast.Error) string {
 		return fmt.Sprintf("%s: no such field: %s; there are %s", d.Ref, have, strings.Join(slices.Compact(names), ", "))
 	case *ast.RefErrUnsupportedDetail:
 		return fmt.Sprintf("%s: %s has no fields, it is a %s", d.Ref, d.Ref[:d.Pos+1], d.Have)
+	}
+	if name, ok := strings.CutPrefix(e.Message, "var "); ok {
+		if name, ok := strings.CutSuffix(name, " is unsafe"); ok {
+			return name + " is not defined: nothing in the rule gives it a value (is it a slip of another name?)"
+		}
 	}
 	if name, ok := strings.CutPrefix(e.Message, "undefined function "); ok && !slices.ContainsFunc(capabilities().Builtins, func(b *ast.Builtin) bool { return b.Name == name }) {
 		if _, exists := ast.BuiltinMap[name]; exists {

@@ -244,6 +244,10 @@ func (r *replay) print(w io.Writer) error {
 	for _, line := range r.lines {
 		fmt.Fprintln(b, line)
 	}
-	fmt.Fprintf(b, "%d writes: %d newly denied, %d newly allowed\n", r.writes, r.denied, r.allowed)
+	writes := "writes"
+	if r.writes == 1 {
+		writes = "write"
+	}
+	fmt.Fprintf(b, "%d %s: %d newly denied, %d newly allowed\n", r.writes, writes, r.denied, r.allowed)
 	return b.Flush()
 }
