@@ -51,8 +51,10 @@ type Evaluation struct {
 	NewlyDenied  int `json:"newlyDenied"`
 	NewlyAllowed int `json:"newlyAllowed"`
 	// Failed could not be judged by the new set.
-	Failed  int     `json:"failed"`
-	Seconds float64 `json:"seconds"`
+	Failed int `json:"failed"`
+	// Removed are the policies that the new set lacks, by name.
+	Removed []string `json:"removed,omitempty"`
+	Seconds float64  `json:"seconds"`
 }
 
 // evaluationError is a refusal for what is in the cluster, which may change
@@ -93,6 +95,7 @@ func (l *Loader) evaluate(ctx context.Context, before, after *policies.Set) (*Ev
 		request: rules.Request{Operation: "CREATE", Time: began.UTC().Format(time.RFC3339)},
 		causes:  map[string]bool{},
 	}
+	e.Removed = removed(before, after)
 	for _, kind := range kinds(before, after) {
 		err := l.Live.List(ctx, kind, func(raw []byte) error { return e.object(ctx, raw) })
 		if err != nil && !errors.Is(err, errEnough) {
@@ -117,6 +120,17 @@ func kinds(sets ...*policies.Set) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(all))
+}
+
+// removed are the names of the policies that judge in the first set alone.
+func removed(before, after *policies.Set) []string {
+	var names []string
+	for _, r := range before.Rules {
+		if !slices.ContainsFunc(after.Rules, func(other *rules.Rule) bool { return other.Name == r.Name }) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
 }
 
 // errEnough ends an evaluation that has failed often enough.

@@ -64,6 +64,11 @@ func TestEvaluation(t *testing.T) {
 			Evaluation{Objects: 3, NewlyDenied: 2},
 		},
 		{
+			"another policy in its place",
+			rego("two", "false"), nil, nil,
+			Evaluation{Objects: 3, NewlyAllowed: 1, Removed: []string{"one"}},
+		},
+		{
 			"more than the limit lets pass",
 			rego("one", "true"), &none,
 			[]string{"2 of 3 objects in the cluster would newly be denied", "policies.maxNewDenials (0)"},

@@ -26,7 +26,7 @@ func example() Status {
 		Mesh:    Mesh{Synced: true, Objects: map[string]int{"ServiceEntry": 12, "Namespace": 3}, Hosts: 11},
 		Policies: policysource.Status{
 			Revision: "0123456789abcdef", Loaded: at,
-			Evaluation: &policysource.Evaluation{Objects: 12, NewlyDenied: 2, NewlyAllowed: 1, Seconds: 0.25},
+			Evaluation: &policysource.Evaluation{Objects: 12, NewlyDenied: 2, NewlyAllowed: 1, Removed: []string{"thaw"}, Seconds: 0.25},
 			Sources: []policysource.SourceStatus{
 				{Name: "platform", Revision: "v7", Since: at, Refused: "v8", Fetched: at, Error: "the server is away"},
 			},
@@ -60,7 +60,7 @@ func TestPage(t *testing.T) {
 	}{
 		"judging": {example(), []string{
 			"v1.2.3", "commit abcdef", "Istio API 1.31.1", "Judging.", "leads", "2026-11-22 23:00:00 UTC", "0123456789abcdef",
-			"evaluated on 12 objects of the cluster in 0.2 s: 2 newly denied, 1 newly allowed",
+			"evaluated on 12 objects of the cluster in 0.2 s: 2 newly denied, 1 newly allowed; no longer there: thaw",
 			"platform", "v7", "refused: v8", "the server is away",
 			"freeze", "deny", "platform/freeze.rego", "read completely", "Hosts 11", "ServiceEntry 12", "Namespace 3",
 		}},
