@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,23 +30,20 @@ The traffic concerned leaves without the sidecar.`,
 		if !e.need(istioCNI) || !e.need(kinds("Namespace")...) {
 			return
 		}
-		injectors := 0
 		for _, m := range e.readable() {
 			if m.interceptsNothing {
 				e.fail(m.ref, "data.mesh: defaultConfig.interceptionMode", kubectl("-n %s edit configmap %s", m.ref.Namespace, m.ref.Name), "NONE: sidecars capture nothing")
 			}
 		}
 		for i := range e.configMaps {
-			c := &e.configMaps[i]
-			switch {
-			case c.Namespace == e.Settings.RootNamespace && strings.HasPrefix(c.Name, "istio-sidecar-injector"):
-				injectors++
-				e.injector(c)
-			case c.Name == istioCNI.Name:
+			if c := &e.configMaps[i]; c.Name == istioCNI.Name {
 				e.passedBy(c)
 			}
 		}
-		if injectors == 0 {
+		for _, c := range e.injectors() {
+			e.injector(c)
+		}
+		if len(e.injectors()) == 0 {
 			e.unknown(mesh.Ref{}, "", "Look at the values of the injector where istiod runs: global.proxy.", "there is no ConfigMap istio-sidecar-injector in namespace %s", e.Settings.RootNamespace)
 		}
 	},
@@ -58,22 +54,22 @@ The traffic concerned leaves without the sidecar.`,
 func (e *Exam) injector(c *corev1.ConfigMap) {
 	at, mark := ref("ConfigMap", &c.ObjectMeta), e.mark()
 	edit := kubectl("-n %s edit configmap %s   # then restart the pods", c.Namespace, c.Name)
-	var values struct {
-		Global struct {
-			Proxy map[string]any `json:"proxy"`
-		} `json:"global"`
-	}
-	if err := json.Unmarshal([]byte(c.Data["values"]), &values); err != nil {
+	values, err := valuesOf(c)
+	if err != nil {
 		e.unknown(at, "data.values", edit, "the values cannot be read: %v", err)
 		return
 	}
-	for _, v := range []struct{ key, all, what string }{
-		{"includeIPRanges", "*", "only these addresses are captured"},
-		{"excludeIPRanges", "", "these addresses are not captured"},
-		{"excludeOutboundPorts", "", "these ports are not captured"},
+	proxy := values.Global.Proxy
+	for _, v := range []struct {
+		key, all, what string
+		got            *string
+	}{
+		{"includeIPRanges", "*", "only these addresses are captured", proxy.IncludeIPRanges},
+		{"excludeIPRanges", "", "these addresses are not captured", proxy.ExcludeIPRanges},
+		{"excludeOutboundPorts", "", "these ports are not captured", proxy.ExcludeOutboundPorts},
 	} {
-		if got, ok := values.Global.Proxy[v.key].(string); ok && got != v.all {
-			e.fail(at, "data.values: global.proxy."+v.key, edit, "%q: %s", got, v.what)
+		if v.got != nil && *v.got != v.all {
+			e.fail(at, "data.values: global.proxy."+v.key, edit, "%q: %s", *v.got, v.what)
 		}
 	}
 	e.passed(mark, at, "data.values", "every address and port")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -81,19 +82,25 @@ var podsSidecar = &Check{
 
 A pod without a sidecar in a namespace of the mesh was made before the label was
 set, or asks to be left out. Its traffic is routed by nobody; only a NetworkPolicy
-holds it back.`,
+holds it back. A container called istio-proxy of another image than the injector's
+is no sidecar.`,
 	Sources: []string{taskPage + "#additional-security-considerations", taskPage + "#apply-kubernetes-network-policies"},
 	Check: func(e *Exam) {
-		if !e.need(kinds("Pod", "Namespace")...) {
+		if !e.need(kinds("Pod", "Namespace")...) || !e.need(e.meshConfigMaps()) {
 			return
 		}
-		n, mark := 0, e.mark()
+		n, mark, images := 0, e.mark(), e.proxyImages()
 		for ns, p := range e.tenants {
 			if ns.Labels["istio.io/dataplane-mode"] == "ambient" || p.Spec.HostNetwork {
 				continue // no sidecar is due; host networks are pods-capture's
 			}
 			n++
-			if imageOf(p, "istio-proxy") != "" {
+			image := imageOf(p, "istio-proxy")
+			if image != "" && optsOut(p) == "" {
+				if len(images) > 0 && !slices.Contains(images, repository(image)) {
+					e.fail(p.ref(), "spec.containers", "Remove the container istio-proxy from the template of "+owner(p)+": the injector adds one.",
+						"its istio-proxy is %s, the injector's %s", image, strings.Join(images, ", "))
+				}
 				continue
 			}
 			remedy := kubectl("-n %s delete pod %s   # what owns it makes a new one, which gets a sidecar", p.Namespace, p.Name)
