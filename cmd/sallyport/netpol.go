@@ -81,6 +81,9 @@ not be read or judged (file, line and reason on standard error).`,
 				hosts = append(hosts, p.Host)
 			}
 			m, _ := companion.Apply(j.batch.Mesh, hosts...)
+			if m.Namespace(names[0]) == nil {
+				cmd.PrintErrf("note: no Namespace %s is among the objects: it is taken for one without labels\n", names[0])
+			}
 			outlook, err := netpol.Preview(m, names[0], flows)
 			if err != nil {
 				return err

@@ -1,9 +1,11 @@
 package netpol
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,8 +156,15 @@ func (v view) services(o *Outlook) {
 				o.Cut = append(o.Cut, p)
 				continue
 			case len(s.Selector) == 0:
+				list := &o.Cut
 				p.Why = "has no pods, but addresses that somebody wrote: they lie outside the mesh"
-				o.Cut = append(o.Cut, p)
+				switch {
+				case v.opensAddresses(s, port):
+					list, p.Why = &o.Kept, "a destination of the configuration"
+				case s.Namespace == "default" && s.Name == "kubernetes":
+					p.Why = "is the API server: for pods that call it, list its addresses in the configuration (walls.destinations)"
+				}
+				*list = append(*list, p)
 				continue
 			}
 			to := Destination{Namespace: s.Namespace, Labels: s.Selector, Protocol: p.Protocol}
@@ -170,6 +179,28 @@ func (v view) services(o *Outlook) {
 			o.Cut = append(o.Cut, p)
 		}
 	}
+}
+
+// opensAddresses reports whether the wall lets pods reach every address of a
+// Service without selector.
+func (v view) opensAddresses(s *mesh.Service, port mesh.K8sServicePort) bool {
+	to := Destination{Protocol: cmp.Or(port.Protocol, "TCP"), PortName: target(port)}
+	to.Port, _ = strconv.Atoi(to.PortName)
+	known := false
+	for o := range v.m.In("EndpointSlice", s.Namespace) {
+		slice := o.(*mesh.EndpointSlice)
+		if slice.Service != s.Name {
+			continue
+		}
+		for _, address := range slice.Addresses {
+			var err error
+			if to.Address, err = netip.ParseAddr(address); err != nil || !Permits(v.m, v.wall, nil, to) {
+				return false
+			}
+			known = true
+		}
+	}
+	return known
 }
 
 func (v view) outside(namespace string) string {
