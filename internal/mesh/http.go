@@ -47,7 +47,9 @@ func (c *client) http(l *listener, host string, port, matchPort int, registered 
 
 // hostVirtuals returns the VirtualServices that may give a host its virtual
 // host, in order. Those that name it exactly come alone; otherwise it is the
-// first of those with the most specific wildcard over it
+// first of those with the most specific wildcard over it. Who comes so takes the
+// place of all others even where nothing comes of it: a route of a namespace
+// that has no say here, or one with gateway semantics for a wildcard
 // (separateVSHostsAndServices and computeWildcardHostVirtualServiceIndex).
 func (c *client) hostVirtuals(l *listener, host string) []*VirtualService {
 	candidates := c.virtuals(l, host)
@@ -59,21 +61,23 @@ func (c *client) hostVirtuals(l *listener, host string) []*VirtualService {
 		for h := range c.m.spelledHosts(vs) {
 			h = strings.ToLower(h)
 			switch {
-			case h == host && !(IsWildcard(h) && vs.gatewaySemantics()):
-				exact = append(exact, vs)
-			case IsWildcard(h) && h != host && HostCovers(h, host) && !vs.gatewaySemantics() && len(h) > len(pattern):
+			case !IsWildcard(h):
+				if h == host {
+					exact = append(exact, vs)
+				}
+			case HostCovers(h, host) && len(h) > len(pattern):
 				broad, pattern = vs, h
 			}
 		}
 	}
-	exact = slices.DeleteFunc(slices.Compact(exact), func(vs *VirtualService) bool { return !c.mayRoute(l, vs, host) })
-	if IsWildcard(host) && len(exact) > 1 {
-		exact = exact[:1]
+	switch {
+	case len(exact) > 0:
+		return slices.DeleteFunc(slices.Compact(exact), func(vs *VirtualService) bool { return !c.mayRoute(l, vs, host) })
+	case broad == nil || broad.gatewaySemantics():
+		return nil
+	default:
+		return []*VirtualService{broad}
 	}
-	if len(exact) > 0 || broad == nil {
-		return exact
-	}
-	return []*VirtualService{broad}
 }
 
 // mayRoute: VirtualServices with gateway semantics only count where they come
