@@ -5,11 +5,11 @@ import "slices"
 // arrival is traffic at the door of an egress gateway.
 type arrival struct {
 	traffic
-	from      *client
-	gateway   *EgressGateway
-	port      int        // of the gateway's Service
-	tls       *ClientTLS // nil: automatic
-	tlsReason Reason     // what set it
+	from    *client
+	gateway *EgressGateway
+	port    int        // of the gateway's Service
+	tls     *ClientTLS // nil: automatic
+	setBy   tlsField   // what set it
 }
 
 // encrypted reports whether the client's proxy wraps the traffic in TLS of its
@@ -67,8 +67,8 @@ type door struct {
 	m      *Mesh
 	a      arrival
 	client client // the gateway's own proxy
-	index  int     // of the gateway in the settings
-	ports  []int   // that servers may name to listen where the traffic arrives
+	index  int    // of the gateway in the settings
+	ports  []int  // that servers may name to listen where the traffic arrives
 }
 
 func (d *door) describe() string {

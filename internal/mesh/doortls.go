@@ -10,11 +10,11 @@ import (
 func (d *door) enterTLS() outcome {
 	sni := d.a.sni()
 	if sni == "" {
-		return d.fail(d.a.tlsReason.at(".sni"), "the proxy sends the name of a cluster as SNI, which no server of the gateway expects")
+		return d.fail(d.a.setBy.reason().at(".sni"), "the proxy sends the name of a cluster as SNI, which no server of the gateway expects")
 	}
 	h, ok := d.serverFor(sni)
 	if !ok {
-		return d.fail(d.a.tlsReason.at(".sni"), "gateway %s has no TLS server for %s on port %d", d.a.gateway.Name, sni, d.a.port)
+		return d.fail(d.a.setBy.reason().at(".sni"), "gateway %s has no TLS server for %s on port %d", d.a.gateway.Name, sni, d.a.port)
 	}
 	s := h.server()
 	if problem := d.shadowed(h); problem != nil {

@@ -53,9 +53,8 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		}
 		subsetLabels = dr.Subsets[i].Labels
 	}
-	if !c.terse {
-		hop.TLS, _ = p.tls(subset, t.port)
-	}
+	tls, setBy := p.tls(subset, t.port)
+	hop.TLS = tls
 	if g := c.m.gatewayBehind(s, t.port); g.to != nil {
 		if c.gateway != nil {
 			return c.broken(reason, hop, "the gateway sends the traffic to itself")
@@ -66,8 +65,7 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 				because: []Reason{reason.with("the subset %s is for pods with labels that gateway %s is not known to have", subset, g.to.Name)},
 			}
 		}
-		arrival := arrival{traffic: t, from: c, gateway: g.to, port: g.port}
-		arrival.tls, arrival.tlsReason = p.tls(subset, t.port)
+		arrival := arrival{traffic: t, from: c, gateway: g.to, port: g.port, tls: tls, setBy: setBy}
 		if len(s.entries) > 0 {
 			reason = Reason{Ref: s.ref(), Path: "spec.endpoints", Message: "every endpoint is the gateway"}
 		}

@@ -150,7 +150,7 @@ func (d *door) enterListener(k *K8sGateway) outcome {
 		return d.fail(at, "no listener on port %d takes %s", d.a.port, name)
 	}
 	if d.a.encrypted() {
-		return d.fail(d.a.tlsReason, "the client's proxy speaks TLS of its own, which the listener does not expect")
+		return d.fail(d.a.setBy.reason(), "the client's proxy speaks TLS of its own, which the listener does not expect")
 	}
 	for _, r := range d.routesOf(k, name) {
 		if !slices.Contains(kinds, r.Kind) {

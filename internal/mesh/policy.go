@@ -182,38 +182,61 @@ func (p *policy) subset(name string) (*DestinationRule, int) {
 	return dr, slices.IndexFunc(dr.Subsets, func(s Subset) bool { return s.Name == name })
 }
 
-// tls returns the TLS settings that a client uses for a port and subset, with
-// the rule and the field that set them; nil where nothing does, which means
-// automatic mutual TLS. Port-level settings replace all others for their port,
-// a subset's replace the rule's (MergeTrafficPolicy in Istio's
-// pilot/pkg/model/destination_rule.go).
-func (p *policy) tls(subset string, port int) (*ClientTLS, Reason) {
+// tls returns the TLS settings that a client uses for a port and subset, and
+// what set them; nil where nothing does, which means automatic mutual TLS.
+// Port-level settings replace all others for their port, a subset's replace the
+// rule's (MergeTrafficPolicy in Istio's pilot/pkg/model/destination_rule.go).
+func (p *policy) tls(subset string, port int) (*ClientTLS, tlsField) {
 	if p == nil || p.first == nil {
-		return nil, Reason{}
+		return nil, tlsField{}
 	}
 	if subset != "" {
 		if dr, i := p.subset(subset); dr != nil && dr.Subsets[i].TrafficPolicy != nil {
-			if t, field, ok := dr.Subsets[i].TrafficPolicy.forPort(port); ok {
-				return t, Reason{Ref: dr.Ref, Path: indexed("spec.subsets", i) + ".trafficPolicy" + field}
+			if t, level, ok := dr.Subsets[i].TrafficPolicy.forPort(port); ok {
+				return t, tlsField{dr, i, level}
 			}
 		}
 	}
 	var buf [keySize]byte
 	if dr, ok := p.m.subsets.first(borrowed(joined(buf[:0], p.key, sep))); ok && dr.TrafficPolicy != nil {
-		if t, field, ok := dr.TrafficPolicy.forPort(port); ok {
-			return t, Reason{Ref: dr.Ref, Path: "spec.trafficPolicy" + field}
+		if t, level, ok := dr.TrafficPolicy.forPort(port); ok {
+			return t, tlsField{dr, -1, level}
 		}
 	}
-	return nil, Reason{}
+	return nil, tlsField{}
 }
 
-// forPort returns the TLS settings of the policy for a port. ok is false where
-// the policy leaves them to the next one.
-func (t *TrafficPolicy) forPort(port int) (tls *ClientTLS, field string, ok bool) {
+// tlsField is a field that sets how a client speaks TLS. Its rule is nil where
+// there is none.
+type tlsField struct {
+	rule      *DestinationRule
+	subset    int // index in the rule's subsets, -1 for the rule's own policy
+	portLevel int // index in portLevelSettings, -1 for the policy for all ports
+}
+
+func (f tlsField) reason() Reason {
+	if f.rule == nil {
+		return Reason{}
+	}
+	path := "spec"
+	if f.subset >= 0 {
+		path = indexed("spec.subsets", f.subset)
+	}
+	path += ".trafficPolicy"
+	if f.portLevel >= 0 {
+		path = indexed(path+".portLevelSettings", f.portLevel)
+	}
+	return Reason{Ref: f.rule.Ref, Path: path + ".tls"}
+}
+
+// forPort returns the TLS settings of the policy for a port, and their index in
+// portLevelSettings or -1. ok is false where the policy leaves them to the next
+// one.
+func (t *TrafficPolicy) forPort(port int) (tls *ClientTLS, level int, ok bool) {
 	for i := range t.PortLevelSettings {
 		if t.PortLevelSettings[i].Port.Number == port {
-			return t.PortLevelSettings[i].TLS, indexed(".portLevelSettings", i) + ".tls", true
+			return t.PortLevelSettings[i].TLS, i, true
 		}
 	}
-	return t.TLS, ".tls", t.TLS != nil
+	return t.TLS, -1, t.TLS != nil
 }

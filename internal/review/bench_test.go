@@ -21,14 +21,14 @@ func tenantEntry(i int, export string) string {
 
 // keptMesh is a mesh of so many hosts, each with an entry of a tenant and the
 // companions that Sallyport keeps.
-func keptMesh(b *testing.B, hosts int) *mesh.Mesh {
-	b.Helper()
+func keptMesh(tb testing.TB, hosts int) *mesh.Mesh {
+	tb.Helper()
 	var objects []mesh.Object
 	empty := mesh.New(mesh.DefaultSettings())
 	for i := range hosts {
 		o, err := mesh.Decode([]byte(tenantEntry(i, ".")))
 		if err != nil {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
 		se := o.(*mesh.ServiceEntry)
 		se.Name = fmt.Sprintf("api-%d", i)
@@ -42,38 +42,65 @@ func keptMesh(b *testing.B, hosts int) *mesh.Mesh {
 	return mesh.New(mesh.DefaultSettings(), objects...)
 }
 
-// BenchmarkReview judges the writes that a cluster sees most, with every rule,
-// in meshes of different sizes: a tenant's new entry, a change of an entry
-// that is there, a route of its own to the gateway, and a VirtualService that
-// goes straight out, which is denied with a fix.
-func BenchmarkReview(b *testing.B) {
-	judge := &review.Judge{Rules: rules.All}
+// benchWrites are the writes that a cluster sees most: a tenant's new entry, a
+// change of an entry that is there, a route of its own to the gateway, and a
+// VirtualService that goes straight out, which is denied with a fix.
+func benchWrites() []benchWrite {
 	route := `{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"slow","namespace":"team-1"},"spec":{"hosts":["api1.partner1.example"],"exportTo":["."],` +
 		`"http":[{"match":[{"port":80,"uri":{"prefix":"/slow"}}],"timeout":"30s","route":[{"destination":{"host":"istio-egressgateway.istio-system.svc.cluster.local","port":{"number":443},"subset":"` +
 		companion.Key("api1.partner1.example") + `"}}]}]}}`
 	straight := `{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"v","namespace":"team-1"},` +
 		`"spec":{"hosts":["api1.partner1.example"],"http":[{"route":[{"destination":{"host":"api1.partner1.example","port":{"number":80}}}]}]}}`
+	return []benchWrite{
+		{"create", false, review.Write{Request: rules.Request{Operation: "CREATE"}, Object: []byte(tenantEntry(1_000_001, "~"))}},
+		{"update", false, review.Write{Request: rules.Request{Operation: "UPDATE"}, OldObject: []byte(tenantEntry(1, ".")), Object: []byte(tenantEntry(1, "."))}},
+		{"route", false, review.Write{Request: rules.Request{Operation: "CREATE"}, Object: []byte(route)}},
+		{"deny", true, review.Write{Request: rules.Request{Operation: "CREATE"}, Object: []byte(straight)}},
+	}
+}
+
+type benchWrite struct {
+	name   string
+	denied bool
+	review.Write
+}
+
+// judge judges the write, of which the verdict is known.
+func (w benchWrite) judge(tb testing.TB, judge *review.Judge, m *mesh.Mesh) {
+	out, err := judge.Review(tb.Context(), m, w.Write)
+	if err != nil || out.Denied() != w.denied || len(out.Paths) == 0 {
+		tb.Fatalf("%s: outcome %+v, error %v", w.name, out, err)
+	}
+}
+
+// BenchmarkReview judges the writes that a cluster sees most, with every rule,
+// in meshes of different sizes.
+func BenchmarkReview(b *testing.B) {
+	judge := &review.Judge{Rules: rules.All}
 	for _, hosts := range []int{100, 1_000, 10_000, 100_000} {
 		m := keptMesh(b, hosts)
-		for _, write := range []struct {
-			name   string
-			denied bool
-			review.Write
-		}{
-			{"create", false, review.Write{Request: rules.Request{Operation: "CREATE"}, Object: []byte(tenantEntry(1_000_001, "~"))}},
-			{"update", false, review.Write{Request: rules.Request{Operation: "UPDATE"}, OldObject: []byte(tenantEntry(1, ".")), Object: []byte(tenantEntry(1, "."))}},
-			{"route", false, review.Write{Request: rules.Request{Operation: "CREATE"}, Object: []byte(route)}},
-			{"deny", true, review.Write{Request: rules.Request{Operation: "CREATE"}, Object: []byte(straight)}},
-		} {
+		for _, write := range benchWrites() {
 			b.Run(fmt.Sprintf("%s/hosts=%d", write.name, hosts), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					out, err := judge.Review(b.Context(), m, write.Write)
-					if err != nil || out.Denied() != write.denied || len(out.Paths) == 0 {
-						b.Fatalf("outcome %+v, error %v", out, err)
-					}
+					write.judge(b, judge, m)
 				}
 			})
+		}
+	}
+}
+
+// TestAllocations bounds what one review allocates, and checks that it does
+// not depend on the size of the mesh. Times would depend on the machine.
+func TestAllocations(t *testing.T) {
+	judge := &review.Judge{Rules: rules.All}
+	small, large := keptMesh(t, 50), keptMesh(t, 5_000)
+	for _, write := range benchWrites() {
+		most := map[string]float64{"create": 550, "update": 750, "route": 850, "deny": 1150}[write.name]
+		few := testing.AllocsPerRun(50, func() { write.judge(t, judge, small) })
+		many := testing.AllocsPerRun(50, func() { write.judge(t, judge, large) })
+		if many > most || many > 1.2*few {
+			t.Errorf("%s: %.0f allocations among 50 hosts and %.0f among 5,000; want at most %.0f, and no growth", write.name, few, many, most)
 		}
 	}
 }
