@@ -162,6 +162,9 @@ func (b *bundleURL) client() (*http.Client, error) {
 			Proxy:             http.ProxyFromEnvironment,
 			TLSClientConfig:   config,
 			ForceAttemptHTTP2: true,
+			// A bundle is compressed, and some stores label it so: it is not to
+			// be unpacked on the way.
+			DisableCompression: true,
 		},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			switch {

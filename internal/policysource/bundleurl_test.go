@@ -56,6 +56,7 @@ func (s *bundleServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.sent++
 		w.Header().Set("ETag", etag)
+		w.Header().Set("Content-Encoding", "gzip") // as some object stores label a tar.gz file
 		_, _ = w.Write(s.packed)
 	}
 }

@@ -224,7 +224,7 @@ func (l *Loader) load(ctx context.Context) error {
 	for _, t := range changed {
 		l.loads.WithLabelValues(t.Name(), result).Inc()
 	}
-	l.settle(set, newest, evaluation, err)
+	l.conclude(set, newest, evaluation, err)
 	if err != nil {
 		return err
 	}
@@ -313,8 +313,8 @@ func loadAndTest(ctx context.Context, parameters map[string]any, from []policies
 	return set, errors.Join(errs...)
 }
 
-// settle puts a set in force, or notes why not.
-func (l *Loader) settle(set *policies.Set, snapshots []*Snapshot, evaluation *Evaluation, err error) {
+// conclude puts a set in force, or notes why not.
+func (l *Loader) conclude(set *policies.Set, snapshots []*Snapshot, evaluation *Evaluation, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()

@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// Source is a place where policies come from. Its methods are called one at a
-// time.
+// Source is a place where policies come from. Fetch and Wait are called one at
+// a time; what the others return does not change.
 type Source interface {
 	// Name is how log, metrics and status page call the source, and what
 	// stands in front of its files' names. It holds no secret.
