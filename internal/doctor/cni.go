@@ -87,13 +87,16 @@ its pod must be ready. What cannot be seen this way (a plugin that is part of a
 distribution's own programs) is to be tried out.`,
 	Sources: []string{networkPage + "#prerequisites", taskPage + "#apply-kubernetes-network-policies"},
 	Check: func(e *Exam) {
-		if !e.need(kinds("DaemonSet")...) {
+		if !e.need(kinds("DaemonSet", "Node")...) {
 			return
 		}
 		var off []Result
-		found := false
+		found, guarded := false, 0
 		for i := range e.daemonSets {
 			d := &e.daemonSets[i]
+			if d.Status.DesiredNumberScheduled == 0 {
+				continue // for nodes that there are not, of another operating system say
+			}
 			for _, c := range d.Spec.Template.Spec.Containers {
 				n := slices.IndexFunc(plugins, func(p plugin) bool { return p.container == c.Name })
 				if n < 0 {
@@ -111,11 +114,17 @@ distribution's own programs) is to be tried out.`,
 					}
 				}
 				found = true
+				guarded += int(d.Status.DesiredNumberScheduled)
 				e.running(p.name, at, d)
+				break // no plugin is two
 			}
 		}
 		if found {
-			return // what does not enforce stands beside what does
+			// What does not enforce stands beside what does.
+			if guarded > 0 && guarded < len(e.nodes) {
+				e.fail(mesh.Ref{}, "", "Let the network plugin tolerate the taints of every node:\nkubectl get node -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints", "the network plugin is meant for %d of %d nodes: the others have no wall", guarded, len(e.nodes))
+			}
+			return
 		}
 		for _, r := range off {
 			e.fail(r.Object, "spec.template.spec.containers", "Install a network plugin that enforces them, or turn this one's enforcement on:\n"+networkPage+"#prerequisites", "%s", r.Message)

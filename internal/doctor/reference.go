@@ -93,6 +93,32 @@ these steps, by hand. The doctor takes them.
 		fmt.Fprintf(&b, "\n#### %s\n\n*%s*\n\n%s\n", c.Name, c.Title(), why)
 	}
 	b.WriteString(`
+## JSON
+
+` + "`-o json`" + ` has all that was found, the good too. Fields are added, never taken away.
+
+` + "```json" + `
+{
+  "apiVersion": "sallyport.io/v1alpha1", "kind": "Diagnosis",
+  "checks": [
+    {
+      "name": "namespace-modes", "group": "server", "title": "every namespace is enforced",
+      "status": "fail",
+      "results": [
+        {
+          "status": "fail", "object": {"kind": "Namespace", "namespace": "", "name": "shop"},
+          "path": "metadata.labels[\"sallyport.io/mode\"]", "message": "nothing is judged here",
+          "remedy": "kubectl label namespace shop sallyport.io/mode-"
+        }
+      ]
+    }
+  ],
+  "summary": {"passed": 0, "failed": 1, "unknown": 0}
+}
+` + "```" + `
+
+A status is pass, fail or unknown, that of a check the worst of its results.
+
 ## Who may ask
 
 What a user may not read, a check cannot tell. This is all that the checks read. The Secret of the serving certificate is

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -68,5 +70,26 @@ two
 	}
 	if !strings.Contains(got.String(), "\x1b[31mfail\x1b[0m") {
 		t.Error("no colours")
+	}
+}
+
+// TestWriteJSON compares the document with the one that docs/doctor.md shows.
+func TestWriteJSON(t *testing.T) {
+	f := NewFacts(mesh.DefaultSettings(), "sallyport-system", "sallyport-webhook", now)
+	if err := f.Add([]byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"sallyport.io/mode":"off"}}}`)); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := NewReport(Run([]*Check{namespaceModes}, f)).WriteJSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(Reference(All)), "```json\n")
+	example, _, _ := strings.Cut(rest, "```")
+	var want, got any
+	if err := errors.Join(json.Unmarshal([]byte(example), &want), json.Unmarshal(out.Bytes(), &got)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-docs +got):\n%s", diff)
 	}
 }
