@@ -76,6 +76,13 @@ func admitted(t *testing.T, manifests string) (out string, owned map[string]bool
 	settings.Credentials = []mesh.Credential{{
 		Name: "partner", Hosts: []string{"api.partner.com", "b2b.partner.com"}, Namespaces: []string{"billing"}, Secret: "partner-client",
 	}}
+	settings.Grants = []mesh.Grant{{
+		Issuer: mesh.Issuer{Kind: "ClusterIssuer", Name: "partner-ca", CommonName: "shop.example"},
+		Hosts:  []string{"api.partner.com", "b2b.partner.com"}, Namespaces: []string{"shop"},
+	}}
+	settings.Gateways[0].Wildcards = []mesh.Wildcard{
+		{Host: "*.wikipedia.org", Server: "www.wikipedia.org"}, {Host: "*.cdn.partner.com", Server: "cdn.partner.com"},
+	}
 	m, err := load(settings, manifests)
 	if err != nil {
 		t.Fatal(err)
