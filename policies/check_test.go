@@ -472,7 +472,10 @@ func BenchmarkLibrary(b *testing.B) {
 		{"admitted", `{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
 			"metadata": {"name": "api", "namespace": "shop", "annotations": {"sallyport.io/owner": "payments", "sallyport.io/purpose": "cards"}},
 			"spec": {"hosts": ["api-7.example.com"], "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}], "resolution": "DNS"}}`, false},
-		{"denied", strings.ReplaceAll(stripe, "*.stripe.net", "pastebin.com"), true},
+		{"denied", `{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": {"name": "api", "namespace": "shop"},
+			"spec": {"hosts": ["pastebin.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}}`, true},
+		// Two hosts at two ports, with addresses and a range of them.
+		{"denied-four-points", strings.ReplaceAll(stripe, "*.stripe.net", "pastebin.com"), true},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			p := pass(b, bench.object, shop)
