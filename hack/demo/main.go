@@ -71,7 +71,7 @@ func play(ctx context.Context, options controlplane.Options, out io.Writer, colo
 			err = errors.Join(err, cp.Stop())
 		}
 	}()
-	s, err := newSession(cp, out, colour)
+	s, err := newSession(ctx, cp, out, colour)
 	if err != nil {
 		return err
 	}

@@ -107,6 +107,18 @@ var scenes = []scene{
 		command: "kubectl apply -n shop -f forbidden.yaml",
 		fails:   true,
 		want:    []string{`host "pastebin.com" is not allowed in namespace "shop"`},
+	}, {
+		why:     "The shop may use Wikipedia in every language; but hosts are registered one by one.",
+		user:    "dev",
+		command: "kubectl apply -n shop -f wildcard.yaml",
+		fails:   true,
+		want:    []string{`host "\*\.wikipedia\.org" opens a whole domain \[no-wildcard-hosts\]`},
+	}, {
+		why:     "And to a host that is allowed, it may not speak what it likes.",
+		user:    "dev",
+		command: "kubectl apply -n shop -f ftp.yaml",
+		fails:   true,
+		want:    []string{`TCP on port 21 of host "api\.weather\.gov" is not allowed \[allowed-ports\]`},
 	}}},
 	{"Dry run", []step{{
 		why:     "A dry run says what would be created ...",
@@ -149,9 +161,28 @@ var scenes = []scene{
 		eventually: true,
 	}}},
 	{"The wall around the gate", []step{{
-		why:     "Whoever gets around the sidecar meets the network. A label asks for its policy:",
+		why:     "Whoever gets around the sidecar is to meet the network. What would that cut off, by all that the cluster holds and Hubble has seen?",
 		user:    "platform",
-		command: "kubectl label namespace shop sallyport.io/network-policy=enabled",
+		command: "kubectl get ns,svc,se,gw,dr,vs -A -o yaml | sallyport netpol preview shop --config config.yaml --flows hubble.json -",
+		fails:   true, // something would be
+		want: []string{
+			`(?s)would be cut off:.*updates\.example\.net TCP/443 \(2 times\).*service monitoring/graphite TCP/2003`,
+			`(?s)would go on:.*edition\.cnn\.com HTTP/80: through the egress gateway`,
+		},
+	}, {
+		why:     "Staged, the wall shows in the server's log and metrics ...",
+		user:    "platform",
+		command: "kubectl label namespace shop sallyport.io/network-policy=staged",
+		want:    []string{"labeled"},
+	}, {
+		why:     "... and nowhere else.",
+		user:    "platform",
+		command: "kubectl get networkpolicy -n shop",
+		want:    []string{"No resources found in shop namespace."},
+	}, {
+		why:     "Nobody misses what would be cut off. The label asks for the policy:",
+		user:    "platform",
+		command: "kubectl label --overwrite namespace shop sallyport.io/network-policy=enabled",
 		want:    []string{"labeled"},
 	}, {
 		why:        "out of the namespace lead DNS, istiod, and the gateway's pods on the ports that they really listen on.",
@@ -159,6 +190,12 @@ var scenes = []scene{
 		command:    "kubectl get networkpolicy -n shop -o go-template-file=networkpolicy.tmpl",
 		want:       []string{`8443/TCP`, `15012/TCP`, `53/UDP`},
 		eventually: true,
+	}, {
+		why:     "Policies add up. A team's own that opens what this one closes is refused.",
+		user:    "dev",
+		command: "kubectl apply -n shop -f wide.yaml",
+		fails:   true,
+		want:    []string{`spec\.egress\[0\]: allows every destination, .* \[wide-network-policy\]`},
 	}}},
 	{"Deletion cleans up", []step{{
 		why:     "The shop needs nothing outside any more ...",

@@ -22,6 +22,7 @@ import (
 type session struct {
 	cp     *controlplane.ControlPlane
 	dir    string            // where the commands run: the files they name are here
+	cli    string            // the command line sallyport
 	users  map[string]string // kubeconfig by prompt
 	out    io.Writer
 	colour bool
@@ -37,8 +38,9 @@ type scene struct {
 type step struct {
 	why  string
 	user string
-	// command is typed as in a shell: words between blanks, and '' around
-	// what holds blanks. Its first word is kubectl or cat.
+	// command is typed as in a shell: words between blanks, '' around what
+	// holds blanks, and | between commands of which one reads what the one
+	// before it prints.
 	command string
 
 	// fails is true where the command must exit with a status other than 0.
@@ -57,10 +59,16 @@ const patience = 30 * time.Second
 
 // newSession makes the users: the platform team may do everything, a developer
 // what the group "teams" may.
-func newSession(cp *controlplane.ControlPlane, out io.Writer, colour bool) (*session, error) {
+func newSession(ctx context.Context, cp *controlplane.ControlPlane, out io.Writer, colour bool) (*session, error) {
 	root, err := controlplane.Root()
 	if err != nil {
 		return nil, err
+	}
+	cli := filepath.Join(cp.Dir, "sallyport")
+	build := exec.CommandContext(ctx, "go", "build", "-o", cli, "./cmd/sallyport")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building sallyport: %w\n%s", err, out)
 	}
 	config, err := cp.User("dev", "teams")
 	if err != nil {
@@ -73,6 +81,7 @@ func newSession(cp *controlplane.ControlPlane, out io.Writer, colour bool) (*ses
 	return &session{
 		cp:     cp,
 		dir:    filepath.Join(root, "hack", "demo", "scenes"),
+		cli:    cli,
 		users:  map[string]string{"platform": cp.Kubeconfig, "dev": dev},
 		out:    out,
 		colour: colour,
@@ -107,17 +116,20 @@ func (s *session) outcome(ctx context.Context, st step) (string, error) {
 
 // run runs a step's command once. The error says what is not as it must be.
 func (s *session) run(ctx context.Context, st step) (output string, err error) {
-	args := words(st.command)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	if args[0] == "kubectl" {
-		cmd = s.cp.Kubectl(ctx, args[1:]...)
+	var in bytes.Buffer
+	stages := strings.Split(st.command, " | ")
+	for i, stage := range stages {
+		cmd := s.cmd(ctx, words(stage))
+		var out bytes.Buffer
+		cmd.Env = append(cmd.Environ(), "KUBECONFIG="+s.users[st.user])
+		cmd.Dir = s.dir
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, &out, &out
+		err = cmd.Run()
+		output, in = out.String(), out
+		if err != nil && i < len(stages)-1 {
+			return output, fmt.Errorf("%s: %w", stage, err)
+		}
 	}
-	var out bytes.Buffer
-	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+s.users[st.user])
-	cmd.Dir = s.dir
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
-	output = out.String()
 	switch {
 	case ctx.Err() != nil:
 		return output, context.Cause(ctx)
@@ -135,6 +147,16 @@ func (s *session) run(ctx context.Context, st step) (output string, err error) {
 		return output, fmt.Errorf("what it prints matches %q, and must not", st.wantNot)
 	}
 	return output, nil
+}
+
+func (s *session) cmd(ctx context.Context, args []string) *exec.Cmd {
+	switch args[0] {
+	case "kubectl":
+		return s.cp.Kubectl(ctx, args[1:]...)
+	case "sallyport":
+		return exec.CommandContext(ctx, s.cli, args[1:]...)
+	}
+	return exec.CommandContext(ctx, args[0], args[1:]...)
 }
 
 // words splits a command line at blanks outside single quotes.
