@@ -28,7 +28,7 @@ type plan struct {
 func planFor(m *mesh.Mesh, host string) *plan {
 	b := newBuilder(host)
 	before := served(m, host, b.key)
-	m = without(m, existing(m, host, b.key)).Open()
+	m = without(m.Draft(), existing(m, host, b.key)).Open()
 	claims, refused := claims(m, host, before)
 	p := &plan{mesh: m, builder: b, set: Set{Host: host, Refused: refused}}
 	p.with.mesh = m

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sallyport-io/sallyport/internal/rawjson"
 	kjson "sigs.k8s.io/json"
+
+	"github.com/sallyport-io/sallyport/internal/rawjson"
 )
 
 // ErrUnknownKind is returned by [Decode] for kinds that the model does not

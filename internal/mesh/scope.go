@@ -230,7 +230,7 @@ func (c *client) service(l *listener, host string) *service {
 	if k8s != nil && (!c.sees(k8s) || !l.importsService(c, k8s.namespace, host)) {
 		k8s = nil
 	}
-	var named, open []*ServiceEntry // exported to the namespace by name, and to all
+	var entries, open []*ServiceEntry // exported to the namespace by name, and to all
 	own := false
 	for se := range c.m.spelledEntries(host) {
 		seen := visibleFrom(c.m.ExportTo(se), se.Namespace, c.namespace)
@@ -241,10 +241,10 @@ func (c *client) service(l *listener, host string) *service {
 		if seen == public {
 			open = append(open, se)
 		} else {
-			named = append(named, se)
+			entries = append(entries, se)
 		}
 	}
-	entries := append(named, open...)
+	entries = append(entries, open...)
 	own = own && c.gateway == nil
 	if k8s != nil && (!own || k8s.namespace == c.namespace) {
 		return k8s

@@ -33,6 +33,7 @@ func Default(m *mesh.Mesh, w Write) ([]PatchOp, error) {
 	if w.Request.Operation == "DELETE" {
 		return nil, nil
 	}
+	m = m.Draft()
 	o, err := mesh.Decode(w.Object)
 	if errors.Is(err, mesh.ErrUnknownKind) {
 		return nil, nil
