@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -109,13 +111,18 @@ func NewDecisionLog(out io.Writer, mask *Mask, objects bool, metrics *Metrics, l
 	return l
 }
 
-// Close writes what waits, and ends the log.
+// Close writes what waits, and ends the log. It gives up where the writer
+// hangs: a program must be able to end.
 func (l *DecisionLog) Close() {
+	const patience = 5 * time.Second
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
 	l.nudge()
-	<-l.done
+	select {
+	case <-l.done:
+	case <-time.After(patience):
+	}
 }
 
 func (l *DecisionLog) nudge() {
@@ -135,6 +142,9 @@ func (l *DecisionLog) write(out io.Writer) {
 		lines, closed := l.waiting, l.closed
 		l.waiting, l.size = nil, 0
 		l.mu.Unlock()
+		if failing && len(lines) > 0 {
+			_ = b.WriteByte('\n') // the end of a line that was written in part
+		}
 		for _, line := range lines {
 			_, _ = b.Write(line) // the error stays until Flush
 		}
@@ -153,11 +163,18 @@ func (l *DecisionLog) write(out io.Writer) {
 	}
 }
 
-// record writes down an answer of the validator.
+// record writes down an answer of the validator. Whatever goes wrong with that
+// changes nothing about the answer.
 func (l *DecisionLog) record(c *call, resp *admission.Response, verdict string, out review.Outcome) {
 	if l == nil {
 		return
 	}
+	defer func() {
+		if v := recover(); v != nil {
+			l.metrics.lostDecisions.WithLabelValues("encode").Inc()
+			l.log.Error(fmt.Errorf("panic: %v\n%s", v, debug.Stack()), "a decision is lost", "decision", c.id)
+		}
+	}()
 	line := l.line(c, resp, verdict, out)
 	l.mu.Lock()
 	ok := !l.closed && l.size+len(line) <= maxWaiting

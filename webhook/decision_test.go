@@ -230,8 +230,21 @@ func TestDecisionLogThatFails(t *testing.T) {
 	o.Decisions.mu.Unlock()
 	c.allowed(review.Outcome{Known: true}, nil)
 	o.Decisions.Close()
-	if lines := strings.Count(out.String(), "\n"); lines != 1 {
-		t.Errorf("%d lines after the disk had room again, want 1", lines)
+	if lines := strings.Fields(out.String()); len(lines) != 1 || out.String()[0] != '\n' {
+		t.Errorf("%d lines after the disk had room again, want 1 that begins a line:\n%s", len(lines), out.String())
+	}
+}
+
+// TestDecisionLogChangesNoAnswer checks that a log which cannot make its line leaves the answer as it is.
+func TestDecisionLogChangesNoAnswer(t *testing.T) {
+	o := options(t)
+	o.Decisions = &DecisionLog{metrics: o.Metrics, log: o.Log} // without a mask nothing can be masked
+	resp := post(t, o, ValidatePath, body(t, "v1", request(entry("api", "warned.example.com")))).Response
+	if !resp.Allowed || len(resp.Warnings) != 1 {
+		t.Errorf("allowed %v, warnings %q", resp.Allowed, resp.Warnings)
+	}
+	if lost := testutil.ToFloat64(o.Metrics.lostDecisions.WithLabelValues("encode")); lost != 1 {
+		t.Errorf("%v decisions are counted as lost", lost)
 	}
 }
 

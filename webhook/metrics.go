@@ -48,7 +48,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	m.lostDecisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sallyport_decisions_lost_total",
-		Help: "Lines that the decision log lacks, by reason: the writer could not follow (queue), or could not write (write).",
+		Help: "Lines that the decision log lacks, by reason: the writer could not follow (queue), could not write (write), or the line could not be made (encode).",
 	}, []string{"reason"})
 	for _, c := range []prometheus.Collector{m.duration, m.judging, m.answers, m.findings, m.lostDecisions} {
 		if err := reg.Register(c); err != nil {
