@@ -471,7 +471,7 @@ func BenchmarkLibrary(b *testing.B) {
 	}{
 		{"admitted", `{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
 			"metadata": {"name": "api", "namespace": "shop", "annotations": {"sallyport.io/owner": "payments", "sallyport.io/purpose": "cards"}},
-			"spec": {"hosts": ["api-7.example.com"], "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}], "resolution": "DNS"}}`, false},
+			"spec": {"hosts": ["api-7.example.com"], "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}], "resolution": "DNS", "exportTo": ["."]}}`, false},
 		{"denied", `{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": {"name": "api", "namespace": "shop"},
 			"spec": {"hosts": ["pastebin.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "DNS"}}`, true},
 		// Two hosts at two ports, with addresses and a range of them.
