@@ -2,7 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -56,11 +55,7 @@ func openToWalls(m *mesh.Mesh, name string) string {
 		return ""
 	}
 	for o := range m.All("Namespace") {
-		other := o.Metadata().Name
-		if !netpol.Walled(m, other) {
-			continue
-		}
-		if names, _ := netpol.Neighbours(m, other); slices.Contains(names, name) {
+		if other := o.Metadata().Name; netpol.Walled(m, other) && netpol.Adjoins(m, other, name) {
 			return other
 		}
 	}

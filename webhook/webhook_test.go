@@ -242,6 +242,14 @@ func TestValidate(t *testing.T) {
 			name: "companion created by Kubernetes", request: request(entry(own, "good.example.com"), named(own), as("system:serviceaccount:kube-system:generic-garbage-collector")),
 			code: 403, verdict: "deny", message: []string{"reserved-companion"},
 		}, {
+			name: "AuthorizationPolicy of Sallyport changed by somebody",
+			request: request(`{"apiVersion":"security.istio.io/v1","kind":"AuthorizationPolicy","metadata":{"namespace":"istio-system","name":"`+own+`"},"spec":{}}`,
+				named(own), func(r *admissionv1.AdmissionRequest) {
+					r.Namespace = "istio-system"
+					r.Kind = metav1.GroupVersionKind{Group: "security.istio.io", Version: "v1", Kind: "AuthorizationPolicy"}
+				}),
+			code: 403, verdict: "deny", message: []string{"reserved-companion", "fix: change the ServiceEntry"},
+		}, {
 			name: "NetworkPolicy of Sallyport deleted by somebody",
 			request: request(`{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"namespace":"shop","name":"`+netpol.EgressName+`"},"spec":{"podSelector":{}}}`,
 				named(netpol.EgressName), deleted, func(r *admissionv1.AdmissionRequest) {

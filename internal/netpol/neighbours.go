@@ -59,6 +59,13 @@ func neighbours(m *mesh.Mesh, own string) []string {
 	return names
 }
 
+// Adjoins reports whether the pods of a confined namespace may talk to those
+// of another one, which is a namespace of the mesh and not the platform's.
+func Adjoins(m *mesh.Mesh, confined, other string) bool {
+	chosen, all := peers(m, confined)
+	return all || slices.Contains(chosen, other)
+}
+
 // Neighbours returns the namespaces to whose pods those of a confined
 // namespace may talk, and the names in its annotation that are none of the
 // mesh's; both sorted.
