@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	nethttp "net/http"
 	"os"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -65,6 +67,8 @@ type cluster struct {
 	t        testing.TB
 	events   *events.FakeRecorder
 	stop     func()
+	// watch, where it is set, sees every request of the reconciler itself.
+	watch func(*nethttp.Request)
 }
 
 func newCluster(t testing.TB, namespaces ...string) *cluster {
@@ -107,7 +111,16 @@ func (c *cluster) run(adjust ...func(*reconcile.Options)) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	companions, err := reconcile.New(c.plane.Config, store, options)
+	config := rest.CopyConfig(c.plane.Config)
+	config.Wrap(func(next nethttp.RoundTripper) nethttp.RoundTripper {
+		return roundTripper(func(r *nethttp.Request) (*nethttp.Response, error) {
+			if c.watch != nil {
+				c.watch(r)
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	companions, err := reconcile.New(config, store, options)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -130,6 +143,10 @@ func (c *cluster) run(adjust ...func(*reconcile.Options)) {
 	}
 	c.t.Cleanup(c.stop)
 }
+
+type roundTripper func(*nethttp.Request) (*nethttp.Response, error)
+
+func (f roundTripper) RoundTrip(r *nethttp.Request) (*nethttp.Response, error) { return f(r) }
 
 // create creates objects from YAML, and deletes them when the test is over.
 func (c *cluster) create(manifests ...string) {

@@ -85,10 +85,9 @@ func (c *Companions) confirm(ctx context.Context, m *mesh.Mesh) error {
 			return nil
 		}
 	}
-	c.mu.Lock()
-	fresh := time.Since(c.confirmed) < confirmation
-	c.mu.Unlock()
-	if fresh {
+	c.confirming.Lock()
+	defer c.confirming.Unlock()
+	if time.Since(c.confirmed) < confirmation {
 		return nil
 	}
 	others, err := labels.NewRequirement(mesh.ManagedByLabel, selection.NotEquals, []string{mesh.ManagedBy})
@@ -106,9 +105,7 @@ func (c *Companions) confirm(ctx context.Context, m *mesh.Mesh) error {
 			return fmt.Errorf("the view of the cluster has lost %s; nothing is deleted", ref)
 		}
 	}
-	c.mu.Lock()
 	c.confirmed = time.Now()
-	c.mu.Unlock()
 	return nil
 }
 

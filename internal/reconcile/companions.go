@@ -74,10 +74,11 @@ type Companions struct {
 	unwanted map[string]map[mesh.Ref]time.Time // by companion.Key: since when
 	held     map[mesh.Ref]time.Time            // entries, since they were first seen to be held
 	known    known
-	// confirmed is when the API server was last found to have no entry.
-	confirmed time.Time
 
 	credentials map[credentialKey]credentialState
+
+	confirming sync.Mutex
+	confirmed  time.Time // when the API server was last found to have no entry
 }
 
 // New returns a Companions that reads the mesh from the store, which must not
@@ -260,7 +261,7 @@ func (c *Companions) changed(old, new mesh.Object) {
 		c.known.companion(ref, new != nil)
 		c.mu.Unlock()
 	}
-	if new != nil && c.echo(new) {
+	if new != nil && c.echoes(new) {
 		return
 	}
 	if companion.Is(ref) {

@@ -40,7 +40,7 @@ func opened(entry *mesh.ServiceEntry) *mesh.ServiceEntry {
 // tend opens an entry that is held once every path of it is via, and tells
 // its owner how things stand.
 func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh.Ref) error {
-	if entry.Deleting {
+	if entry.Deleting || c.outdated(entry) {
 		return nil
 	}
 	if held(entry) {
@@ -207,7 +207,7 @@ func (c *Companions) patch(ctx context.Context, entry *mesh.ServiceEntry, fields
 	o.SetName(entry.Name)
 	err = c.client.Patch(ctx, &o, client.RawPatch(types.MergePatchType, body))
 	if err == nil {
-		c.wrote(entry.Ref, o.GetResourceVersion())
+		c.wrote(entry.Ref, o.GetResourceVersion(), entry.ResourceVersion)
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("%s: %w", entry.Ref, err)

@@ -294,6 +294,6 @@ func (c *Companions) confirmedWrite(o mesh.Object, answer *unstructured.Unstruct
 	m := o.Metadata()
 	m.Created = answer.GetCreationTimestamp().Time
 	m.ResourceVersion, m.Fingerprint = answer.GetResourceVersion(), print
-	c.wrote(m.Ref, m.ResourceVersion)
+	c.wrote(m.Ref, m.ResourceVersion, before)
 	return &writing{object: o, before: before}
 }

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -13,18 +12,22 @@ import (
 type known struct {
 	// refs are the objects under the reserved names that the cluster has, by
 	// companion.Key.
-	refs map[string]map[mesh.Ref]bool
+	refs map[string][]mesh.Ref
 	// echoes are the versions of our own writes that are still to be seen.
-	echoes map[mesh.Ref]string
+	echoes map[mesh.Ref]echo
 	// alike are pairs of fingerprints, of what the cluster has and of what is
 	// wanted, that differ in nothing but form.
 	alike map[mesh.Ref][2]uint64
 }
 
+// echo is a version that a write of ours made, and the one it took the place
+// of.
+type echo struct{ version, before string }
+
 func newKnown() known {
 	return known{
-		refs:   make(map[string]map[mesh.Ref]bool),
-		echoes: make(map[mesh.Ref]string),
+		refs:   make(map[string][]mesh.Ref),
+		echoes: make(map[mesh.Ref]echo),
 		alike:  make(map[mesh.Ref][2]uint64),
 	}
 }
@@ -32,13 +35,14 @@ func newKnown() known {
 // companion notes that an object under a reserved name is there, or is gone.
 func (k *known) companion(ref mesh.Ref, there bool) {
 	key := companion.KeyOf(ref)
+	i := slices.Index(k.refs[key], ref)
 	switch {
-	case there && k.refs[key] == nil:
-		k.refs[key] = map[mesh.Ref]bool{ref: true}
-	case there:
-		k.refs[key][ref] = true
-	default:
-		delete(k.refs[key], ref)
+	case there && i < 0:
+		k.refs[key] = append(k.refs[key], ref)
+	case !there:
+		if i >= 0 {
+			k.refs[key] = slices.Delete(k.refs[key], i, i+1)
+		}
 		if len(k.refs[key]) == 0 {
 			delete(k.refs, key)
 		}
@@ -65,7 +69,7 @@ func (c *Companions) look(m *mesh.Mesh) {
 // there returns the objects under the names of a host that the cluster has.
 func (c *Companions) there(m *mesh.Mesh, key string) []mesh.Object {
 	c.mu.Lock()
-	refs := slices.Collect(maps.Keys(c.known.refs[key]))
+	refs := slices.Clone(c.known.refs[key])
 	c.mu.Unlock()
 	var out []mesh.Object
 	for _, ref := range refs {
@@ -78,24 +82,32 @@ func (c *Companions) there(m *mesh.Mesh, key string) []mesh.Object {
 
 // wrote notes a write whose outcome has been looked at: to see it in the mesh
 // is no news.
-func (c *Companions) wrote(ref mesh.Ref, version string) {
+func (c *Companions) wrote(ref mesh.Ref, version, before string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if o := c.store.Mesh().Get(ref); o == nil || o.Metadata().ResourceVersion != version {
-		c.known.echoes[ref] = version
+		c.known.echoes[ref] = echo{version, before}
 	}
 }
 
-// echo reports whether a change is what one of our own writes did.
-func (c *Companions) echo(o mesh.Object) bool {
+// echoes reports whether a change is what one of our own writes did.
+func (c *Companions) echoes(o mesh.Object) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := o.Metadata()
-	if version, ok := c.known.echoes[m.Ref]; !ok || version != m.ResourceVersion {
+	if e, ok := c.known.echoes[m.Ref]; !ok || e.version != m.ResourceVersion {
 		return false
 	}
 	delete(c.known.echoes, m.Ref)
 	return true
+}
+
+// outdated reports whether an entry is of a version that we know to be gone.
+func (c *Companions) outdated(entry *mesh.ServiceEntry) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.known.echoes[entry.Ref]
+	return ok && e.before == entry.ResourceVersion
 }
 
 // alike reports whether an object in the cluster was found to be as wanted
