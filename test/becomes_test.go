@@ -74,12 +74,15 @@ var classes = []struct {
 	{"`TLS`, `HTTPS` on 443", []form{{host, "{number: 443, protocol: TLS}", "", 443}, {host, "{number: 443, protocol: HTTPS}", "", 443}}},
 	{"`TLS`, `HTTPS` on another port", []form{{host, "{number: 8443, protocol: TLS}", "", 8443}, {host, "{number: 8443, protocol: HTTPS}", "", 8443}}},
 	{"`TCP`, `MONGO`, `MYSQL`, `REDIS`", []form{
-		{host, "{number: 5432, protocol: TCP}", "", 5432}, {host, "{number: 5432, protocol: MONGO}", "", 5432},
-		{host, "{number: 5432, protocol: MYSQL}", "", 5432}, {host, "{number: 5432, protocol: REDIS}", "", 5432},
+		{host, "{number: 5432, protocol: TCP}", "", 5432},
+		{host, "{number: 5432, protocol: MONGO}", "", 5432},
+		{host, "{number: 5432, protocol: MYSQL}", "", 5432},
+		{host, "{number: 5432, protocol: REDIS}", "", 5432},
 	}},
 	{"`TLS` to `*.` and a domain whose server is configured", []form{{"*.partner.com", "{number: 443, protocol: TLS}", "", 443}}},
 	{"any port of another wildcard", []form{
-		{"*.example.com", "{number: 443, protocol: TLS}", "", 443}, {"*.example.com", "{number: 80, protocol: HTTP}", "", 80},
+		{"*.example.com", "{number: 443, protocol: TLS}", "", 443},
+		{"*.example.com", "{number: 80, protocol: HTTP}", "", 80},
 	}},
 	{"no protocol", []form{{host, "{number: 8080}", "", 8080}}},
 }

@@ -44,10 +44,7 @@ func indistinct(m *mesh.Mesh, entry *mesh.ServiceEntry, host string, ports []ups
 // before returns a host that takes the traffic for a TCP port of another, and
 // the entry that registers it.
 func before(m *mesh.Mesh, entry *mesh.ServiceEntry, host string, port int) (string, mesh.Ref) {
-	for _, h := range entry.Hosts {
-		if h = mesh.CanonicalHost(h); h == host {
-			break
-		}
+	if h := mesh.CanonicalHost(entry.Hosts[0]); h != host {
 		return h, entry.Ref
 	}
 	for o := range m.In("ServiceEntry", entry.Namespace) {
