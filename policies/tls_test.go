@@ -40,20 +40,38 @@ func TestTLS(t *testing.T) {
 		others      []string
 		want        string
 	}{
-		{"application TLS by companions", entry(tls, ""), nil,
-			`via mutual/application: ISTIO_MUTUAL api.example.com subset; "" [] false ""`},
-		{"plain HTTP by companions", entry(http, ""), nil,
-			`via mutual/none: ISTIO_MUTUAL api.example.com subset; "" [] false ""`},
-		{"origination by companions", entry(http, `"sallyport.io/originate-tls": "true"`), nil,
-			`via mutual/gateway: ISTIO_MUTUAL api.example.com subset; SIMPLE  [] true ""`},
-		{"a route of one's own in clear text", entry(http, ""), []string{disabled, own, route},
-			`via none/none: "" none; "" [] false ""`},
-		{"origination of one's own", entry(http, ""), []string{disabled, own, route, fmt.Sprintf(rule, `"subjectAltNames": ["api.example.com"]`)},
-			`via none/gateway: "" none; MUTUAL api.example.com ["api.example.com"] true "client"`},
-		{"any certificate will do", entry(http, ""), []string{disabled, own, route, fmt.Sprintf(rule, `"subjectAltNames": []`)},
-			`via none/gateway: "" none; MUTUAL api.example.com [] false "client"`},
-		{"straight out, by the sidecar's TLS", entry(http, ""), []string{disabled, sidecar},
-			`direct application/sidecar: "" none; SIMPLE  [] false ""`},
+		{
+			"application TLS by companions", entry(tls, ""), nil,
+			`via mutual/application: ISTIO_MUTUAL api.example.com subset; "" [] false ""`,
+		},
+		{
+			"plain HTTP by companions", entry(http, ""), nil,
+			`via mutual/none: ISTIO_MUTUAL api.example.com subset; "" [] false ""`,
+		},
+		{
+			"origination by companions", entry(http, `"sallyport.io/originate-tls": "true"`), nil,
+			`via mutual/gateway: ISTIO_MUTUAL api.example.com subset; SIMPLE  [] true ""`,
+		},
+		{
+			"a route of one's own in clear text", entry(http, ""),
+			[]string{disabled, own, route},
+			`via none/none: "" none; "" [] false ""`,
+		},
+		{
+			"origination of one's own", entry(http, ""),
+			[]string{disabled, own, route, fmt.Sprintf(rule, `"subjectAltNames": ["api.example.com"]`)},
+			`via none/gateway: "" none; MUTUAL api.example.com ["api.example.com"] true "client"`,
+		},
+		{
+			"any certificate will do", entry(http, ""),
+			[]string{disabled, own, route, fmt.Sprintf(rule, `"subjectAltNames": []`)},
+			`via none/gateway: "" none; MUTUAL api.example.com [] false "client"`,
+		},
+		{
+			"straight out, by the sidecar's TLS", entry(http, ""),
+			[]string{disabled, sidecar},
+			`direct application/sidecar: "" none; SIMPLE  [] false ""`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

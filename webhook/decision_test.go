@@ -100,7 +100,7 @@ func TestDecisionLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	var shown Decision
-	for _, block := range strings.Split(string(page), "```") {
+	for block := range strings.SplitSeq(string(page), "```") {
 		if text, ok := strings.CutPrefix(block, "json\n"); ok && strings.Contains(text, `"durationSeconds"`) {
 			shown = decode(t, text)
 		}
