@@ -35,6 +35,7 @@ func TestRequests(t *testing.T) {
 		c.opens("requests", fmt.Sprint("host-", i))
 	}
 	mu.Lock()
+	delete(requests, nethttp.MethodDelete) // of what other tests have left
 	want := map[string]int{nethttp.MethodPost: 5 * hosts, nethttp.MethodPatch: hosts}
 	if d := cmp.Diff(want, requests); d != "" {
 		t.Errorf("requests for %d hosts (-want +got):\n%s", hosts, d)
