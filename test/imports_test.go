@@ -38,7 +38,7 @@ var layers = map[string][]string{
 	"internal/doctor/gather": {"internal/doctor"},
 	"internal/reconcile":     {"internal/companion", "internal/live", "internal/mesh", "internal/netpol"},
 	"webhook":                {"internal/companion", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/review", "rules"},
-	"internal/policysource":  {"internal/mesh", "internal/review", "policies", "rules"},
+	"internal/policysource":  {"internal/companion", "internal/mesh", "internal/review", "policies", "rules"},
 	"internal/status":        {"internal/build", "internal/policysource"},
 
 	// Wiring.

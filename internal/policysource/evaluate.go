@@ -2,6 +2,7 @@ package policysource
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/topdown"
 
+	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/policies"
@@ -97,7 +99,7 @@ func (l *Loader) evaluate(ctx context.Context, before, after *policies.Set) (*Ev
 	}
 	e.Removed = removed(before, after)
 	for _, kind := range kinds(before, after) {
-		err := l.Live.List(ctx, kind, func(raw []byte) error { return e.object(ctx, raw) })
+		err := l.Live.List(ctx, kind, func(raw []byte) error { return e.object(ctx, kind, raw) })
 		if err != nil && !errors.Is(err, errEnough) {
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
@@ -136,9 +138,18 @@ func removed(before, after *policies.Set) []string {
 // errEnough ends an evaluation that has failed often enough.
 var errEnough = errors.New("too many objects cannot be judged")
 
-// object judges one object by both sets.
-func (e *evaluation) object(ctx context.Context, raw []byte) error {
+// object judges one object by both sets. Companions are passed over: admission
+// does not ask policies about what Sallyport writes itself.
+func (e *evaluation) object(ctx context.Context, kind string, raw []byte) error {
 	began := time.Now()
+	var o struct {
+		Metadata struct {
+			Name string `json:"name"`
+		} `json:"metadata"`
+	}
+	if err := json.Unmarshal(raw, &o); err == nil && companion.Is(mesh.Ref{Kind: kind, Name: o.Metadata.Name}) {
+		return nil
+	}
 	w := review.Write{Request: e.request, Object: raw}
 	after, err := e.after.Review(ctx, e.mesh, w)
 	if ctx.Err() != nil {

@@ -44,6 +44,7 @@ func TestEvaluation(t *testing.T) {
 		entry("shop", "api", "api.example.com"),
 		entry("shop", "cdn", "cdn.example.com"),
 		entry("bank", "swift", "swift.example.org"),
+		entry("istio-system", "sallyport-0123456789abcdef0123", "swift.example.org"), // a companion
 	)
 	none, all := 0, 3
 	tests := []struct {
