@@ -132,7 +132,7 @@ func TestHelp(t *testing.T) {
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(out.String(), "\n      --") + strings.Count(out.String(), "\n  -"); n > 11 { // --help is one
+	if n := strings.Count(out.String(), "\n      --") + strings.Count(out.String(), "\n  -"); n > 13 { // --help is one
 		t.Errorf("%d flags:\n%s", n, out.String())
 	}
 	if !strings.Contains(out.String(), "--cert-dir DIR") {
