@@ -40,7 +40,7 @@ func opened(entry *mesh.ServiceEntry) *mesh.ServiceEntry {
 // tend opens an entry that is held once every path of it is via, and tells
 // its owner how things stand.
 func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh.Ref) error {
-	if entry.Deleting || c.outdated(entry) {
+	if entry.Deleting || c.outdated(entry.Ref, entry.ResourceVersion) {
 		return nil
 	}
 	if held(entry) {

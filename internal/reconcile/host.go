@@ -234,7 +234,15 @@ func (c *Companions) put(ctx context.Context, o mesh.Object, want client.Object)
 	if err != nil {
 		return nil, true, err
 	}
-	if seen := c.store.Mesh().Get(ref); seen == nil {
+	seen := c.store.Mesh().Get(ref)
+	version := ""
+	if seen != nil {
+		version = seen.Metadata().ResourceVersion
+	}
+	if c.outdated(ref, version) {
+		return nil, true, nil
+	}
+	if seen == nil {
 		err = c.client.Create(ctx, body)
 		if err == nil {
 			c.metrics.wrote("create", ref.Kind)

@@ -102,12 +102,18 @@ func (c *Companions) echoes(o mesh.Object) bool {
 	return true
 }
 
-// outdated reports whether an entry is of a version that we know to be gone.
-func (c *Companions) outdated(entry *mesh.ServiceEntry) bool {
+// outdated reports whether the mesh still has the version of an object that a
+// write of ours took the place of: none, for one that we created. What there is
+// to do waits for the new version, which then is news after all.
+func (c *Companions) outdated(ref mesh.Ref, version string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.known.echoes[entry.Ref]
-	return ok && e.before == entry.ResourceVersion
+	e, ok := c.known.echoes[ref]
+	if !ok || e.before != version {
+		return false
+	}
+	delete(c.known.echoes, ref)
+	return true
 }
 
 // alike reports whether an object in the cluster was found to be as wanted
