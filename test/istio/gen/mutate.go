@@ -12,7 +12,7 @@ type mutation func(*generator) bool
 // mutate makes one mutation.
 func (g *generator) mutate() {
 	for range 20 {
-		kind := [][]mutation{entryMutations, routeMutations, ruleMutations, gatewayMutations, objectMutations, sidecarMutations, serviceMutations}[g.choose(20, 35, 15, 10, 12, 8, 12)]
+		kind := [][]mutation{entryMutations, routeMutations, ruleMutations, gatewayMutations, objectMutations, sidecarMutations, serviceMutations, gatewayAPIMutations}[g.choose(20, 35, 15, 10, 12, 8, 12, 6)]
 		if pick(g, kind...)(g) {
 			return
 		}
