@@ -71,7 +71,8 @@ type Summary struct {
 }
 
 // New makes a review of its parts. Each object's verdict and the summary
-// follow from the findings, which are put in order: the worst first.
+// follow from the findings, which are put in order: the worst first. Findings of
+// severity audit are of severity info here.
 func New(objects []Object, paths []mesh.Path, companions []json.RawMessage) *Review {
 	r := &Review{
 		APIVersion: APIVersion,
@@ -85,6 +86,13 @@ func New(objects []Object, paths []mesh.Path, companions []json.RawMessage) *Rev
 		o.Findings = slices.SortedStableFunc(slices.Values(o.Findings), func(a, b Finding) int {
 			return rank(b.Severity) - rank(a.Severity)
 		})
+		// The document has three severities. What admission would only record
+		// is information to whoever asks for a review.
+		for j := range o.Findings {
+			if f := &o.Findings[j]; f.Severity == rules.Audit {
+				f.Severity = rules.Info
+			}
+		}
 		o.Verdict = verdict(o.Findings)
 		r.Summary.Objects++
 		switch o.Verdict {

@@ -222,3 +222,15 @@ func TestManyPaths(t *testing.T) {
 		t.Errorf("the direct path and the count of the others are not both there:\n%s", out)
 	}
 }
+
+// What a policy only records is told to whoever asks, as one of the three
+// severities that the document has.
+func TestAuditIsInformation(t *testing.T) {
+	r := report.New([]report.Object{{Kind: "ServiceEntry", Name: "a", Findings: []report.Finding{
+		{Finding: rules.Finding{Rule: "owner-annotations", Severity: rules.Audit, Message: "nobody owns it"}},
+	}}}, nil, nil)
+	got := r.Objects[0]
+	if got.Verdict != report.Allow || got.Findings[0].Severity != rules.Info {
+		t.Errorf("verdict %s, severity %s; want allow, info", got.Verdict, got.Findings[0].Severity)
+	}
+}

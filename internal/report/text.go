@@ -34,7 +34,7 @@ func (p palette) of(v Verdict) string {
 }
 
 func (p palette) severity(s rules.Severity) string {
-	return map[rules.Severity]string{rules.Deny: p.red, rules.Warn: p.yellow, rules.Info: p.faint, rules.Audit: p.faint}[s]
+	return map[rules.Severity]string{rules.Deny: p.red, rules.Warn: p.yellow, rules.Info: p.faint}[s]
 }
 
 func writeText(w io.Writer, r *Review, color bool) error {
