@@ -96,11 +96,11 @@ func (d Door) Admits(c Caller) (bool, error) {
 		}
 		matched := false
 		for name, p := range r.Policies {
-			permitted, err := anyOf(p.Permissions, func(p *rbac.Permission) (bool, error) { return c.permission(p) })
+			permitted, err := anyOf(p.Permissions, c.permission)
 			if err != nil {
 				return false, fmt.Errorf("%s: %w", name, err)
 			}
-			known, err := anyOf(p.Principals, func(p *rbac.Principal) (bool, error) { return c.principal(p) })
+			known, err := anyOf(p.Principals, c.principal)
 			if err != nil {
 				return false, fmt.Errorf("%s: %w", name, err)
 			}
