@@ -77,7 +77,7 @@ func (s *stored) by(manager string) bool {
 			return nil
 		})
 	})
-	return err == found
+	return errors.Is(err, found)
 }
 
 // read fills an envelope, but for what the caller has filled, from the JSON of
