@@ -99,7 +99,7 @@ func newClusterOn(t testing.TB, plane *controlplane.ControlPlane, namespaces ...
 // run starts a reconciler, which the end of the test or stop ends.
 func (c *cluster) run(adjust ...func(*reconcile.Options)) {
 	c.t.Helper()
-	c.events = events.NewFakeRecorder(1000)
+	c.events = events.NewFakeRecorder(10_000) // blocks where it is full
 	options := reconcile.Options{Grace: 200 * time.Millisecond, Events: c.events, Log: logr.Discard()}
 	if t, ok := c.t.(*testing.T); ok {
 		options.Log = testr.New(t)
