@@ -28,7 +28,7 @@ type claim struct {
 func claims(m *mesh.Mesh, host string, served map[string]bool) (accepted []*claim, refused []Refusal) {
 	routed := len(m.RoutesFor(host)) > 0
 	for _, entry := range m.EntriesFor(host) {
-		if !m.HasPoints(entry) || !Injects(m, entry.Namespace) {
+		if !m.HasPoints(entry) || !Injects(m, entry.Namespace) || len(openExport(m, entry)) == 0 {
 			continue
 		}
 		covered := !needed(m, entry, host)
@@ -209,7 +209,8 @@ func dnsName(host string) bool {
 }
 
 // openExport is the exportTo of an entry once it is open: nil, which Istio
-// reads as public, becomes ["*"], and the entry's own namespace ["."].
+// reads as public, becomes ["*"], and the entry's own namespace ["."]. It is
+// empty for an entry that its owner shows to nobody.
 func openExport(m *mesh.Mesh, entry *mesh.ServiceEntry) []string {
 	if open := entry.Annotations[mesh.ExportAnnotation]; open == "." || open == "*" {
 		return []string{open}
