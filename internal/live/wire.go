@@ -267,16 +267,15 @@ func decodeEvent(data []byte, event *metav1.WatchEvent) error {
 // isStatus tells the API server's refusals from objects. API servers write the
 // kind first, or after the version.
 func isStatus(data []byte) bool {
-	var kind []byte
-	stop := errors.New("stop")
-	err := rawjson.Members(data, func(name, value []byte) error {
+	status, stop := false, errors.New("stop")
+	_ = rawjson.Members(data, func(name, value []byte) error {
 		if string(name) == "kind" {
-			kind = value
+			status = string(value) == `"Status"`
 			return stop
 		}
 		return nil
 	})
-	return err == stop && string(kind) == `"Status"`
+	return status
 }
 
 func (codec) Encode(runtime.Object, io.Writer) error {
