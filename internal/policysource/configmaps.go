@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -77,6 +78,8 @@ func (c *configMaps) Fetch(ctx context.Context) (Snapshot, error) {
 func addFiles(files map[string][]byte, cm *corev1.ConfigMap) error {
 	for key, content := range cm.Data {
 		switch {
+		case strings.HasPrefix(key, "."):
+			return fmt.Errorf("ConfigMap %s: key %s is that of a hidden file, which is not read; take the dot in front away", cm.Name, key)
 		case path.Ext(key) == ".txtar":
 			continue
 		case path.Ext(key) != ".rego" && !slices.Contains([]string{"data.yaml", "data.yml", "data.json"}, key):

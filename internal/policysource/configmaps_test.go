@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -153,4 +154,13 @@ func TestConfigMaps(t *testing.T) {
 	}
 	write(own, "three", "true", rego("three", "false"))
 	policies("in-go three two")
+}
+
+// TestHiddenKey checks that no key is passed over in silence: policies are not
+// loaded from hidden files.
+func TestHiddenKey(t *testing.T) {
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "freeze"}, Data: map[string]string{".freeze.rego": "package a"}}
+	if err := addFiles(map[string][]byte{}, cm); err == nil || !strings.Contains(err.Error(), "freeze: key .freeze.rego") {
+		t.Errorf("%v", err)
+	}
 }

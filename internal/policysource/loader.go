@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -89,7 +90,12 @@ func New(ctx context.Context, o Options) (*Loader, error) {
 		return nil, err
 	}
 	remote := false
+	names := map[string]bool{}
 	for _, s := range o.Sources {
+		if names[s.Name()] {
+			return nil, fmt.Errorf("%s: two sources of policies have this name; give each folder once, and no bundle the name of a folder", s.Name())
+		}
+		names[s.Name()] = true
 		t := &tracked{Source: s}
 		l.sources = append(l.sources, t)
 		if s.Remote() {
@@ -306,11 +312,22 @@ func loadAndTest(ctx context.Context, parameters map[string]any, from []policies
 	}
 	var errs []error
 	for _, r := range results {
-		if r.Failure != "" && !strings.HasPrefix(r.File, from[0].Name+"/") {
+		if r.Failure != "" && !has(from[0], r.File) {
 			errs = append(errs, fmt.Errorf("%s:%d: test %s fails: %s", r.File, r.Line, r.Name, r.Failure))
 		}
 	}
 	return set, errors.Join(errs...)
+}
+
+// has reports whether a file is the source's. Its name alone does not tell:
+// another source may be called alike.
+func has(s policies.Source, file string) bool {
+	rest, ok := strings.CutPrefix(file, s.Name+"/")
+	if !ok {
+		return false
+	}
+	_, err := fs.Stat(s.FS, rest)
+	return err == nil
 }
 
 // conclude puts a set in force, or notes why not.

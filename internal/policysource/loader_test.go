@@ -279,3 +279,23 @@ func TestBackoff(t *testing.T) {
 		t.Error("replicas that fail together try again together")
 	}
 }
+
+// TestSourceOfTheLibrarysName has a source whose files seem to be the shipped
+// library's: its tests run all the same.
+func TestSourceOfTheLibrarysName(t *testing.T) {
+	for _, name := range []string{"library", "library/own"} {
+		_, err := New(t.Context(), options(t, newFake(name, freeze("closed", "open"))))
+		if err == nil || !strings.Contains(err.Error(), "test_denies fails") {
+			t.Errorf("source %s: %v, want its test to fail", name, err)
+		}
+	}
+}
+
+// TestSourcesOfOneName has two sources that log, metrics and status page could
+// not tell apart.
+func TestSourcesOfOneName(t *testing.T) {
+	_, err := New(t.Context(), options(t, newFake("one", nil), newFake("one", nil)))
+	if err == nil || !strings.Contains(err.Error(), "one: two sources of policies have this name") {
+		t.Errorf("%v", err)
+	}
+}
