@@ -289,6 +289,22 @@ func TestSecretsAreMasked(t *testing.T) {
 	}
 }
 
+// TestCredentialsOfAnyForm checks that a field whose name says that it is a credential is masked as a list of texts and as
+// a number, too.
+func TestCredentialsOfAnyForm(t *testing.T) {
+	object := []byte(`{"spec":{"tokens":["first1","second2"],"password":12345678,"secret":{"secretName":"stripe","items":[{"key":"cert"}]}}}`)
+	want := `{"spec":{"password":"***","secret":{"items":[{"key":"cert"}],"secretName":"stripe"},"tokens":["***","***"]}}`
+	m := &Mask{}
+	if d := cmp.Diff(want, string(m.object(object))); d != "" {
+		t.Errorf("masked (-want +got):\n%s", d)
+	}
+	secrets := m.secrets(object)
+	slices.Sort(secrets)
+	if d := cmp.Diff([]string{"12345678", "first1", "second2"}, secrets); d != "" {
+		t.Errorf("secrets (-want +got):\n%s", d)
+	}
+}
+
 // TestMaskPaths checks the paths that an administrator adds.
 func TestMaskPaths(t *testing.T) {
 	for _, bad := range []string{"", ".spec", "spec..x", "spec[", "spec[x]", "spec.a[0]b"} {

@@ -20,6 +20,11 @@ import (
 // what is said about them. It is the limit of controller-runtime.
 const maxReview = 7 << 20
 
+// maxAnnounced bounds the memory that is taken for a review because of the size
+// that its sender announces: almost all are smaller, and whoever reaches the
+// port can announce anything.
+const maxAnnounced = 64 << 10
+
 // endpoint serves one entry over HTTP. It does what admission.Webhook of
 // controller-runtime does, but decodes a review in one pass where that takes
 // three: half of what a webhook does for a review can be that.
@@ -53,7 +58,7 @@ func (e *endpoint) receive(w http.ResponseWriter, r *http.Request) (*received, e
 	if contentType := r.Header.Get("Content-Type"); contentType != "application/json" {
 		return nil, fmt.Errorf("the Content-Type is %q; a review is application/json", contentType)
 	}
-	body := bytes.NewBuffer(make([]byte, 0, max(0, min(r.ContentLength, maxReview))+bytes.MinRead))
+	body := bytes.NewBuffer(make([]byte, 0, max(0, min(r.ContentLength, maxAnnounced))+bytes.MinRead))
 	// Whoever sends slowly is cut off when the time of the request is over.
 	// A deadline set beforehand would do the same, at the price of a message
 	// to the goroutine of the connection for every request.

@@ -110,6 +110,29 @@ func TestEndpoint(t *testing.T) {
 	}
 }
 
+// TestAnnouncedSize announces the largest review and sends none: what is said
+// about a body takes no memory, only what is sent.
+func TestAnnouncedSize(t *testing.T) {
+	e := &endpoint{}
+	receive := func() {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(""))
+		r.Header.Set("Content-Type", "application/json")
+		r.ContentLength = maxReview
+		if _, err := e.receive(httptest.NewRecorder(), r); err == nil {
+			t.Error("nothing is taken for a review")
+		}
+	}
+	result := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			receive()
+		}
+	})
+	if n := result.AllocedBytesPerOp(); n > maxReview/10 {
+		t.Errorf("%d bytes for an empty body", n)
+	}
+}
+
 // FuzzDecodeReview checks that a review whose objects are cut out first says
 // what it says as a whole.
 func FuzzDecodeReview(f *testing.F) {

@@ -119,14 +119,23 @@ func (m *Mask) covers(path []string) bool {
 	})
 }
 
-// namesCredential reports whether the last step of the path says that a text
-// there is a credential.
+// namesCredential reports whether the last name of the path says that a text
+// or number there, or in a list there, is a credential.
 func namesCredential(path []string) bool {
-	if len(path) == 0 {
+	i := len(path) - 1
+	for i > 0 && isIndex(path[i]) {
+		i--
+	}
+	if i < 0 {
 		return false
 	}
-	key := path[len(path)-1]
+	key := path[i]
 	return credentialKey.MatchString(key) && !reference.MatchString(key)
+}
+
+func isIndex(step string) bool {
+	_, err := strconv.ParseUint(step, 10, 0)
+	return err == nil
 }
 
 // object returns the masked object.
@@ -183,6 +192,11 @@ func (m *Mask) walk(value any, path []string, taken func(any), treat func(string
 			return masked
 		}
 		return treat(v)
+	case json.Number:
+		if namesCredential(path) {
+			taken(v.String())
+			return masked
+		}
 	}
 	return value
 }

@@ -89,6 +89,9 @@ func readBundle(packed []byte, v Verification, now time.Time) (Snapshot, error) 
 		if !fs.ValidPath(name) {
 			return Snapshot{}, fmt.Errorf("%q is no name of a file in a bundle", m.Path)
 		}
+		if strings.Contains("/"+name, "/.") {
+			return Snapshot{}, fmt.Errorf("%s is a hidden file, or in a hidden folder, and would not be read; take the dot in front away", name)
+		}
 		files[name] = m.Raw
 	}
 	if len(b.Data) > 0 {

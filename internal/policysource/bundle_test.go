@@ -269,6 +269,8 @@ func TestBundleRefused(t *testing.T) {
 		"delta, unsigned":      {repack(t, build(t, "", nil, nil, nil), func(string, []byte) ([]byte, bool) { return nil, false }, "/patch.json", `{"data": [{"op": "upsert", "path": "a", "value": 1}]}`), "delta bundle"},
 		"Wasm, unsigned":       {repack(t, build(t, "", nil, nil, nil), asItIs, "/policy.wasm", "\x00asm"), "compiled modules"},
 		"a name that leads up": {repack(t, build(t, "", nil, nil, nil), asItIs, "/a/../../b.rego", "package b\n"), "no name of a file"},
+		"a hidden module":      {repack(t, build(t, "", nil, nil, nil), asItIs, "/.b.rego", "package b\n"), "hidden file"},
+		"a hidden folder":      {repack(t, build(t, "", nil, nil, nil), asItIs, "/a/.git/b.rego", "package b\n"), "hidden folder"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := readBundle(tt.packed, Verification{}, time.Now())
