@@ -303,7 +303,8 @@ type Bundle struct {
 	// Default: those of the system.
 	CAFile string `json:"caFile,omitempty"`
 	// Cache is a folder that keeps what was in force last, in a pod an emptyDir,
-	// for a start while url is away. It is verified like what comes from url.
+	// for a start while url is away or what it has is refused. It is verified
+	// like what comes from url.
 	//
 	// Default: none; a server that starts while url is away is not ready.
 	Cache string `json:"cache,omitempty"`

@@ -70,15 +70,24 @@ func (b *bundleURL) Fetch(ctx context.Context) (Snapshot, error) {
 	if b.last != nil || b.remote.Cache == "" {
 		return Snapshot{}, err
 	}
-	kept, keptErr := readBundleFile(b.cacheFile(), b.verification)
+	kept, keptErr := b.kept()
 	switch {
 	case errors.Is(keptErr, os.ErrNotExist):
 		return Snapshot{}, err
 	case keptErr != nil:
-		return Snapshot{}, errors.Join(err, fmt.Errorf("bundle %s: what was kept in %s: %w", b.name, b.cacheFile(), keptErr))
+		return Snapshot{}, errors.Join(err, keptErr)
 	}
 	kept.Stale = err
 	return kept, nil
+}
+
+// kept reads what [bundleURL.keep] wrote.
+func (b *bundleURL) kept() (Snapshot, error) {
+	s, err := readBundleFile(b.cacheFile(), b.verification)
+	if err != nil {
+		return s, fmt.Errorf("bundle %s: what was kept in %s: %w", b.name, b.cacheFile(), err)
+	}
+	return s, nil
 }
 
 func (b *bundleURL) fetch(ctx context.Context) (Snapshot, error) {
@@ -117,7 +126,7 @@ func (b *bundleURL) fetch(ctx context.Context) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	if b.remote.Cache != "" {
-		s.keep = func() error { return b.keep(packed) }
+		s.keep, s.kept = func() error { return b.keep(packed) }, b.kept
 	}
 	// A bundle that was refused has no ETag here: it is fetched and refused
 	// again, so that nobody takes it for the one before it.

@@ -227,12 +227,16 @@ func TestBundleKept(t *testing.T) {
 	})
 	stop()
 
-	// What is good by its signature but not put in force is not kept.
+	// What is good by its signature but refused is not kept, and what was kept is
+	// in force in its place.
 	server.hold(build(t, "v2", freeze("closed", "open"), nil, signed), 0, "")
 	l = create()
 	l.fetch(t.Context(), l.sources[0])
 	if err := l.load(t.Context()); err == nil {
 		t.Fatal("a failing test is in force")
+	}
+	if s := l.Status(); s.Sources[0].Revision != "v1" || s.Sources[0].Refused != "v2" || !strings.Contains(s.Refused, "test_denies fails") || l.Waiting() != nil {
+		t.Errorf("status %+v, waiting for %v; want v1 in force and v2 refused", s, l.Waiting())
 	}
 
 	server.hold(nil, http.StatusBadGateway, "")

@@ -230,6 +230,9 @@ func (l *Loader) load(ctx context.Context) error {
 	for _, t := range changed {
 		l.loads.WithLabelValues(t.Name(), result).Inc()
 	}
+	if err != nil && l.inForce() == nil {
+		l.fallBack(ctx, newest)
+	}
 	l.conclude(set, newest, evaluation, err)
 	if err != nil {
 		return err
@@ -245,6 +248,34 @@ func (l *Loader) load(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// fallBack puts in force what was so in an earlier run, where the first
+// policies of this one are refused and a source has kept others.
+func (l *Loader) fallBack(ctx context.Context, refused []*Snapshot) {
+	snapshots, some := slices.Clone(refused), false
+	for i, s := range refused {
+		if s.kept == nil {
+			continue
+		}
+		kept, err := s.kept()
+		switch {
+		case err == nil:
+			snapshots[i], some = &kept, true
+		case !errors.Is(err, fs.ErrNotExist):
+			l.Log.Error(err, "policies of an earlier run not read")
+		}
+	}
+	if !some {
+		return
+	}
+	set, _, err := l.prepare(ctx, snapshots)
+	if err != nil {
+		l.Log.Error(err, "policies of an earlier run refused")
+		return
+	}
+	l.conclude(set, snapshots, nil, nil)
+	l.Log.Info("policies of an earlier run in force", "revision", set.Revision)
 }
 
 // keep has the source keep what is in force, where it does such a thing.

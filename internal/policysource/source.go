@@ -50,7 +50,8 @@ type Snapshot struct {
 	Stale error
 
 	digest [sha256.Size]byte
-	keep   func() error // called once the snapshot is in force; nil where nothing is kept
+	keep   func() error             // called once the snapshot is in force; nil where nothing is kept
+	kept   func() (Snapshot, error) // what was in force in an earlier run; nil where nothing is kept
 }
 
 // newSnapshot returns the snapshot of some files by name. Where the source has
