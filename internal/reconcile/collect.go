@@ -72,6 +72,7 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 		if err := c.delete(ctx, o); err != nil {
 			return 0, err
 		}
+		m = m.Without(ref) // what goes next is not to rest on it
 	}
 	return after, nil
 }
@@ -144,6 +145,7 @@ func (c *Companions) delete(ctx context.Context, m *mesh.Meta) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("deleting %s: %w", m.Ref, err)
 	}
+	c.deleted(m)
 	c.metrics.wrote("delete", m.Kind)
 	c.options.Log.Info("deleted a companion that nobody wants any more", "object", m.Ref)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -151,7 +152,7 @@ func (c *Companions) Start(ctx context.Context) error {
 	defer wg.Wait()
 	c.leading.Store(true)
 	defer c.leading.Store(false)
-	c.look(c.store.Mesh())
+	c.look()
 	wg.Go(func() { c.certify(ctx) })
 	for range c.options.Workers {
 		wg.Go(func() { c.work(ctx) })
@@ -176,7 +177,7 @@ func (c *Companions) work(ctx context.Context) {
 		if shutdown {
 			return
 		}
-		after, err := c.reconcile(ctx, key)
+		after, err := c.guarded(ctx, key)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
@@ -190,6 +191,17 @@ func (c *Companions) work(ctx context.Context) {
 		}
 		c.queue.Done(key)
 	}
+}
+
+// guarded keeps a panic over one host from ending the process, which admission
+// needs.
+func (c *Companions) guarded(ctx context.Context, key string) (after time.Duration, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return c.reconcile(ctx, key)
 }
 
 // enqueueAll puts every host on the queue that a ServiceEntry registers or a
@@ -275,7 +287,7 @@ func (c *Companions) changed(old, new mesh.Object) {
 		switch o := o.(type) {
 		case *mesh.ServiceEntry:
 			if new == nil {
-				c.waited(o.Ref)
+				c.gone(o.Ref)
 			}
 			c.enqueueEntry(o)
 			if slices.ContainsFunc(o.Ports, func(p mesh.ServicePort) bool { return mesh.ClassOf(p.Protocol) == mesh.TCPLike }) {

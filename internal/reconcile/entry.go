@@ -47,17 +47,13 @@ func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.Service
 		c.waits(entry.Ref)
 	}
 	status := c.status(m, entry, taken)
-	var err error
 	switch export := entry.Annotations[mesh.ExportAnnotation]; {
 	case held(entry) && status.ready && (export == "." || export == "*"):
-		err = c.export(ctx, entry, export, status.text)
+		return c.export(ctx, entry, export, status.text)
 	case !status.passing && !told(entry, status.text):
-		err = c.tell(ctx, entry, status)
+		return c.tell(ctx, entry, status)
 	}
-	if apierrors.IsConflict(err) {
-		return nil // the version that is news to us is on its way
-	}
-	return err
+	return nil
 }
 
 // status is how things stand with an entry.

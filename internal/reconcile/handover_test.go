@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/reconcile"
 )
 
 // TestLeaderChange: a leader that is stopped in mid-work, and another that
@@ -200,17 +202,23 @@ func (c *cluster) deleteRoute(namespace, name string) {
 func (c *cluster) hops(namespace, host, want string) {
 	c.t.Helper()
 	c.eventually("the mesh hop of "+host+" to be the "+want, func() error {
-		var found []string
-		for ref := range c.companions(host) {
-			if ref.Namespace == namespace && companion.MeshHop(ref) {
-				found = append(found, strings.Split(ref.Name, "-")[2])
-			}
-		}
-		if !cmp.Equal([]string{want}, found) {
+		if found := c.meshHops(namespace, host); !cmp.Equal([]string{want}, found) {
 			return fmt.Errorf("found %v", found)
 		}
 		return nil
 	})
+}
+
+// meshHops are the kinds of the mesh hops for a host in a namespace.
+func (c *cluster) meshHops(namespace, host string) []string {
+	c.t.Helper()
+	var found []string
+	for ref := range c.companions(host) {
+		if ref.Namespace == namespace && companion.MeshHop(ref) {
+			found = append(found, strings.Split(ref.Name, "-")[2])
+		}
+	}
+	return found
 }
 
 // after fails the test where a host's paths, at the last version that was
@@ -239,4 +247,42 @@ func (h *history) decidedBy(namespace, host, route string) error {
 		}
 	}
 	return nil
+}
+
+// TestLastRouteIsKept: a mesh hop and a spare that go together do not each rest
+// on the other: where the entry is its owner's to close, one of them stays.
+func TestLastRouteIsKept(t *testing.T) {
+	const namespace, host = "two-routes", "two-routes.partner.com"
+	c := newCluster(t, namespace)
+	c.run(func(o *reconcile.Options) { o.Grace = time.Hour })
+	c.create(held(namespace, "api", host, http+","+tls))
+	entry := c.opens(namespace, "api")
+	delete(entry.Annotations, mesh.ExportAnnotation) // from now on its owner's
+	if err := c.Update(t.Context(), entry); err != nil {
+		t.Fatal(err)
+	}
+	c.create(ownRoute(namespace, "zz-own", host, "."))
+	c.eventually("the spare beside the mesh hop", func() error {
+		if n := len(c.meshHops(namespace, host)); n != 2 {
+			return fmt.Errorf("%d mesh hops", n)
+		}
+		return nil
+	})
+	c.stop()
+	c.deleteRoute(namespace, "zz-own")
+	c.label(namespace, mesh.InjectionLabel, "disabled")
+
+	h := record(t, c.watcher)
+	c.run()
+	c.eventually("one of the two to go", func() error {
+		if n := len(c.meshHops(namespace, host)); n == 2 {
+			return fmt.Errorf("%d mesh hops", n)
+		}
+		return nil
+	})
+	time.Sleep(time.Second) // several times of grace
+	if left := c.meshHops(namespace, host); len(left) != 1 {
+		t.Errorf("%v are left of the mesh hop and the spare, want one", left)
+	}
+	h.neverDirect(t, namespace)
 }

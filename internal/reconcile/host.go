@@ -22,7 +22,7 @@ import (
 // reconcile makes the companions of one host what they should be. after is
 // when to look again, where that is known.
 func (c *Companions) reconcile(ctx context.Context, key string) (after time.Duration, err error) {
-	m := c.store.Mesh()
+	m := c.standing(key)
 	host := c.host(key)
 	set := companion.Set{Host: host}
 	if host != "" {
@@ -41,18 +41,26 @@ func (c *Companions) reconcile(ctx context.Context, key string) (after time.Dura
 	if host == "" {
 		return after, nil
 	}
-	m = seen(c.store.Mesh(), written)
-	entries := users(m, host)
-	if len(entries) == 0 && len(set.Objects) == 0 && after == 0 {
-		c.forget(key)
+	if len(set.Objects) == 0 && after == 0 {
+		c.forget(key, host)
 	}
-	for _, entry := range entries {
-		if err := c.tend(ctx, m, entry, taken); err != nil {
+	m = seen(c.standing(key), written)
+	for _, entry := range users(m, host) {
+		switch err := c.tend(ctx, m, entry, taken); {
+		case apierrors.IsConflict(err): // another host of the entry may have been first, and its write is no news
+			if after == 0 || after > recheck {
+				after = recheck
+			}
+		case err != nil:
 			return 0, err
 		}
 	}
 	return after, nil
 }
+
+// recheck is the time until a host is looked at again for which something was
+// left undone because the mesh is behind: news of it should come before.
+const recheck = time.Second
 
 // maxWait bounds the time that a spare is waited for: what is to be later has
 // another clock, and by that it is young enough already.
@@ -91,10 +99,14 @@ func users(m *mesh.Mesh, host string) []*mesh.ServiceEntry {
 	return slices.DeleteFunc(m.EntriesFor(host), func(e *mesh.ServiceEntry) bool { return companion.Is(e.Ref) })
 }
 
-func (c *Companions) forget(key string) {
+// forget forgets a host that nobody registers. Whoever registers it from now
+// on is announced after this has looked, and names it again.
+func (c *Companions) forget(key, host string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.hosts, key)
+	if len(users(c.store.Mesh(), host)) == 0 {
+		delete(c.hosts, key)
+	}
 }
 
 // writing is a write that the API server has confirmed.
@@ -234,12 +246,13 @@ func (c *Companions) put(ctx context.Context, o mesh.Object, want client.Object)
 	if err != nil {
 		return nil, true, err
 	}
-	seen := c.store.Mesh().Get(ref)
+	seen := c.standing(companion.KeyOf(ref)).Get(ref)
 	version := ""
 	if seen != nil {
 		version = seen.Metadata().ResourceVersion
 	}
 	if c.outdated(ref, version) {
+		c.queue.AddAfter(companion.KeyOf(ref), recheck)
 		return nil, true, nil
 	}
 	if seen == nil {

@@ -15,6 +15,9 @@ type known struct {
 	refs map[string][]mesh.Ref
 	// echoes are the versions of our own writes that are still to be seen.
 	echoes map[mesh.Ref]echo
+	// deleted are the versions that we have deleted and that the mesh may
+	// still hold.
+	deleted map[mesh.Ref]string
 	// alike are pairs of fingerprints, of what the cluster has and of what is
 	// wanted, that differ in nothing but form.
 	alike map[mesh.Ref][2]uint64
@@ -26,9 +29,10 @@ type echo struct{ version, before string }
 
 func newKnown() known {
 	return known{
-		refs:   make(map[string][]mesh.Ref),
-		echoes: make(map[mesh.Ref]echo),
-		alike:  make(map[mesh.Ref][2]uint64),
+		refs:    make(map[string][]mesh.Ref),
+		echoes:  make(map[mesh.Ref]echo),
+		deleted: make(map[mesh.Ref]string),
+		alike:   make(map[mesh.Ref][2]uint64),
 	}
 }
 
@@ -47,15 +51,18 @@ func (k *known) companion(ref mesh.Ref, there bool) {
 			delete(k.refs, key)
 		}
 		delete(k.echoes, ref)
+		delete(k.deleted, ref)
 		delete(k.alike, ref)
 	}
 }
 
-// look reads the companions that a mesh holds. It is called while [changed]
-// already tells of what comes after that mesh, or is part of it.
-func (c *Companions) look(m *mesh.Mesh) {
+// look reads the companions that the mesh holds. It is called while [changed]
+// already tells of news: what is not in the mesh yet once the lock is held,
+// changed adds afterwards.
+func (c *Companions) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	m := c.store.Mesh()
 	c.known = newKnown()
 	for _, kind := range companion.Kinds {
 		for o := range m.All(kind) {
@@ -63,6 +70,33 @@ func (c *Companions) look(m *mesh.Mesh) {
 				c.known.companion(ref, true)
 			}
 		}
+	}
+}
+
+// standing returns the mesh without the companions of a key that we have
+// deleted and that it still holds.
+func (c *Companions) standing(key string) *mesh.Mesh {
+	m := c.store.Mesh()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var gone []mesh.Ref
+	for _, ref := range c.known.refs[key] {
+		if o := m.Get(ref); o != nil && o.Metadata().ResourceVersion == c.known.deleted[ref] {
+			gone = append(gone, ref)
+		}
+	}
+	if len(gone) == 0 {
+		return m
+	}
+	return m.Without(gone...)
+}
+
+// deleted notes that a version of an object was deleted.
+func (c *Companions) deleted(m *mesh.Meta) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o := c.store.Mesh().Get(m.Ref); o != nil {
+		c.known.deleted[m.Ref] = m.ResourceVersion
 	}
 }
 
@@ -114,6 +148,14 @@ func (c *Companions) outdated(ref mesh.Ref, version string) bool {
 	}
 	delete(c.known.echoes, ref)
 	return true
+}
+
+// gone forgets what is remembered of a user's entry.
+func (c *Companions) gone(entry mesh.Ref) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.held, entry)
+	delete(c.known.echoes, entry)
 }
 
 // alike reports whether an object in the cluster was found to be as wanted
