@@ -2,10 +2,11 @@ package mesh
 
 import "slices"
 
-// maxAffected bounds how many egress points one write is judged by. Only
-// writes that bear on every host reach it (a wildcard over everything, the
-// gateway's own Service), and what they do to one they do to all.
-const maxAffected = 1024
+// MaxAffected bounds how many egress points one write is judged by. Writes that
+// bear on every host reach it (a wildcard over everything, the gateway's own
+// Service), and what they do to one they do to all. Whoever judges what says of
+// each host something else has to refuse it at this bound.
+const MaxAffected = 1024
 
 // Affected returns the egress points whose paths a write of the object can
 // change: the hosts it registers, routes, or gives a DestinationRule or a
@@ -74,7 +75,7 @@ func (m *Mesh) Affected(o Object) []Point {
 		}
 	}
 	points := uniquePoints(a.points)
-	return points[:min(len(points), maxAffected)]
+	return points[:min(len(points), MaxAffected)]
 }
 
 func (m *Mesh) serviceHost(namespace, name string) string {
@@ -87,7 +88,14 @@ type affected struct {
 	points []Point
 }
 
-func (a *affected) full() bool { return len(a.points) >= maxAffected }
+// full reports whether there is no room for another point. Those that were
+// found twice take none.
+func (a *affected) full() bool {
+	if len(a.points) >= MaxAffected {
+		a.points = uniquePoints(a.points)
+	}
+	return len(a.points) >= MaxAffected
+}
 
 // entry adds the egress points of an entry.
 func (a *affected) entry(se *ServiceEntry) {

@@ -85,6 +85,12 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 		return out, nil
 	}
 
+	if w.Request.Operation != "DELETE" {
+		if err := bounded(m, subject); err != nil {
+			return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
+		}
+	}
+
 	var old mesh.Object
 	if w.Request.Operation == "UPDATE" {
 		// An old object that cannot be read counts as innocent and absent:
@@ -113,6 +119,26 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 	rules.Sort(findings)
 	out.Findings = findings
 	return out, nil
+}
+
+// bounded returns an error for an object that bears on more egress points than
+// a write is judged by, and may do something else to each: what is beyond the
+// bound would pass unseen. Routes of the platform may be for everything.
+func bounded(m *mesh.Mesh, o mesh.Object) error {
+	switch o.(type) {
+	case *mesh.ServiceEntry:
+	case *mesh.VirtualService:
+		if s := m.Settings(); s.Platform(o.Metadata().Namespace) {
+			return nil
+		}
+	default:
+		return nil
+	}
+	if len(m.Affected(o)) < mesh.MaxAffected {
+		return nil
+	}
+	return fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects with fewer hosts or ports",
+		o.Metadata().Ref, mesh.MaxAffected)
 }
 
 // forgive turns denials into warnings where the object before the update
