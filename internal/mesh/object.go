@@ -483,19 +483,6 @@ type K8sListener struct {
 	Routes   RoutesFrom `json:"-"`
 }
 
-// Workload is a Pod or an object with a pod template: only what lets it leave
-// the mesh is kept.
-type Workload struct {
-	Meta
-	// PodLabels and PodAnnotations are those of the pod or its template.
-	PodLabels      map[string]string
-	PodAnnotations map[string]string
-	HostNetwork    bool
-	// ProxyUID is true where a container, or the pod, runs as user or group
-	// 1337, whose traffic Istio does not capture.
-	ProxyUID bool
-}
-
 // NetworkPolicy is a Kubernetes NetworkPolicy; Raw is its JSON, for package
 // netpol.
 type NetworkPolicy struct {

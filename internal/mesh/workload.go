@@ -2,6 +2,19 @@ package mesh
 
 import "slices"
 
+// Workload is a Pod or an object with a pod template: only what lets it leave
+// the mesh is kept.
+type Workload struct {
+	Meta
+	// PodLabels and PodAnnotations are those of the pod or its template.
+	PodLabels      map[string]string
+	PodAnnotations map[string]string
+	HostNetwork    bool
+	// ProxyUID is true where a container, or the pod, runs as user or group
+	// 1337, whose traffic Istio does not capture.
+	ProxyUID bool
+}
+
 // proxyUID is the user and group of Istio's proxy. The traffic of a process
 // that runs as either is not captured (tools/istio-iptables/pkg/capture).
 const proxyUID = 1337
