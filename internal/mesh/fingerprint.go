@@ -30,11 +30,12 @@ func FingerprintStatus(status string) uint64 {
 }
 
 // fingerprint covers all that Sallyport writes: the whole spec, its label and
-// annotation, and the owners. It is never zero.
+// annotation, and the owners; and the label by which Istio would not see it. It
+// is never zero.
 func fingerprint(m *Meta, owners []owner, spec []byte) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)
-	for _, s := range []string{m.Labels[ManagedByLabel], m.Annotations[HostAnnotation]} {
+	for _, s := range []string{m.Labels[ManagedByLabel], m.Labels[RevisionLabel], m.Annotations[HostAnnotation]} {
 		_, _ = h.WriteString(s)
 		_ = h.WriteByte(0)
 	}

@@ -12,6 +12,10 @@ const (
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 	ManagedBy      = "sallyport"
 
+	// RevisionLabel on an object of Istio's says which of its control planes
+	// look at it. The others pass it over.
+	RevisionLabel = "istio.io/rev"
+
 	// ExportAnnotation on a ServiceEntry says that Sallyport manages its
 	// exportTo, and what it is to be once every path is via: "." or "*".
 	// Until then exportTo is ["~"], which no sidecar sees.

@@ -112,6 +112,9 @@ func TestDriftIsRepaired(t *testing.T) {
 		"the host changed": {key, &networking.ServiceEntry{}, func(o client.Object) {
 			o.SetAnnotations(map[string]string{mesh.HostAnnotation: "elsewhere.com"})
 		}},
+		"hidden from Istio": {hop, &networking.VirtualService{}, func(o client.Object) {
+			o.SetLabels(map[string]string{mesh.ManagedByLabel: mesh.ManagedBy, mesh.RevisionLabel: "none"})
+		}},
 		"the owner removed": {hop, &networking.VirtualService{}, func(o client.Object) { o.SetOwnerReferences(nil) }},
 		"deleted":           {hop, &networking.VirtualService{}, nil},
 	} {

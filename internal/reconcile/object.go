@@ -79,11 +79,12 @@ func fingerprint(o *unstructured.Unstructured) (uint64, error) {
 }
 
 // asWanted reports whether the object in the cluster is what is wanted. Labels
-// and annotations beyond ours are other people's business; the spec and the
-// owners are not.
+// and annotations beyond ours are other people's business; the spec, the owners
+// and the label that hides an object from Istio are not.
 func asWanted(have, want client.Object) bool {
 	return proto.Equal(specOf(have), specOf(want)) &&
 		holds(have.GetLabels(), want.GetLabels()) &&
+		have.GetLabels()[mesh.RevisionLabel] == want.GetLabels()[mesh.RevisionLabel] &&
 		holds(have.GetAnnotations(), want.GetAnnotations()) &&
 		slices.EqualFunc(have.GetOwnerReferences(), want.GetOwnerReferences(), func(a, b metav1.OwnerReference) bool {
 			return a.UID == b.UID && a.Kind == b.Kind && a.Name == b.Name && a.APIVersion == b.APIVersion
@@ -106,7 +107,9 @@ func repaired(have, want client.Object) client.Object {
 	out.SetResourceVersion(have.GetResourceVersion())
 	out.SetUID(have.GetUID())
 	out.SetFinalizers(have.GetFinalizers())
-	out.SetLabels(merged(have.GetLabels(), want.GetLabels()))
+	labels := maps.Clone(have.GetLabels())
+	delete(labels, mesh.RevisionLabel)
+	out.SetLabels(merged(labels, want.GetLabels()))
 	out.SetAnnotations(merged(have.GetAnnotations(), want.GetAnnotations()))
 	return out
 }
