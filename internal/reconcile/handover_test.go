@@ -92,14 +92,14 @@ func TestStepsAside(t *testing.T) {
 	c.opens("adopted", "api")
 	c.create(byHand("adopted", "by-hand", host)...)
 	c.hops("adopted", host, "spare")
-	h.after(t, "adopted", host, "by-hand")
+	c.decides(h, "adopted", host, "by-hand")
 	if entry := c.entry("adopted", "api"); !cmp.Equal(entry.Spec.ExportTo, []string{"."}) {
 		t.Errorf("exportTo is %v: a host that is covered was closed", entry.Spec.ExportTo)
 	}
 
 	c.deleteRoute("adopted", "by-hand")
 	c.hops("adopted", host, "mesh")
-	h.after(t, "adopted", host, companion.Key(host))
+	c.decides(h, "adopted", host, companion.Key(host))
 	h.neverDirect(t, "adopted")
 
 	c.create(byHand("adopted", "from-the-start", "adopted-2.partner.com")...)
@@ -146,13 +146,13 @@ func TestRouteComesAndGoes(t *testing.T) {
 			c.opens(name, "api")
 			c.create(ownRoute(name, "zz-own", host, exportTo)) // of equal age, it would come after ours
 			c.hops(name, host, "spare")
-			h.after(t, name, host, "zz-own")
+			c.decides(h, name, host, "zz-own")
 
 			// Another takes its place; until there is a spare that is younger,
 			// the old one may be in force.
 			c.deleteRoute(name, "zz-own")
 			c.create(ownRoute(name, "zz-other", host, exportTo))
-			c.eventually("the other to be in force", func() error { return h.decidedBy(name, host, "zz-other") })
+			c.decides(h, name, host, "zz-other")
 
 			// It leaves a port out: ours again, for both, with nothing in between.
 			var vs networking.VirtualService
@@ -171,10 +171,10 @@ func TestRouteComesAndGoes(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.hops(name, host, "spare")
-			h.after(t, name, host, "zz-other")
+			c.decides(h, name, host, "zz-other")
 			c.deleteRoute(name, "zz-other")
 			c.hops(name, host, "mesh")
-			h.after(t, name, host, companion.Key(host))
+			c.decides(h, name, host, companion.Key(host))
 			h.neverDirect(t, name)
 
 			// And all goes with the entry.
@@ -221,15 +221,15 @@ func (c *cluster) meshHops(namespace, host string) []string {
 	return found
 }
 
-// after fails the test where a host's paths, at the last version that was
-// seen, are not decided by the route whose name begins so.
-func (h *history) after(t testing.TB, namespace, host, route string) {
-	t.Helper()
-	if err := h.decidedBy(namespace, host, route); err != nil {
-		t.Error(err)
-	}
+// decides waits until the history has come to where a host's paths are decided
+// by the route whose name begins so.
+func (c *cluster) decides(h *history, namespace, host, route string) {
+	c.t.Helper()
+	c.eventually(route+" to be in force", func() error { return h.decidedBy(namespace, host, route) })
 }
 
+// decidedBy says what, at the last version that was seen, decides a host's
+// paths in place of the route whose name begins so.
 func (h *history) decidedBy(namespace, host, route string) error {
 	var last *mesh.Mesh
 	for m := range h.replay {
