@@ -263,9 +263,8 @@ func (b *builder) meshHop(namespace string, exportTo []string, owners []string, 
 }
 
 // meshRules adds the sidecars' rules for the ports given, or for all, and for
-// TLS to these names. Istio
-// merges no two VirtualServices of a sidecar for one HTTP host: the rules are
-// complete or they leave a port open.
+// TLS to these names. Istio merges no two VirtualServices of a sidecar for one
+// HTTP host: the rules are complete or they leave a port open.
 func (b *builder) meshRules(vs *mesh.VirtualService, snis []string, service string, lanes []lane, ports map[int]bool) {
 	for _, l := range lanes {
 		route := []mesh.RouteDestination{{
