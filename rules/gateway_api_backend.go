@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -13,7 +14,8 @@ var gatewayAPIBackend = &Rule{
 A route whose parent is a ServiceEntry or a Service is followed by sidecars, and
 one in the client's own namespace is preferred to the platform's. A backend of
 kind Hostname, or one that is a ServiceEntry, then sends traffic straight out.
-Mirrors count as well.`,
+Mirrors count as well. Where Istio does not follow the route (other routes win,
+or it is for another protocol), it is warned about.`,
 	Severity: Deny,
 	Rows:     []string{"V-24", "V-10"},
 	Kinds:    []string{"GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute"},
@@ -54,13 +56,44 @@ func reportBackend(p *Pass, r *mesh.Route, path, verb string, b mesh.BackendRef)
 	default:
 		return
 	}
-	if host, external := externalHost(p.After, name, namespace); external {
-		p.Report(Finding{
-			Path:    path,
-			Message: fmt.Sprintf("%s mesh traffic straight to %s, past the egress gateway", verb, host),
-			Fix:     "Name the egress gateway's Service as the backend here, and route from the gateway to the host by a second route whose parent is the gateway.\n",
-		})
+	host, external := externalHost(p.After, name, namespace)
+	if !external {
+		return
 	}
+	f := Finding{
+		Path:    path,
+		Message: fmt.Sprintf("%s mesh traffic straight to %s, past the egress gateway", verb, host),
+		Fix:     "Name the egress gateway's Service as the backend here, and route from the gateway to the host by a second route whose parent is the gateway.\n",
+	}
+	if idleRoute(p, r) {
+		f.Severity = Warn
+		f.Message += "; no traffic takes that route today"
+	}
+	p.Report(f)
+}
+
+// idleRoute reports whether the model has followed every host of the route's
+// parents, with their entries open, and found that the route opens no path.
+// One that a companion keeps from doing so is in wait, as with [idle].
+func idleRoute(p *Pass, r *mesh.Route) bool {
+	for _, parent := range r.ParentRefs {
+		namespace := parent.Namespace
+		if namespace == "" {
+			namespace = r.Namespace
+		}
+		se, ok := p.After.Get(mesh.Ref{Kind: "ServiceEntry", Namespace: namespace, Name: parent.Name}).(*mesh.ServiceEntry)
+		if !ok || len(se.Hosts) == 0 {
+			return false // the entry may be the next object of the same apply
+		}
+		for _, h := range se.Hosts {
+			host := mesh.CanonicalHost(h)
+			judged := slices.ContainsFunc(p.Paths, func(path mesh.Path) bool { return mesh.HostsOverlap(host, path.Host) })
+			if !judged || managedRoute(p, r.Namespace, host) {
+				return false
+			}
+		}
+	}
+	return !opens(p, r.Ref)
 }
 
 // followedBySidecars reports whether a parent of the route is a Service or a

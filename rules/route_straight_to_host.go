@@ -79,9 +79,15 @@ func idle(p *Pass, vs *mesh.VirtualService) bool {
 // VirtualService in its namespace.
 func besideCompanion(p *Pass, vs *mesh.VirtualService) bool {
 	return slices.ContainsFunc(vs.Hosts, func(host string) bool {
-		return slices.ContainsFunc(p.After.RoutesFor(mesh.CanonicalHost(host)), func(other *mesh.VirtualService) bool {
-			return other.Namespace == vs.Namespace && other.Labels[mesh.ManagedByLabel] == mesh.ManagedBy
-		})
+		return managedRoute(p, vs.Namespace, mesh.CanonicalHost(host))
+	})
+}
+
+// managedRoute reports whether Sallyport keeps a route for the canonical host
+// in the namespace.
+func managedRoute(p *Pass, namespace, host string) bool {
+	return slices.ContainsFunc(p.After.RoutesFor(host), func(vs *mesh.VirtualService) bool {
+		return vs.Namespace == namespace && vs.Labels[mesh.ManagedByLabel] == mesh.ManagedBy
 	})
 }
 
