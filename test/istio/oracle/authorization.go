@@ -14,7 +14,6 @@ import (
 	rbactcp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
-	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pkg/test"
 )
@@ -41,7 +40,7 @@ func Doors(manifests string) (doors []Door, size int, err error) {
 			KubernetesObjectString: strings.Join(in.kubernetes, "\n---\n"),
 			MeshConfig:             in.mesh,
 		})
-		for _, l := range s.Listeners(s.SetupProxy(egressGateway())) {
+		for _, l := range s.Listeners(s.SetupProxy(gateway())) {
 			size += proto.Size(l)
 			for _, c := range l.FilterChains {
 				doors = append(doors, doorOf(l.GetAddress().GetSocketAddress().GetPortValue(), c))
@@ -49,17 +48,6 @@ func Doors(manifests string) (doors []Door, size int, err error) {
 		}
 	})
 	return doors, size, err
-}
-
-func egressGateway() *model.Proxy {
-	labels := map[string]string{"istio": "egressgateway"}
-	return &model.Proxy{
-		Type:            model.Router,
-		IPAddresses:     []string{gatewayPodIP},
-		ConfigNamespace: RootNamespace,
-		Labels:          labels,
-		Metadata:        &model.NodeMetadata{IstioVersion: "1.31.0", Namespace: RootNamespace, Labels: labels},
-	}
 }
 
 func doorOf(port uint32, c *listener.FilterChain) Door {
