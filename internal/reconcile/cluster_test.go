@@ -14,6 +14,7 @@ import (
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -180,12 +181,13 @@ func (c *cluster) clear(namespace string) {
 		c.t.Fatal(err)
 	}
 	c.eventually("the companions to be gone", func() error {
-		var left networking.ServiceEntryList
-		if err := c.List(c.t.Context(), &left, client.MatchingLabels{mesh.ManagedByLabel: mesh.ManagedBy}); err != nil {
-			return err
-		}
-		if len(left.Items) > 0 {
-			return fmt.Errorf("%d hosts have companions", len(left.Items))
+		for _, list := range companionLists() {
+			if err := c.List(c.t.Context(), list, client.MatchingLabels{mesh.ManagedByLabel: mesh.ManagedBy}); err != nil {
+				return err
+			}
+			if n := apimeta.LenList(list); n > 0 {
+				return fmt.Errorf("%d companions are left in a %T", n, list)
+			}
 		}
 		return nil
 	})
@@ -230,36 +232,36 @@ func (c *cluster) opens(namespace, name string) *networking.ServiceEntry {
 	return c.entry(namespace, name)
 }
 
+// companionLists are empty lists of the kinds that companions have.
+func companionLists() []client.ObjectList {
+	return []client.ObjectList{
+		&networking.ServiceEntryList{}, &networking.GatewayList{}, &networking.DestinationRuleList{}, &networking.VirtualServiceList{},
+	}
+}
+
 // companions returns the objects under the reserved names for a host, by Ref.
 func (c *cluster) companions(host string) map[mesh.Ref]client.Object {
 	c.t.Helper()
 	out := make(map[mesh.Ref]client.Object)
-	add := func(kind string, o client.Object) {
-		ref := mesh.Ref{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
-		if companion.Is(ref) && companion.KeyOf(ref) == companion.Key(host) {
-			out[ref] = o
-		}
-	}
-	var entries networking.ServiceEntryList
-	var gateways networking.GatewayList
-	var rules networking.DestinationRuleList
-	var routes networking.VirtualServiceList
-	for _, list := range []client.ObjectList{&entries, &gateways, &rules, &routes} {
+	for _, list := range companionLists() {
 		if err := c.List(c.t.Context(), list); err != nil {
 			c.t.Fatal(err)
 		}
-	}
-	for _, o := range entries.Items {
-		add("ServiceEntry", o)
-	}
-	for _, o := range gateways.Items {
-		add("Gateway", o)
-	}
-	for _, o := range rules.Items {
-		add("DestinationRule", o)
-	}
-	for _, o := range routes.Items {
-		add("VirtualService", o)
+		err := apimeta.EachListItem(list, func(o runtime.Object) error {
+			gvk, err := c.GroupVersionKindFor(o)
+			if err != nil {
+				return err
+			}
+			item := o.(client.Object)
+			ref := mesh.Ref{Kind: gvk.Kind, Namespace: item.GetNamespace(), Name: item.GetName()}
+			if companion.Is(ref) && companion.KeyOf(ref) == companion.Key(host) {
+				out[ref] = item
+			}
+			return nil
+		})
+		if err != nil {
+			c.t.Fatal(err)
+		}
 	}
 	return out
 }

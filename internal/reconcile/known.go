@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"slices"
+	"time"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -24,8 +25,12 @@ type known struct {
 }
 
 // echo is a version that a write of ours made, and the one it took the place
-// of.
-type echo struct{ version, before string }
+// of. Where a look at the object has to wait for the new version, awaited is
+// when the wait ends: zero, where nobody waits.
+type echo struct {
+	version, before string
+	awaited         time.Time
+}
 
 func newKnown() known {
 	return known{
@@ -54,6 +59,36 @@ func (k *known) companion(ref mesh.Ref, there bool) {
 		delete(k.deleted, ref)
 		delete(k.alike, ref)
 	}
+}
+
+// echoed reports whether a version that the mesh now has was made by a write
+// of ours that nobody waits for.
+func (k *known) echoed(ref mesh.Ref, version string) bool {
+	e, ok := k.echoes[ref]
+	if !ok || e.version != version {
+		return false
+	}
+	delete(k.echoes, ref)
+	return e.awaited.IsZero()
+}
+
+// outdated reports whether a write of ours took the place of this version of an
+// object, however often that is asked; but no longer than [recheck], for a
+// version that was replaced or deleted at once may never be seen.
+func (k *known) outdated(ref mesh.Ref, version string, now time.Time) bool {
+	e, ok := k.echoes[ref]
+	if !ok || e.before != version {
+		return false
+	}
+	switch {
+	case e.awaited.IsZero():
+		e.awaited = now.Add(recheck)
+		k.echoes[ref] = e
+	case !now.Before(e.awaited):
+		delete(k.echoes, ref)
+		return false
+	}
+	return true
 }
 
 // look reads the companions that the mesh holds. It is called while [changed]
@@ -120,7 +155,7 @@ func (c *Companions) wrote(ref mesh.Ref, version, before string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if o := c.store.Mesh().Get(ref); o == nil || o.Metadata().ResourceVersion != version {
-		c.known.echoes[ref] = echo{version, before}
+		c.known.echoes[ref] = echo{version: version, before: before}
 	}
 }
 
@@ -129,11 +164,7 @@ func (c *Companions) echoes(o mesh.Object) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := o.Metadata()
-	if e, ok := c.known.echoes[m.Ref]; !ok || e.version != m.ResourceVersion {
-		return false
-	}
-	delete(c.known.echoes, m.Ref)
-	return true
+	return c.known.echoed(m.Ref, m.ResourceVersion)
 }
 
 // outdated reports whether the mesh still has the version of an object that a
@@ -142,12 +173,7 @@ func (c *Companions) echoes(o mesh.Object) bool {
 func (c *Companions) outdated(ref mesh.Ref, version string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.known.echoes[ref]
-	if !ok || e.before != version {
-		return false
-	}
-	delete(c.known.echoes, ref)
-	return true
+	return c.known.outdated(ref, version, time.Now())
 }
 
 // gone forgets what is remembered of a user's entry.
