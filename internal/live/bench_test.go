@@ -63,12 +63,12 @@ func BenchmarkSync(b *testing.B) {
 	}
 }
 
-// record writes the streams of a large cluster into files, one for each kind,
+// record writes the lists of a large cluster into files, one for each kind,
 // and serves them: what is measured must not pay for keeping them.
 func record(b *testing.B, hosts int) (cfg *rest.Config, objects int) {
 	b.Helper()
 	dir := b.TempDir()
-	files := make(map[string]*bufio.Writer)
+	files := make(map[string]*recording)
 	version := 0
 	write := func(kind string, o any) {
 		raw, err := json.Marshal(o)
@@ -76,8 +76,10 @@ func record(b *testing.B, hosts int) (cfg *rest.Config, objects int) {
 			b.Fatal(err)
 		}
 		version++
-		line := fmt.Appendf(nil, `{"type":"ADDED","object":%s}`+"\n", stored(raw, version))
-		if _, err := files[kind].Write(line); err != nil {
+		if files[kind].n++; files[kind].n > 1 {
+			raw = append([]byte{','}, raw...)
+		}
+		if _, err := files[kind].Write(stored(raw, version)); err != nil {
 			b.Fatal(err)
 		}
 		objects++
@@ -88,7 +90,10 @@ func record(b *testing.B, hosts int) (cfg *rest.Config, objects int) {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { _ = f.Close() })
-		files[r.kind] = bufio.NewWriter(f)
+		files[r.kind] = &recording{Writer: bufio.NewWriter(f)}
+		if _, err := fmt.Fprintf(files[r.kind], `{"kind":%q,"items":[`, r.apiKind+"List"); err != nil {
+			b.Fatal(err)
+		}
 	}
 	empty := mesh.New(mesh.DefaultSettings())
 	for i := range hosts {
@@ -113,8 +118,7 @@ func record(b *testing.B, hosts int) (cfg *rest.Config, objects int) {
 		}
 	}
 	for _, r := range resources {
-		_, err := fmt.Fprintf(files[r.kind], `{"type":"BOOKMARK","object":{"kind":%q,"apiVersion":"v1","metadata":{"resourceVersion":"%d","annotations":{%q:"true"}}}}`+"\n",
-			r.apiKind, version, metav1.InitialEventsAnnotationKey)
+		_, err := fmt.Fprintf(files[r.kind], `],"metadata":{"resourceVersion":"%d"}}`, version)
 		if err == nil {
 			err = files[r.kind].Flush()
 		}
@@ -130,6 +134,12 @@ func record(b *testing.B, hosts int) (cfg *rest.Config, objects int) {
 	return &rest.Config{Host: srv.URL}, objects
 }
 
+// recording is a list that is being written.
+type recording struct {
+	*bufio.Writer
+	n int // items
+}
+
 // stored returns an object as the API server keeps it.
 func stored(raw []byte, version int) []byte {
 	meta := fmt.Sprintf(`"metadata":{"uid":"d0b4c0a8-1111-4000-8000-%012d","resourceVersion":"%d","generation":1,"creationTimestamp":"2026-01-02T03:04:05Z",`+
@@ -139,7 +149,7 @@ func stored(raw []byte, version int) []byte {
 	return bytes.Replace(raw, []byte(`"metadata":{`), []byte(meta), 1)
 }
 
-// replayer answers a watch with what the directory holds.
+// replayer answers a list with what the directory holds.
 type replayer struct{ dir string }
 
 func (p replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -159,6 +169,14 @@ func (p replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(path, served.group+"/"+served.versions[0]+"/"+served.name) {
 			continue
 		}
+		if r.URL.Query().Get("watch") == "true" {
+			w.(http.Flusher).Flush()
+			select { // no news
+			case <-r.Context().Done():
+			case <-time.After(time.Minute):
+			}
+			return
+		}
 		f, err := os.Open(filepath.Join(p.dir, served.kind))
 		if err != nil {
 			panic(err)
@@ -166,11 +184,6 @@ func (p replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer func() { _ = f.Close() }()
 		if _, err := f.WriteTo(w); err != nil {
 			return // the client has gone
-		}
-		w.(http.Flusher).Flush()
-		select {
-		case <-r.Context().Done():
-		case <-time.After(time.Minute):
 		}
 	}
 }

@@ -20,8 +20,7 @@ import (
 // cluster is an API server that knows discovery, list and watch, with as much
 // of their manners as a reflector relies on.
 type cluster struct {
-	t         *testing.T
-	watchList bool // streams the initial state, as API servers do since 1.32
+	t *testing.T
 
 	mu       sync.Mutex
 	version  int
@@ -168,9 +167,12 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer c.mu.Unlock()
 		c.discovery(w, path)
 	case r.URL.Query().Get("watch") == "true":
-		c.watch(w, r, path, kind)
+		c.watch(w, r, path)
 	default:
 		defer c.mu.Unlock()
+		if r.URL.Query().Get("resourceVersion") == "0" {
+			c.t.Errorf("%s is read as it may have been long ago", path)
+		}
 		items, more := page(c.objects[path], r.URL.Query())
 		reply(w, http.StatusOK, map[string]any{
 			"apiVersion": apiVersion(path), "kind": kind + "List",
@@ -233,36 +235,17 @@ func (c *cluster) discovery(w http.ResponseWriter, path string) {
 }
 
 // watch is called with mu held and releases it.
-func (c *cluster) watch(w http.ResponseWriter, r *http.Request, path, kind string) {
-	initial := r.URL.Query().Get("sendInitialEvents") == "true"
-	if initial && !c.watchList {
-		c.mu.Unlock()
-		reply(w, http.StatusUnprocessableEntity, metav1.Status{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
-			Status:   "Failure", Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid,
-			Message: "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
-		})
-		return
+func (c *cluster) watch(w http.ResponseWriter, r *http.Request, path string) {
+	if r.URL.Query().Get("sendInitialEvents") == "true" {
+		c.t.Errorf("%s is read by a watch, which costs the API server more than a list", path)
 	}
 	events := make(chan string, 1000)
-	if since, err := strconv.Atoi(r.URL.Query().Get("resourceVersion")); err == nil && !initial {
+	if since, err := strconv.Atoi(r.URL.Query().Get("resourceVersion")); err == nil {
 		for _, p := range c.past[path] { // between the list and the watch
 			if p.version > since {
 				events <- p.event
 			}
 		}
-	}
-	if initial {
-		for _, o := range c.objects[path] {
-			events <- event("ADDED", o)
-		}
-		events <- event("BOOKMARK", map[string]any{
-			"apiVersion": apiVersion(path), "kind": kind,
-			"metadata": map[string]any{
-				"resourceVersion": fmt.Sprint(c.version),
-				"annotations":     map[string]string{metav1.InitialEventsAnnotationKey: "true"},
-			},
-		})
 	}
 	c.watchers[path] = append(c.watchers[path], events)
 	c.mu.Unlock()

@@ -101,79 +101,67 @@ func host(m *mesh.Mesh, ref mesh.Ref) string {
 	return strings.Join(se.Hosts, ",")
 }
 
-// TestStoreFollowsTheCluster covers both ways in which a reflector reads the
-// initial state, then every kind of change.
+// TestStoreFollowsTheCluster covers the first read, then every kind of change.
 func TestStoreFollowsTheCluster(t *testing.T) {
-	for _, tt := range []struct {
-		name      string
-		watchList bool
-	}{
-		{"list then watch", false},
-		{"watch-list", true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			c := newCluster(t, builtins())
-			c.watchList = tt.watchList
-			c.put(namespaces, "", "shop", nil)
-			c.put(services, "shop", "cart", map[string]any{"clusterIP": "10.0.0.1"})
-			c.put(entries, "shop", "api", entrySpec("api.example.com"))
+	c := newCluster(t, builtins())
+	c.put(namespaces, "", "shop", nil)
+	c.put(services, "shop", "cart", map[string]any{"clusterIP": "10.0.0.1"})
+	c.put(entries, "shop", "api", entrySpec("api.example.com"))
 
-			s := start(t, c)
-			var mu sync.Mutex
-			var changes []string
-			s.Subscribe(func(old, new mesh.Object) {
-				mu.Lock()
-				defer mu.Unlock()
-				switch {
-				case old == nil:
-					changes = append(changes, "new "+new.Metadata().String())
-				case new == nil:
-					changes = append(changes, "gone "+old.Metadata().String())
-				default:
-					changes = append(changes, "changed "+new.Metadata().String())
-				}
-				ref := func() mesh.Ref {
-					if new != nil {
-						return new.Metadata().Ref
-					}
-					return old.Metadata().Ref
-				}()
-				if got := s.Mesh().Get(ref); got != new {
-					t.Errorf("the mesh holds %v when %v is announced", got, new)
-				}
-			})
-			waitForSync(t, s)
+	s := start(t, c)
+	var mu sync.Mutex
+	var changes []string
+	s.Subscribe(func(old, new mesh.Object) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case old == nil:
+			changes = append(changes, "new "+new.Metadata().String())
+		case new == nil:
+			changes = append(changes, "gone "+old.Metadata().String())
+		default:
+			changes = append(changes, "changed "+new.Metadata().String())
+		}
+		ref := func() mesh.Ref {
+			if new != nil {
+				return new.Metadata().Ref
+			}
+			return old.Metadata().Ref
+		}()
+		if got := s.Mesh().Get(ref); got != new {
+			t.Errorf("the mesh holds %v when %v is announced", got, new)
+		}
+	})
+	waitForSync(t, s)
 
-			want := []string{"Namespace/shop", "Service/shop/cart", "ServiceEntry/shop/api"}
-			got := slices.Concat(refs(s.Mesh(), "Namespace"), refs(s.Mesh(), "Service"), refs(s.Mesh(), "ServiceEntry"))
-			if d := cmp.Diff(want, got); d != "" {
-				t.Errorf("first snapshot (-want +got):\n%s", d)
-			}
+	want := []string{"Namespace/shop", "Service/shop/cart", "ServiceEntry/shop/api"}
+	got := slices.Concat(refs(s.Mesh(), "Namespace"), refs(s.Mesh(), "Service"), refs(s.Mesh(), "ServiceEntry"))
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("first snapshot (-want +got):\n%s", d)
+	}
 
-			before := s.Mesh()
-			api := mesh.Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "api"}
-			c.put(entries, "shop", "web", entrySpec("web.example.com"))
-			eventually(t, "the new entry is in the mesh", func() bool {
-				return s.Mesh().Get(mesh.Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "web"}) != nil
-			})
-			c.put(entries, "shop", "api", entrySpec("changed.example.com"))
-			eventually(t, "the entry has its new host", func() bool { return host(s.Mesh(), api) == "changed.example.com" })
-			c.remove(entries, "shop", "api")
-			eventually(t, "the entry is gone", func() bool { return s.Mesh().Get(api) == nil })
+	before := s.Mesh()
+	api := mesh.Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "api"}
+	c.put(entries, "shop", "web", entrySpec("web.example.com"))
+	eventually(t, "the new entry is in the mesh", func() bool {
+		return s.Mesh().Get(mesh.Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "web"}) != nil
+	})
+	c.put(entries, "shop", "api", entrySpec("changed.example.com"))
+	eventually(t, "the entry has its new host", func() bool { return host(s.Mesh(), api) == "changed.example.com" })
+	c.remove(entries, "shop", "api")
+	eventually(t, "the entry is gone", func() bool { return s.Mesh().Get(api) == nil })
 
-			if got := host(before, api); got != "api.example.com" {
-				t.Errorf("an older snapshot changed: host %q", got)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			wantChanges := []string{"new ServiceEntry/shop/web", "changed ServiceEntry/shop/api", "gone ServiceEntry/shop/api"}
-			if d := cmp.Diff(wantChanges, changes); d != "" {
-				t.Errorf("announced (-want +got):\n%s", d)
-			}
-			if d := cmp.Diff(map[string]int{"Namespace": 1, "Service": 1, "ServiceEntry": 1}, nonZero(s.Sizes())); d != "" {
-				t.Errorf("sizes (-want +got):\n%s", d)
-			}
-		})
+	if got := host(before, api); got != "api.example.com" {
+		t.Errorf("an older snapshot changed: host %q", got)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	wantChanges := []string{"new ServiceEntry/shop/web", "changed ServiceEntry/shop/api", "gone ServiceEntry/shop/api"}
+	if d := cmp.Diff(wantChanges, changes); d != "" {
+		t.Errorf("announced (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(map[string]int{"Namespace": 1, "Service": 1, "ServiceEntry": 1}, nonZero(s.Sizes())); d != "" {
+		t.Errorf("sizes (-want +got):\n%s", d)
 	}
 }
 

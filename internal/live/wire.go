@@ -71,19 +71,15 @@ func (r *reader) get(opts metav1.ListOptions) *rest.Request {
 
 // listWatch lists and watches the resource in all namespaces. failed is told
 // of every request that the API server refused.
-func (r *reader) listWatch(failed func(error)) *cache.ListWatch {
-	return &cache.ListWatch{
+func (r *reader) listWatch(failed func(error)) cache.ListerWatcher {
+	return listFirst{&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-			result := r.get(opts).Do(ctx)
-			if err := result.Error(); err != nil {
+			l, err := r.list(ctx, opts)
+			if err != nil {
 				failed(err)
 				return nil, err
 			}
-			body, err := result.Raw()
-			if err != nil {
-				return nil, err
-			}
-			return r.decodeList(body)
+			return l, nil
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			opts.Watch = true
@@ -93,7 +89,32 @@ func (r *reader) listWatch(failed func(error)) *cache.ListWatch {
 			}
 			return w, err
 		},
+	}}
+}
+
+// listFirst has the reflector read by a list before it watches, and not by a
+// watch that begins with what there is: to send each object as an event of its
+// own costs an API server half as much again.
+type listFirst struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is asked by [cache.NewReflectorWithOptions].
+func (listFirst) IsWatchListSemanticsUnSupported() bool { return true }
+
+// list reads the whole resource in one answer, and never an old one: the
+// reflector's first list would take what an API server happens to remember
+// (resourceVersion "0"). Since Kubernetes 1.31 its memory answers this as well,
+// once it has caught up with etcd.
+func (r *reader) list(ctx context.Context, opts metav1.ListOptions) (*list, error) {
+	opts.Limit = 0
+	if opts.ResourceVersion == "0" {
+		opts.ResourceVersion = ""
 	}
+	body, err := r.get(opts).Stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = body.Close() }() // read to its end, or given up
+	return r.decodeList(body)
 }
 
 // item carries one decoded object through the reflector, which wants to know
@@ -147,7 +168,7 @@ func (it *item) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKin
 // DeepCopyObject implements [runtime.Object]. Items are never changed.
 func (it *item) DeepCopyObject() runtime.Object { return it }
 
-// list is one page of items.
+// list is what a list request answers.
 type list struct {
 	metav1.TypeMeta
 	metav1.ListMeta
@@ -157,26 +178,20 @@ type list struct {
 // DeepCopyObject implements [runtime.Object]. Lists are never changed.
 func (l *list) DeepCopyObject() runtime.Object { return l }
 
-// decodeList decodes one page of a list.
-func (r *reader) decodeList(body []byte) (*list, error) {
+// decodeList decodes a list while it arrives.
+func (r *reader) decodeList(body io.Reader) (*list, error) {
 	l := &list{}
-	err := rawjson.Members(body, func(name, value []byte) error {
-		switch string(name) {
-		case "metadata":
+	err := rawjson.List(body, "items", func(name, value []byte) error {
+		if string(name) == "metadata" {
 			return kjson.UnmarshalCaseSensitivePreserveInts(value, &l.ListMeta)
-		case "items":
-			if string(value) == "null" {
-				return nil
-			}
-			return rawjson.Elements(value, func(raw []byte) error {
-				it, err := r.decode(raw)
-				if err != nil {
-					return fmt.Errorf("item %d: %w", len(l.Items), err)
-				}
-				l.Items = append(l.Items, it)
-				return nil
-			})
 		}
+		return nil
+	}, func(raw []byte) error {
+		it, err := r.decode(raw)
+		if err != nil {
+			return fmt.Errorf("item %d: %w", len(l.Items), err)
+		}
+		l.Items = append(l.Items, it)
 		return nil
 	})
 	if err != nil {

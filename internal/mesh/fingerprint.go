@@ -101,32 +101,33 @@ func (e *envelope) read(raw []byte) (s stored, err error) {
 	return s, fieldError("object", err)
 }
 
+// read reads one member of an object's metadata. What nobody needs is passed
+// over.
 func (w *wireMeta) read(s *stored, name, value []byte) error {
-	into := any(nil)
+	var err error
 	switch string(name) {
-	case "name":
-		into = &w.Name
-	case "namespace":
-		into = &w.Namespace
+	case "name", "namespace", "creationTimestamp", "deletionTimestamp", "uid", "resourceVersion":
+		err = w.split(name, value)
 	case "labels":
-		into = &w.Labels
+		err = readMap(value, &w.Labels)
 	case "annotations":
-		into = &w.Annotations
-	case "creationTimestamp":
-		into = &w.CreationTimestamp
-	case "deletionTimestamp":
-		into = &w.DeletionTimestamp
-	case "uid":
-		into = &w.UID
-	case "resourceVersion":
-		into = &w.ResourceVersion
+		err = readMap(value, &w.Annotations)
 	case "ownerReferences":
-		into = &s.owners
+		err = unmarshal(value, &s.owners)
 	case "managedFields":
 		s.managers = value
-		return nil
-	default:
+	}
+	if err != nil {
+		return fieldError("metadata."+string(name), err)
+	}
+	return nil
+}
+
+// readMap reads a map of strings, plain as almost all are or not.
+func readMap(value []byte, into *map[string]string) error {
+	if plainMap(value, into) == nil {
 		return nil
 	}
-	return fieldError("metadata."+string(name), unmarshal(value, into))
+	*into = nil
+	return unmarshal(value, into)
 }
