@@ -95,7 +95,7 @@ func TestDecodeErrors(t *testing.T) {
 		{`{"kind":""}`, `no "kind"`},
 		{
 			`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"a","namespace":"n"},"spec":{"ports":[{"number":"80"}]}}`,
-			"ServiceEntry/n/a: spec.ports.number: a string cannot be used here, want int",
+			"ServiceEntry/n/a: spec.ports[0].number: a string cannot be used here, want int",
 		},
 		{
 			`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"a","namespace":"n","creationTimestamp":"yesterday"}}`,
