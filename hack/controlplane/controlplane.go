@@ -264,6 +264,11 @@ func (cp *ControlPlane) startAPIServer(ctx context.Context, port int) (err error
 				"--allow-privileged",
 				// A loopback address is no valid Endpoints address.
 				"--endpoint-reconciler-type=none",
+				// Every few minutes an API server compares its memory with all
+				// that etcd has, which takes seconds of CPU time where there
+				// are tens of thousands of objects: whatever is measured
+				// beside that is noise.
+				"--feature-gates=DetectCacheInconsistency=false",
 			},
 			Ready: cp.ready,
 		}
