@@ -83,6 +83,32 @@ func (x *index) remove(e *edit, r Ref) {
 	x.visit(o, i)
 }
 
+// seal ends an edit; see [node.seal]. What is changed for one question only
+// (see [tree]) is not worth it.
+func (x *index) seal(e *edit) {
+	if e.draft {
+		return
+	}
+	x.objects.seal(e)
+	x.entries.seal(e)
+	x.routes.seal(e)
+	x.snis.seal(e)
+	x.bound.seal(e)
+	x.targets.seal(e)
+	x.delegates.seal(e)
+	x.policies.seal(e)
+	x.subsets.seal(e)
+	x.servers.seal(e)
+	x.listeners.seal(e)
+	x.binders.seal(e)
+	x.aliases.seal(e)
+	x.scopes.seal(e)
+	x.attached.seal(e)
+	x.bindings.seal(e)
+	x.ambient.seal(e)
+	x.injected.seal(e)
+}
+
 func (x *index) get(r Ref) (Object, bool) {
 	var buf [keySize]byte
 	return x.objects.get(borrowed(joined(buf[:0], r.Kind, sep, r.Namespace, sep, r.Name)))

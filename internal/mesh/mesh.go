@@ -36,6 +36,7 @@ func (m *Mesh) With(objects ...Object) *Mesh {
 		out.remove(e, o.Metadata().Ref)
 		out.add(e, o)
 	}
+	out.seal(e)
 	return &out
 }
 
@@ -49,6 +50,7 @@ func (m *Mesh) Without(refs ...Ref) *Mesh {
 	for _, r := range refs {
 		out.remove(e, r)
 	}
+	out.seal(e)
 	return &out
 }
 

@@ -12,7 +12,7 @@ import (
 // Inner keys are lower bounds of what is below them, not necessarily present.
 type node[V any] struct {
 	owner *edit
-	keys  []string
+	keys  keyList
 	vals  []V        // leaves
 	kids  []*node[V] // inner nodes
 }
@@ -25,7 +25,7 @@ func (n *node[V]) mutable(e *edit) *node[V] {
 	if n.owner == e {
 		return n
 	}
-	c := &node[V]{owner: e, keys: slices.Clone(n.keys)}
+	c := &node[V]{owner: e, keys: n.keys.mutable()}
 	if n.kids != nil {
 		c.kids = slices.Clone(n.kids)
 	} else {
@@ -34,9 +34,23 @@ func (n *node[V]) mutable(e *edit) *node[V] {
 	return c
 }
 
+// seal ends the edit for the nodes that it has made: what they hold takes no
+// more room than it needs from then on.
+func (n *node[V]) seal(e *edit) {
+	if n == nil || n.owner != e {
+		return
+	}
+	n.owner = nil
+	n.keys = n.keys.packed()
+	n.vals, n.kids = fit(n.vals), fit(n.kids)
+	for _, kid := range n.kids {
+		kid.seal(e)
+	}
+}
+
 // child is the index of the kid that holds key, if any does.
 func (n *node[V]) child(key string) int {
-	i, found := slices.BinarySearch(n.keys, key)
+	i, found := n.keys.search(key)
 	if found {
 		return i
 	}
@@ -53,7 +67,7 @@ func (n *node[V]) get(key string) (val V, ok bool) {
 // key returns the node's own copy of a key.
 func (n *node[V]) key(key string) (string, bool) {
 	if leaf, i, ok := n.find(key); ok {
-		return leaf.keys[i], true
+		return leaf.keys.at(i), true
 	}
 	return "", false
 }
@@ -65,18 +79,19 @@ func (n *node[V]) find(key string) (leaf *node[V], i int, ok bool) {
 	for n.kids != nil {
 		n = n.kids[n.child(key)]
 	}
-	i, ok = slices.BinarySearch(n.keys, key)
+	i, ok = n.keys.search(key)
 	return n, i, ok
 }
 
 // with returns the root of the tree with an entry set.
 func (n *node[V]) with(e *edit, key string, val V) *node[V] {
 	if n == nil {
-		return &node[V]{owner: e, keys: []string{key}, vals: []V{val}}
+		return &node[V]{owner: e, keys: keyList{loose: []string{key}}, vals: []V{val}}
 	}
 	left, right := n.set(e, key, val)
 	if right != nil {
-		return &node[V]{owner: e, keys: []string{left.keys[0], right.keys[0]}, kids: []*node[V]{left, right}}
+		bounds := []string{left.keys.at(0), right.keys.at(0)}
+		return &node[V]{owner: e, keys: keyList{loose: bounds}, kids: []*node[V]{left, right}}
 	}
 	return left
 }
@@ -96,30 +111,33 @@ func (n *node[V]) without(e *edit, key string) *node[V] {
 // set returns the changed node and, where it had to be split, its right half.
 func (n *node[V]) set(e *edit, key string, val V) (left, right *node[V]) {
 	n = n.mutable(e)
+	var at int // where the node has grown
 	if n.kids == nil {
-		i, ok := slices.BinarySearch(n.keys, key)
+		i, ok := n.keys.search(key)
 		if ok {
 			n.vals[i] = val
 			return n, nil
 		}
-		n.keys = insert(n.keys, i, key)
+		n.keys.loose = insert(n.keys.loose, i, key)
 		n.vals = insert(n.vals, i, val)
+		at = i
 	} else {
 		i := n.child(key)
 		l, r := n.kids[i].set(e, key, val)
 		n.kids[i] = l
-		if key < n.keys[i] {
-			n.keys[i] = key
+		if key < n.keys.at(i) {
+			n.keys.loose[i] = key
 		}
 		if r != nil {
-			n.keys = insert(n.keys, i+1, r.keys[0])
+			n.keys.loose = insert(n.keys.loose, i+1, r.keys.at(0))
 			n.kids = insert(n.kids, i+1, r)
 		}
+		at = i + 1
 	}
-	if len(n.keys) <= fanout {
+	if n.keys.len() <= fanout {
 		return n, nil
 	}
-	return n.split(e)
+	return n.split(e, at)
 }
 
 // insert is slices.Insert for short lists of which there are very many: they
@@ -135,12 +153,17 @@ func insert[T any](list []T, i int, v T) []T {
 	return out
 }
 
-// split moves the upper half of a node to a new one. Both are copies: the room
-// that the full node took is given back.
-func (n *node[V]) split(e *edit) (left, right *node[V]) {
-	half := len(n.keys) / 2
-	left = &node[V]{owner: e, keys: slices.Clone(n.keys[:half])}
-	right = &node[V]{owner: e, keys: slices.Clone(n.keys[half:])}
+// split moves the upper half of a node to a new one, or only what was added at
+// its end: API servers send objects in the order of their names, which would
+// leave all nodes half empty.
+func (n *node[V]) split(e *edit, added int) (left, right *node[V]) {
+	keys := n.keys.loose
+	half := len(keys) / 2
+	if added == len(keys)-1 {
+		half = added
+	}
+	left = &node[V]{owner: e, keys: keyList{loose: slices.Clone(keys[:half])}}
+	right = &node[V]{owner: e, keys: keyList{loose: slices.Clone(keys[half:])}}
 	if n.kids != nil {
 		left.kids, right.kids = slices.Clone(n.kids[:half]), slices.Clone(n.kids[half:])
 	} else {
@@ -152,13 +175,13 @@ func (n *node[V]) split(e *edit) (left, right *node[V]) {
 // delete removes a key that is present. Nodes may become small, never empty:
 // an empty node is reported as nil and goes from its parent.
 func (n *node[V]) delete(e *edit, key string) *node[V] {
-	if len(n.keys) == 1 && n.kids == nil {
+	if n.keys.len() == 1 && n.kids == nil {
 		return nil
 	}
 	n = n.mutable(e)
 	if n.kids == nil {
-		i, _ := slices.BinarySearch(n.keys, key)
-		n.keys = slices.Delete(n.keys, i, i+1)
+		i, _ := n.keys.search(key)
+		n.keys.loose = slices.Delete(n.keys.loose, i, i+1)
 		n.vals = slices.Delete(n.vals, i, i+1)
 		return n
 	}
@@ -170,7 +193,7 @@ func (n *node[V]) delete(e *edit, key string) *node[V] {
 	if len(n.kids) == 1 {
 		return nil
 	}
-	n.keys = slices.Delete(n.keys, i, i+1)
+	n.keys.loose = slices.Delete(n.keys.loose, i, i+1)
 	n.kids = slices.Delete(n.kids, i, i+1)
 	return n
 }
@@ -181,9 +204,9 @@ func (n *node[V]) scan(start, prefix string, yield func(string, V) bool) bool {
 		return true
 	}
 	if n.kids == nil {
-		i, _ := slices.BinarySearch(n.keys, start)
-		for ; i < len(n.keys); i++ {
-			if !strings.HasPrefix(n.keys[i], prefix) || !yield(n.keys[i], n.vals[i]) {
+		i, _ := n.keys.search(start)
+		for ; i < n.keys.len(); i++ {
+			if key := n.keys.at(i); !strings.HasPrefix(key, prefix) || !yield(key, n.vals[i]) {
 				return false
 			}
 		}

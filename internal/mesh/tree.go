@@ -129,6 +129,9 @@ func (t *tree[V]) settle(e *edit) {
 	t.late, t.owner = nil, nil
 }
 
+// seal ends an edit whose changes are in the nodes.
+func (t *tree[V]) seal(e *edit) { t.root.seal(e) }
+
 // from yields the entries whose key is at least start, in order.
 func (t tree[V]) from(start string) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) { t.scan(start, "", yield) }

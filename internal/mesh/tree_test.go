@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -33,6 +34,9 @@ func TestTreeModel(t *testing.T) {
 				next.tree.set(e, key, step)
 				next.model[key] = step
 			}
+		}
+		if !e.draft && rnd.IntN(4) > 0 {
+			next.tree.seal(e)
 		}
 		versions = append(versions, next)
 		now = next
@@ -74,5 +78,54 @@ func TestTreeEmptied(t *testing.T) {
 	tr.delete(new(edit), "absent")
 	if _, ok := tr.first(""); ok {
 		t.Error("an empty tree has a first entry")
+	}
+}
+
+// TestSealed: whatever a mesh is made of, and whatever is changed in it, its
+// nodes are packed. One tree that is left out would be forgotten for good.
+func TestSealed(t *testing.T) {
+	ref := func(kind, namespace, name string) Meta {
+		return Meta{Ref: Ref{Kind: kind, Namespace: namespace, Name: name}, Labels: map[string]string{}}
+	}
+	service := DefaultSettings().Gateways[0].Host(DefaultSettings().ClusterDomain)
+	to := []RouteDestination{{Destination: Destination{Host: service, Subset: "s"}}}
+	waypoint := Namespace{Meta: ref("Namespace", "", "shop")}
+	waypoint.Labels["istio.io/use-waypoint"], waypoint.Labels["istio.io/dataplane-mode"] = "w", "ambient"
+	injected := Namespace{Meta: ref("Namespace", "", "cart")}
+	injected.Labels["istio-injection"] = "enabled"
+	m := New(DefaultSettings(),
+		&ServiceEntry{Meta: ref("ServiceEntry", "shop", "a"), Hosts: []string{"a.example.com"}},
+		&VirtualService{
+			Meta: ref("VirtualService", "shop", "a"), Hosts: []string{"a.example.com"}, Gateways: []string{"mesh", "g"},
+			HTTP: []HTTPRoute{{Route: to}, {Delegate: &Delegate{Name: "d"}}},
+			TLS:  []TLSRoute{{Match: []TLSMatch{{SNIHosts: []string{"a.example.com"}}}, Route: to}},
+		},
+		&DestinationRule{Meta: ref("DestinationRule", "shop", "a"), Host: service, Subsets: []Subset{{Name: "s"}}},
+		&Gateway{
+			Meta: ref("Gateway", "istio-system", "g"), Selector: DefaultSettings().Gateways[0].Selector,
+			Servers: []Server{{Hosts: []string{"a.example.com"}, Port: ServerPort{Number: 443}}},
+		},
+		&Service{Meta: ref("Service", "shop", "x"), Type: "ExternalName", ExternalName: "a.example.com"},
+		&Sidecar{Meta: ref("Sidecar", "shop", "s")},
+		&Route{Meta: ref("HTTPRoute", "shop", "r"), ParentRefs: []ParentRef{{Name: "g"}}},
+		&waypoint, &injected,
+	)
+	for name, m := range map[string]*Mesh{"New": m, "With": m.With(m.Get(Ref{Kind: "VirtualService", Namespace: "shop", Name: "a"}))} {
+		x := reflect.ValueOf(&m.index).Elem()
+		for i := range x.NumField() {
+			tree := x.Field(i)
+			if inner := tree; inner.Kind() == reflect.Struct && inner.FieldByName("tree").IsValid() {
+				tree = inner.FieldByName("tree") // of a hostIndex
+			}
+			if tree.Kind() != reflect.Struct || !tree.FieldByName("root").IsValid() {
+				continue
+			}
+			switch root := tree.FieldByName("root"); {
+			case root.IsNil():
+				t.Errorf("%s: nothing is in %s", name, x.Type().Field(i).Name)
+			case !root.Elem().FieldByName("keys").FieldByName("loose").IsNil():
+				t.Errorf("%s: %s is not packed", name, x.Type().Field(i).Name)
+			}
+		}
 	}
 }
