@@ -124,8 +124,8 @@ func (m *Mesh) addShadows(c crowd) {
 		for _, h := range hosts {
 			prefix := hostPrefix(h)
 			for start := prefix; n < maxShadows; {
-				key, dr, ok := m.policies.next(start)
-				if !ok || !strings.HasPrefix(key, prefix) {
+				dr, ok := m.policies.next(start, prefix)
+				if !ok {
 					break
 				}
 				had := len(c)
@@ -183,16 +183,18 @@ func scopeRest(s *Sidecar) string {
 func (m *Mesh) addScopes(c crowd, entries []*ServiceEntry, virtuals []*VirtualService) {
 	seen := map[string]bool{}
 	for start := ""; ; {
-		key, s, ok := m.scopes.next(start)
-		if !ok {
+		var hash string
+		var s *Sidecar
+		for key, first := range m.scopes.from(start) {
+			hash, _, _ = strings.Cut(key, sep)
+			s = first
+			break
+		}
+		if s == nil {
 			return
 		}
-		hash, _, _ := strings.Cut(key, sep)
 		start = hash + "\x01" // beyond the Sidecars that say the same
-		for k, same := range m.scopes.from(key) {
-			if !strings.HasPrefix(k, hash+sep) {
-				break
-			}
+		for same := range m.scopes.under(hash + sep) {
 			if s = same; !c[s.Namespace] && s.Namespace != m.settings.RootNamespace {
 				break
 			}

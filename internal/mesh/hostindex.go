@@ -63,7 +63,7 @@ func (x *hostIndex[V]) exactly(host string) iter.Seq[V] {
 	return func(yield func(V) bool) {
 		var buf [keySize]byte
 		prefix := borrowed(appendHost(buf[:0], host))
-		x.scan(prefix, prefix, func(_ string, v V) bool { return yield(v) })
+		x.scan(prefix, prefix, func(e entry[V]) bool { return yield(e.val) })
 	}
 }
 

@@ -1,9 +1,6 @@
 package mesh
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // node is one of a B+ tree. Nodes are never changed once published; a change
 // through an edit copies only those between the root and the leaf. A nil node
@@ -125,7 +122,7 @@ func (n *node[V]) set(e *edit, key string, val V) (left, right *node[V]) {
 		i := n.child(key)
 		l, r := n.kids[i].set(e, key, val)
 		n.kids[i] = l
-		if key < n.keys.at(i) {
+		if key < n.keys.loose[i] {
 			n.keys.loose[i] = key
 		}
 		if r != nil {
@@ -199,14 +196,14 @@ func (n *node[V]) delete(e *edit, key string) *node[V] {
 }
 
 // scan yields the entries from start on, for as long as they have the prefix.
-func (n *node[V]) scan(start, prefix string, yield func(string, V) bool) bool {
+func (n *node[V]) scan(start, prefix string, yield func(entry[V]) bool) bool {
 	if n == nil {
 		return true
 	}
 	if n.kids == nil {
 		i, _ := n.keys.search(start)
 		for ; i < n.keys.len(); i++ {
-			if key := n.keys.at(i); !strings.HasPrefix(key, prefix) || !yield(key, n.vals[i]) {
+			if !n.keys.hasPrefix(i, prefix) || !yield(entry[V]{keys: &n.keys, i: i, val: n.vals[i]}) {
 				return false
 			}
 		}
@@ -218,4 +215,19 @@ func (n *node[V]) scan(start, prefix string, yield func(string, V) bool) bool {
 		}
 	}
 	return true
+}
+
+// entry is an entry of a tree. Most who look for one want its value alone.
+type entry[V any] struct {
+	keys *keyList // nil for a late change
+	i    int      // in keys
+	late string   // the key of a late change
+	val  V
+}
+
+func (e *entry[V]) key() string {
+	if e.keys == nil {
+		return e.late
+	}
+	return e.keys.at(e.i)
 }

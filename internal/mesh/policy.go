@@ -119,6 +119,10 @@ func (c *client) policyIn(pool policyPool, namespace, host string) *policy {
 	return nil
 }
 
+// groupKey is the key of a rule's group in the index of subsets, below the host
+// and the namespace.
+func groupKey(below []byte, dr *DestinationRule) string { return string(below) + policyGroup(dr) + sep }
+
 // policyFor looks at the rules of exactly one host. It reports found where
 // there are any in the pool, even if none of them is for this client: Istio
 // looks no further.
@@ -127,11 +131,10 @@ func (c *client) policyFor(pool policyPool, namespace, ruleHost string) (p *poli
 	start := joined(appendHost(buf[:0], ruleHost), namespace, sep)
 	prefix := len(start)
 	for {
-		key, dr, ok := c.m.policies.next(borrowed(start))
-		if !ok || !strings.HasPrefix(key, borrowed(start[:prefix])) {
+		dr, ok := c.m.policies.next(borrowed(start), borrowed(start[:prefix]))
+		if !ok {
 			return p, found
 		}
-		group := key[:prefix+len(policyGroup(dr))+len(sep)]
 		start = joined(start[:prefix], policyGroup(dr), "\x01") // beyond the group
 		if !c.m.holds(pool, dr) {
 			continue
@@ -143,7 +146,7 @@ func (c *client) policyFor(pool policyPool, namespace, ruleHost string) (p *poli
 				continue
 			}
 			if len(dr.WorkloadSelector.MatchLabels) == 0 {
-				return &policy{m: c.m, first: dr, key: group}, true // to all of them, before any other rule
+				return &policy{m: c.m, first: dr, key: groupKey(start[:prefix], dr)}, true // to all of them, before any other rule
 			}
 			if p == nil {
 				p = &policy{m: c.m}
@@ -160,7 +163,7 @@ func (c *client) policyFor(pool policyPool, namespace, ruleHost string) (p *poli
 		// Of several groups the last one is in force, in the order of their
 		// oldest rules (SidecarScope.DestinationRule).
 		if p.first == nil || compareAge(&p.first.Meta, &dr.Meta) < 0 {
-			p.first, p.key = dr, group
+			p.first, p.key = dr, groupKey(start[:prefix], dr)
 		}
 	}
 }

@@ -127,7 +127,7 @@ func (m *Mesh) serversFor(g, port int, host string) iter.Seq[hostedServer] {
 	return func(yield func(hostedServer) bool) {
 		var buf [keySize]byte
 		prefix := borrowed(appendServer(appendHost(buf[:0], host), g, port))
-		m.servers.scan(prefix, prefix, func(_ string, h hostedServer) bool { return yield(h) })
+		m.servers.scan(prefix, prefix, func(e entry[hostedServer]) bool { return yield(e.val) })
 	}
 }
 

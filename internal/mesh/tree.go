@@ -134,23 +134,27 @@ func (t *tree[V]) seal(e *edit) { t.root.seal(e) }
 
 // from yields the entries whose key is at least start, in order.
 func (t tree[V]) from(start string) iter.Seq2[string, V] {
-	return func(yield func(string, V) bool) { t.scan(start, "", yield) }
+	return func(yield func(string, V) bool) {
+		t.scan(start, "", func(e entry[V]) bool { return yield(e.key(), e.val) })
+	}
 }
 
 // prefixed yields the entries whose key begins with prefix, in order.
 func (t tree[V]) prefixed(prefix string) iter.Seq2[string, V] {
-	return func(yield func(string, V) bool) { t.scan(prefix, prefix, yield) }
+	return func(yield func(string, V) bool) {
+		t.scan(prefix, prefix, func(e entry[V]) bool { return yield(e.key(), e.val) })
+	}
 }
 
 // under yields the values of the keys that begin with prefix, in order.
 func (t tree[V]) under(prefix string) iter.Seq[V] {
 	return func(yield func(V) bool) {
-		t.scan(prefix, prefix, func(_ string, v V) bool { return yield(v) })
+		t.scan(prefix, prefix, func(e entry[V]) bool { return yield(e.val) })
 	}
 }
 
 // scan yields the entries from start on, for as long as they have the prefix.
-func (t tree[V]) scan(start, prefix string, yield func(string, V) bool) {
+func (t tree[V]) scan(start, prefix string, yield func(entry[V]) bool) {
 	i, _ := t.find(start)
 	late := t.late[i:]
 	if len(late) == 0 || !strings.HasPrefix(late[0].key, prefix) {
@@ -158,46 +162,43 @@ func (t tree[V]) scan(start, prefix string, yield func(string, V) bool) {
 		return
 	}
 	stopped := false
-	emit := func(key string, v V) bool {
-		stopped = !yield(key, v)
+	emit := func(e entry[V]) bool {
+		stopped = !yield(e)
 		return !stopped
 	}
-	t.root.scan(start, prefix, func(key string, v V) bool {
-		for len(late) > 0 && late[0].key < key {
+	t.root.scan(start, prefix, func(e entry[V]) bool {
+		for len(late) > 0 {
+			order := e.keys.compare(e.i, late[0].key)
+			if order < 0 {
+				break
+			}
 			c := late[0]
 			late = late[1:]
-			if !c.gone && !emit(c.key, c.val) {
+			if !c.gone && !emit(entry[V]{late: c.key, val: c.val}) {
 				return false
 			}
+			if order == 0 {
+				return true // the change is what has become of it
+			}
 		}
-		if len(late) > 0 && late[0].key == key {
-			c := late[0]
-			late = late[1:]
-			return c.gone || emit(c.key, c.val)
-		}
-		return emit(key, v)
+		return emit(e)
 	})
 	for _, c := range late {
-		if stopped || !strings.HasPrefix(c.key, prefix) || !c.gone && !yield(c.key, c.val) {
+		if stopped || !strings.HasPrefix(c.key, prefix) || !c.gone && !yield(entry[V]{late: c.key, val: c.val}) {
 			return
 		}
 	}
 }
 
 // first returns the value of the least key that begins with prefix.
-func (t tree[V]) first(prefix string) (val V, ok bool) {
-	t.scan(prefix, prefix, func(_ string, v V) bool {
-		val, ok = v, true
+func (t tree[V]) first(prefix string) (val V, ok bool) { return t.next(prefix, prefix) }
+
+// next returns the value of the least key that is at least start and begins
+// with prefix.
+func (t tree[V]) next(start, prefix string) (val V, ok bool) {
+	t.scan(start, prefix, func(e entry[V]) bool {
+		val, ok = e.val, true
 		return false
 	})
 	return val, ok
-}
-
-// next returns the entry of the least key that is at least start.
-func (t tree[V]) next(start string) (key string, val V, ok bool) {
-	t.scan(start, "", func(k string, v V) bool {
-		key, val, ok = k, v, true
-		return false
-	})
-	return key, val, ok
 }

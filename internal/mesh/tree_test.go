@@ -42,7 +42,19 @@ func TestTreeModel(t *testing.T) {
 		now = next
 	}
 	for i, v := range versions {
-		for _, prefix := range []string{"", "a/", "b/1", "zz"} {
+		for _, prefix := range []string{"", "a", "a/", "b/1", "b/12", "zz"} {
+			for _, start := range []string{prefix, prefix + "/2", prefix + "7", prefix + "\xff"} {
+				want := -1
+				for _, k := range slices.Sorted(maps.Keys(v.model)) {
+					if k >= start && strings.HasPrefix(k, prefix) {
+						want = v.model[k]
+						break
+					}
+				}
+				if got, ok := v.tree.next(start, prefix); ok != (want >= 0) || ok && got != want {
+					t.Fatalf("version %d: next(%q, %q) = %d, %t; want %d", i, start, prefix, got, ok, want)
+				}
+			}
 			var got, want []string
 			for k, val := range v.tree.prefixed(prefix) {
 				got = append(got, fmt.Sprint(k, "=", val))
