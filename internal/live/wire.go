@@ -305,10 +305,14 @@ func (codec) Identifier() runtime.Identifier { return "sallyport-live" }
 type lineFramer struct{}
 
 func (lineFramer) NewFrameReader(r io.ReadCloser) io.ReadCloser {
-	return &lines{buffer: bufio.NewReaderSize(r, 64<<10), Closer: r}
+	return &lines{buffer: bufio.NewReaderSize(r, frameBuffer), Closer: r}
 }
 
 func (lineFramer) NewFrameWriter(w io.Writer) io.Writer { return w }
+
+// frameBuffer is room for most events, in bytes. Every watch holds one for as
+// long as it lasts.
+const frameBuffer = 8 << 10
 
 // lines is the frame reader of [lineFramer].
 type lines struct {

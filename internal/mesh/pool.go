@@ -11,7 +11,7 @@ import (
 // labels and selectors. What it remembers is bounded, and what it has forgotten
 // is held twice. The zero value is ready; it is not safe for concurrent use.
 type Pool struct {
-	strings    [4096]string
+	strings    []string // poolSize of them, from the first one on; by hash
 	lists      [256][]string
 	maps       recent[map[string]string]
 	ports      recent[[]ServicePort]
@@ -23,6 +23,9 @@ type Pool struct {
 	clientTLS  recent[*ClientTLS]
 	trafficTLS recent[[]PortPolicy]
 }
+
+// poolSize is how many strings a pool remembers.
+const poolSize = 4096
 
 // Decode is [Decode] for an object that a cluster holds, of which the caller
 // knows what it is. It also fills [Meta.Fingerprint].
@@ -56,7 +59,10 @@ func (p *Pool) text(s string) string {
 	if s == "" {
 		return ""
 	}
-	slot := &p.strings[maphash.String(seed, s)%uint64(len(p.strings))]
+	if p.strings == nil {
+		p.strings = make([]string, poolSize)
+	}
+	slot := &p.strings[maphash.String(seed, s)%poolSize]
 	if *slot != s {
 		*slot = s
 	}
