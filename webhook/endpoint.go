@@ -40,6 +40,7 @@ func overHTTP(h admission.Handler, log logr.Logger) http.Handler {
 // ServeHTTP answers one review. HTTP is only the carrier: what is wrong with a
 // review is said in an AdmissionReview too.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	growStack(0)
 	in, err := e.receive(w, r)
 	if err != nil {
 		e.log.Error(err, "bad review")
