@@ -64,6 +64,7 @@ type Options struct {
 type Companions struct {
 	store   *live.Store
 	client  client.Client
+	writer  writer // of what is written most: companions, and fields of entries
 	options Options
 	metrics *companionMetrics
 
@@ -108,7 +109,15 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 	// The queue bounds what is in flight, and the API server's own fairness
 	// does the rest; a limit here would only add delay.
 	cfg.QPS = -1
-	writer, err := client.New(cfg, client.Options{Scheme: scheme})
+	httpClient, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("client for writing companions: %w", err)
+	}
+	typed, err := client.New(cfg, client.Options{Scheme: scheme, HTTPClient: httpClient})
+	if err != nil {
+		return nil, fmt.Errorf("client for writing companions: %w", err)
+	}
+	writer, err := newWriter(cfg, httpClient, scheme, typed.RESTMapper())
 	if err != nil {
 		return nil, fmt.Errorf("client for writing companions: %w", err)
 	}
@@ -123,10 +132,9 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 
 		credentials: make(map[credentialKey]credentialState),
 
-		store: store,
-		// What is written is made from Istio's types, and compared with what
-		// the API server makes of it: it need not look for mistakes as well.
-		client:  client.WithFieldValidation(client.WithFieldOwner(writer, FieldManager), metav1.FieldValidationIgnore),
+		store:   store,
+		client:  client.WithFieldValidation(client.WithFieldOwner(typed, FieldManager), metav1.FieldValidationIgnore),
+		writer:  writer,
 		options: options,
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),

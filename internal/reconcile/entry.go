@@ -10,9 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 
@@ -197,16 +195,13 @@ func (c *Companions) patch(ctx context.Context, entry *mesh.ServiceEntry, fields
 	if err != nil {
 		return err
 	}
-	var o unstructured.Unstructured
-	o.SetGroupVersionKind(networking.SchemeGroupVersion.WithKind("ServiceEntry"))
-	o.SetNamespace(entry.Namespace)
-	o.SetName(entry.Name)
-	err = c.client.Patch(ctx, &o, client.RawPatch(types.MergePatchType, body))
-	if err == nil {
-		c.wrote(entry.Ref, o.GetResourceVersion(), entry.ResourceVersion)
-	}
-	if err != nil && !apierrors.IsNotFound(err) {
+	got, err := c.writer.merge(ctx, networking.SchemeGroupVersion.WithKind("ServiceEntry"), entry.Ref, body)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
 		return fmt.Errorf("%s: %w", entry.Ref, err)
 	}
+	c.wrote(entry.Ref, got.version, entry.ResourceVersion)
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -242,7 +241,7 @@ func (c *Companions) put(ctx context.Context, o mesh.Object, want client.Object)
 	if err != nil {
 		return nil, true, err
 	}
-	print, err := fingerprint(body)
+	print, err := mesh.Fingerprint(body)
 	if err != nil {
 		return nil, true, err
 	}
@@ -256,11 +255,11 @@ func (c *Companions) put(ctx context.Context, o mesh.Object, want client.Object)
 		return nil, true, nil
 	}
 	if seen == nil {
-		err = c.client.Create(ctx, body)
+		got, err := c.writer.create(ctx, want.GetObjectKind().GroupVersionKind(), ref.Namespace, body)
 		if err == nil {
 			c.metrics.wrote("create", ref.Kind)
 			c.options.Log.V(1).Info("created", "object", ref)
-			return c.confirmedWrite(o, body, print, ""), true, nil
+			return c.confirmedWrite(o, got, print, ""), true, nil
 		}
 		if !apierrors.IsAlreadyExists(err) {
 			return nil, true, err
@@ -297,24 +296,25 @@ func (c *Companions) repair(ctx context.Context, o mesh.Object, want client.Obje
 	if err != nil {
 		return nil, true, err
 	}
-	if err := c.client.Update(ctx, body); err != nil {
+	got, err := c.writer.update(ctx, want.GetObjectKind().GroupVersionKind(), ref, body)
+	if err != nil {
 		return nil, true, err
 	}
 	c.metrics.wrote("repair", ref.Kind)
 	c.options.Log.Info("repaired", "object", ref)
-	return c.confirmedWrite(o, body, print, have.GetResourceVersion()), true, nil
+	return c.confirmedWrite(o, got, print, have.GetResourceVersion()), true, nil
 }
 
 // confirmedWrite notes the API server's answer to a write. Where admission has
 // made something else of the object, it is nil: that is to be looked at once
 // it is seen.
-func (c *Companions) confirmedWrite(o mesh.Object, answer *unstructured.Unstructured, print uint64, before string) *writing {
-	if got, err := fingerprint(answer); err != nil || got != print {
+func (c *Companions) confirmedWrite(o mesh.Object, got *answer, print uint64, before string) *writing {
+	if got.print != print {
 		return nil
 	}
 	m := o.Metadata()
-	m.Created = answer.GetCreationTimestamp().Time
-	m.ResourceVersion, m.Fingerprint = answer.GetResourceVersion(), print
+	m.Created = got.created
+	m.ResourceVersion, m.Fingerprint = got.version, print
 	c.wrote(m.Ref, m.ResourceVersion, before)
 	return &writing{object: o, before: before}
 }

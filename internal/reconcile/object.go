@@ -10,7 +10,6 @@ import (
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 	security "istio.io/client-go/pkg/apis/security/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -59,23 +58,14 @@ func ours(o client.Object) bool {
 }
 
 // explicit returns the object in the form in which it is written: one that
-// says what Istio's types leave out ([companion.Fields]).
-func explicit(o client.Object) (*unstructured.Unstructured, error) {
+// says what Istio's types leave out ([companion.Fields]), with sorted names, as
+// an API server sends it and [mesh.Fingerprint] takes it.
+func explicit(o client.Object) ([]byte, error) {
 	fields, err := companion.Fields(o)
 	if err != nil {
 		return nil, err
 	}
-	return &unstructured.Unstructured{Object: fields}, nil
-}
-
-// fingerprint is the [mesh.Meta.Fingerprint] that an object has in a cluster
-// that holds it as it is.
-func fingerprint(o *unstructured.Unstructured) (uint64, error) {
-	raw, err := json.Marshal(o.Object)
-	if err != nil {
-		return 0, err
-	}
-	return mesh.Fingerprint(raw)
+	return json.Marshal(fields)
 }
 
 // asWanted reports whether the object in the cluster is what is wanted. Labels
