@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,14 +25,33 @@ import (
 type CRDs struct {
 	module string
 	glob   string // below the module's root
+	only   string // the version that is served; empty for all
+}
+
+// Only returns the definitions with one version of each kind that has it. An
+// API server watches etcd once for every version of a kind and decodes every
+// write for each, asked for or not.
+func (set CRDs) Only(version string) CRDs {
+	set.only = version
+	return set
+}
+
+// keepOnly drops a definition's other versions, if it has the one.
+func keepOnly(crd *apiextensionsv1.CustomResourceDefinition, version string) {
+	i := slices.IndexFunc(crd.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Name == version })
+	if i < 0 {
+		return
+	}
+	crd.Spec.Versions = crd.Spec.Versions[i : i+1]
+	crd.Spec.Versions[0].Storage = true
 }
 
 // The definitions that Sallyport meets. Gateway API's standard channel has
 // TLSRoute; its admission policy against mixing channels is left out.
 var (
-	IstioCRDs       = CRDs{"istio.io/api", "kubernetes/customresourcedefinitions.gen.yaml"}
-	GatewayAPICRDs  = CRDs{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_*.yaml"}
-	CertManagerCRDs = CRDs{"github.com/cert-manager/cert-manager", "deploy/crds/*.yaml"}
+	IstioCRDs       = CRDs{module: "istio.io/api", glob: "kubernetes/customresourcedefinitions.gen.yaml"}
+	GatewayAPICRDs  = CRDs{module: "sigs.k8s.io/gateway-api", glob: "config/crd/standard/gateway.networking.k8s.io_*.yaml"}
+	CertManagerCRDs = CRDs{module: "github.com/cert-manager/cert-manager", glob: "deploy/crds/*.yaml"}
 )
 
 // InstallCRDs creates the definitions, leaves those that exist, and waits until
@@ -109,6 +129,7 @@ func (set CRDs) read(ctx context.Context) ([]*apiextensionsv1.CustomResourceDefi
 				return nil, fmt.Errorf("%s: %w", file, err)
 			}
 			if crd.Kind == "CustomResourceDefinition" {
+				keepOnly(crd, set.only)
 				crds = append(crds, crd)
 			}
 		}

@@ -68,8 +68,11 @@ type cluster struct {
 	t        testing.TB
 	events   *events.FakeRecorder
 	stop     func()
+	config   *rest.Config // of the reconciler and its store
 	// watch, where it is set, sees every request of the reconciler itself.
 	watch func(*nethttp.Request)
+	// news, where it is set, sees every change of the mesh.
+	news func(old, new mesh.Object)
 }
 
 func newCluster(t testing.TB, namespaces ...string) *cluster {
@@ -87,7 +90,7 @@ func newClusterOn(t testing.TB, plane *controlplane.ControlPlane, namespaces ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl := &cluster{plane: plane, Client: client.WithFieldOwner(c, "a-user"), watcher: c, patience: patience, settings: mesh.DefaultSettings(), t: t}
+	cl := &cluster{plane: plane, config: plane.Config, Client: client.WithFieldOwner(c, "a-user"), watcher: c, patience: patience, settings: mesh.DefaultSettings(), t: t}
 	for _, name := range append(namespaces, "istio-system") {
 		err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -108,11 +111,14 @@ func (c *cluster) run(adjust ...func(*reconcile.Options)) {
 	for _, f := range adjust {
 		f(&options)
 	}
-	store, err := live.New(c.plane.Config, c.settings, options.Log)
+	store, err := live.New(c.config, c.settings, options.Log)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	config := rest.CopyConfig(c.plane.Config)
+	if c.news != nil {
+		store.Subscribe(c.news)
+	}
+	config := rest.CopyConfig(c.config)
 	config.Wrap(func(next nethttp.RoundTripper) nethttp.RoundTripper {
 		return roundTripper(func(r *nethttp.Request) (*nethttp.Response, error) {
 			if c.watch != nil {

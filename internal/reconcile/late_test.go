@@ -34,18 +34,14 @@ type change struct {
 	object  mesh.Object // nil where it was deleted
 }
 
-// record follows the kinds of companions, or those named, until the test is
-// over.
-func record(t testing.TB, c client.WithWatch, kinds ...string) *history {
+// record follows the kinds of companions until the test is over.
+func record(t testing.TB, c client.WithWatch) *history {
 	t.Helper()
-	if len(kinds) == 0 {
-		kinds = companion.Kinds
-	}
 	h := &history{}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	for _, kind := range kinds {
+	for _, kind := range companion.Kinds {
 		var list unstructured.UnstructuredList
 		gv := networking.SchemeGroupVersion
 		if kind == "AuthorizationPolicy" {
@@ -96,6 +92,20 @@ func (h *history) add(t testing.TB, kind string, event watch.Event) {
 	h.changes = append(h.changes, ch)
 }
 
+// entries takes changes of the entries of a namespace from a store: a watch of
+// its own would cost the cores that are measured.
+func (h *history) entries(namespace string) func(old, new mesh.Object) {
+	return func(_, o mesh.Object) {
+		entry, ok := o.(*mesh.ServiceEntry)
+		if !ok || entry.Namespace != namespace {
+			return
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.changes = append(h.changes, change{at: time.Now(), ref: entry.Ref, object: entry})
+	}
+}
+
 // replay yields the mesh after every change, with the change.
 func (h *history) replay(yield func(*mesh.Mesh, change) bool) {
 	h.mu.Lock()
@@ -143,6 +153,12 @@ func (h *history) neverDirect(t testing.TB, namespace string) {
 	}
 }
 
+func (h *history) len() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.changes)
+}
+
 // latencies are, for the entries of a namespace, the times from the first
 // version of each to the one that is open.
 func (h *history) latencies(namespace string) []time.Duration {
@@ -174,21 +190,25 @@ func load(t testing.TB, c *cluster, h *history, namespace string, n int, pace ti
 	t.Helper()
 	c.create(held(namespace, "first", "first."+namespace+".com", tls))
 	c.opens(namespace, "first") // the reconciler has started
+	entries := make([]client.Object, n)
+	for i := range entries {
+		name := fmt.Sprintf("host-%d", i)
+		o, err := object(held(namespace, name, name+"."+namespace+".com", tls))
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries[i] = o
+	}
 	ticker := time.NewTicker(max(pace, time.Microsecond))
 	defer ticker.Stop()
 	var wg sync.WaitGroup
 	limit := make(chan struct{}, 16)
-	for i := range n {
+	for _, o := range entries {
 		<-ticker.C
 		limit <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-limit }()
-			name := fmt.Sprintf("host-%d", i)
-			o, err := object(held(namespace, name, name+"."+namespace+".com", tls))
-			if err == nil {
-				err = c.Create(t.Context(), o)
-			}
-			if err != nil {
+			if err := c.Create(t.Context(), o); err != nil {
 				t.Error(err)
 			}
 		})
@@ -196,6 +216,9 @@ func load(t testing.TB, c *cluster, h *history, namespace string, n int, pace ti
 	wg.Wait()
 	var out []time.Duration
 	c.eventually(fmt.Sprintf("%d entries to be opened", n), func() error {
+		if seen := h.len(); seen < 2*n { // far from it: to count costs the cores as well
+			return fmt.Errorf("%d changes have been seen", seen)
+		}
 		if out = h.latencies(namespace); len(out) != n+1 {
 			return fmt.Errorf("%d are open", len(out))
 		}
