@@ -281,10 +281,19 @@ func (c *Companions) changed(old, new mesh.Object) {
 		c.known.companion(ref, new != nil)
 		c.mu.Unlock()
 	}
-	if new != nil && c.echoes(new) {
+	if new != nil && c.aside(old, new) {
 		return
 	}
-	if companion.Is(ref) {
+	c.spread(old, new)
+}
+
+// spread puts the hosts on the queue that a change concerns.
+func (c *Companions) spread(old, new mesh.Object) {
+	o := new
+	if o == nil {
+		o = old
+	}
+	if ref := o.Metadata().Ref; companion.Is(ref) {
 		c.enqueue(companion.KeyOf(ref))
 		return
 	}

@@ -45,10 +45,13 @@ func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.Service
 		c.waits(entry.Ref)
 	}
 	status := c.status(m, entry, taken)
+	if !status.ready {
+		c.await(m, status.unseen)
+	}
 	switch export := entry.Annotations[mesh.ExportAnnotation]; {
 	case held(entry) && status.ready && (export == "." || export == "*"):
 		return c.export(ctx, entry, export, status.text)
-	case !status.passing && !told(entry, status.text):
+	case len(status.unseen) == 0 && !told(entry, status.text):
 		return c.tell(ctx, entry, status)
 	}
 	return nil
@@ -56,9 +59,9 @@ func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.Service
 
 // status is how things stand with an entry.
 type status struct {
-	ready   bool
-	passing bool   // companions have just been written, and are not seen yet
-	text    string // of the annotation; empty where there is nothing to tell
+	ready  bool
+	unseen []mesh.Ref // companions that it waits for and that the mesh does not hold yet
+	text   string     // of the annotation; empty where there is nothing to tell
 }
 
 // status looks at what the API server has, never at what is intended.
@@ -69,7 +72,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 	}
 	m = companion.Lasting(m, entry).With(open)
 	var keys, refused, waiting, certificates []string
-	passing := false
+	var unseen []mesh.Ref
 	for _, h := range entry.Hosts {
 		host := mesh.CanonicalHost(h)
 		set := companion.For(m, host)
@@ -86,7 +89,9 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 					waiting = append(waiting, host+": "+state.text)
 				}
 			}
-			passing = passing || m.Get(o.Metadata().Ref) == nil
+			if ref := o.Metadata().Ref; m.Get(ref) == nil {
+				unseen = append(unseen, ref)
+			}
 			if meta := o.Metadata(); companion.MeshHop(meta.Ref) && meta.Namespace == entry.Namespace && slices.Contains(meta.Owners, entry.UID) {
 				keys = append(keys, companion.Key(host))
 			}
@@ -107,7 +112,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 		}
 		return status{text: clip("held: not Sallyport's, but under its names: " + strings.Join(names, ", "))}
 	case len(keys) > 0 || held(entry):
-		return status{passing: passing, text: clip("held: " + strings.Join(waiting, "; "))}
+		return status{unseen: unseen, text: clip("held: " + strings.Join(waiting, "; "))}
 	default:
 		return status{}
 	}
@@ -195,13 +200,15 @@ func (c *Companions) patch(ctx context.Context, entry *mesh.ServiceEntry, fields
 	if err != nil {
 		return err
 	}
-	got, err := c.writer.merge(ctx, networking.SchemeGroupVersion.WithKind("ServiceEntry"), entry.Ref, body)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
+	err = c.fly(entry.Ref, entry.ResourceVersion, func() (string, error) {
+		got, err := c.writer.merge(ctx, networking.SchemeGroupVersion.WithKind("ServiceEntry"), entry.Ref, body)
+		if err != nil {
+			return "", err
+		}
+		return got.version, nil
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("%s: %w", entry.Ref, err)
 	}
-	c.wrote(entry.Ref, got.version, entry.ResourceVersion)
 	return nil
 }

@@ -255,11 +255,13 @@ func (c *Companions) put(ctx context.Context, o mesh.Object, want client.Object)
 		return nil, true, nil
 	}
 	if seen == nil {
-		got, err := c.writer.create(ctx, want.GetObjectKind().GroupVersionKind(), ref.Namespace, body)
+		w, err := c.deliver(o, print, "", func() (*answer, error) {
+			return c.writer.create(ctx, want.GetObjectKind().GroupVersionKind(), ref.Namespace, body)
+		})
 		if err == nil {
 			c.metrics.wrote("create", ref.Kind)
 			c.options.Log.V(1).Info("created", "object", ref)
-			return c.confirmedWrite(o, got, print, ""), true, nil
+			return w, true, nil
 		}
 		if !apierrors.IsAlreadyExists(err) {
 			return nil, true, err
@@ -296,25 +298,31 @@ func (c *Companions) repair(ctx context.Context, o mesh.Object, want client.Obje
 	if err != nil {
 		return nil, true, err
 	}
-	got, err := c.writer.update(ctx, want.GetObjectKind().GroupVersionKind(), ref, body)
+	w, err = c.deliver(o, print, have.GetResourceVersion(), func() (*answer, error) {
+		return c.writer.update(ctx, want.GetObjectKind().GroupVersionKind(), ref, body)
+	})
 	if err != nil {
 		return nil, true, err
 	}
 	c.metrics.wrote("repair", ref.Kind)
 	c.options.Log.Info("repaired", "object", ref)
-	return c.confirmedWrite(o, got, print, have.GetResourceVersion()), true, nil
+	return w, true, nil
 }
 
-// confirmedWrite notes the API server's answer to a write. Where admission has
-// made something else of the object, it is nil: that is to be looked at once
-// it is seen.
-func (c *Companions) confirmedWrite(o mesh.Object, got *answer, print uint64, before string) *writing {
-	if got.print != print {
-		return nil
-	}
+// deliver makes a write in place of the version before. Where admission has
+// made something else of the object than was sent, it returns nil: that is to
+// be looked at once it is seen.
+func (c *Companions) deliver(o mesh.Object, print uint64, before string, write func() (*answer, error)) (w *writing, err error) {
 	m := o.Metadata()
-	m.Created = got.created
-	m.ResourceVersion, m.Fingerprint = got.version, print
-	c.wrote(m.Ref, m.ResourceVersion, before)
-	return &writing{object: o, before: before}
+	err = c.fly(m.Ref, before, func() (string, error) {
+		got, err := write()
+		if err != nil || got.print != print {
+			return "", err
+		}
+		m.Created = got.created
+		m.ResourceVersion, m.Fingerprint = got.version, print
+		w = &writing{object: o, before: before}
+		return got.version, nil
+	})
+	return w, err
 }

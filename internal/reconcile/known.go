@@ -16,6 +16,8 @@ type known struct {
 	refs map[string][]mesh.Ref
 	// echoes are the versions of our own writes that are still to be seen.
 	echoes map[mesh.Ref]echo
+	// flights are those of our writes that have no answer yet.
+	flights map[mesh.Ref]*flight
 	// deleted are the versions that we have deleted and that the mesh may
 	// still hold.
 	deleted map[mesh.Ref]string
@@ -36,6 +38,7 @@ func newKnown() known {
 	return known{
 		refs:    make(map[string][]mesh.Ref),
 		echoes:  make(map[mesh.Ref]echo),
+		flights: make(map[mesh.Ref]*flight),
 		deleted: make(map[mesh.Ref]string),
 		alike:   make(map[mesh.Ref][2]uint64),
 	}
@@ -147,24 +150,6 @@ func (c *Companions) there(m *mesh.Mesh, key string) []mesh.Object {
 		}
 	}
 	return out
-}
-
-// wrote notes a write whose outcome has been looked at: to see it in the mesh
-// is no news.
-func (c *Companions) wrote(ref mesh.Ref, version, before string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if o := c.store.Mesh().Get(ref); o == nil || o.Metadata().ResourceVersion != version {
-		c.known.echoes[ref] = echo{version: version, before: before}
-	}
-}
-
-// echoes reports whether a change is what one of our own writes did.
-func (c *Companions) echoes(o mesh.Object) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	m := o.Metadata()
-	return c.known.echoed(m.Ref, m.ResourceVersion)
 }
 
 // outdated reports whether the mesh still has the version of an object that a

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"io"
 	nethttp "net/http"
 	"strings"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/rest"
 
 	"github.com/sallyport-io/sallyport/internal/reconcile"
 )
@@ -54,4 +56,36 @@ func TestRequests(t *testing.T) {
 	if n := requests[nethttp.MethodGet]; n > hosts/2 {
 		t.Errorf("%d reads when %d hosts go: one for each of them", n, hosts)
 	}
+}
+
+// TestHostsOfOneEntry: an entry of two hosts, which are written at the same
+// time, is opened although the answers to the writes are here long before what
+// they wrote is seen.
+func TestHostsOfOneEntry(t *testing.T) {
+	c := newCluster(t, "twins")
+	c.config = rest.CopyConfig(c.config)
+	c.config.Wrap(func(next nethttp.RoundTripper) nethttp.RoundTripper {
+		return roundTripper(func(r *nethttp.Request) (*nethttp.Response, error) {
+			response, err := next.RoundTrip(r)
+			if err == nil && r.URL.Query().Get("watch") != "" {
+				response.Body = slow{response.Body}
+			}
+			return response, err
+		})
+	})
+	c.run()
+	for i := range 3 {
+		name := fmt.Sprint("pair-", i)
+		c.create(held("twins", name, fmt.Sprintf("a%d.twins.com, b%[1]d.twins.com", i), tls))
+		c.opens("twins", name)
+	}
+}
+
+// slow is a watch that lags.
+type slow struct{ io.ReadCloser }
+
+func (s slow) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	time.Sleep(200 * time.Millisecond)
+	return n, err
 }
