@@ -39,7 +39,9 @@ func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
 	a.host, a.authority = CanonicalHost(a.host), CanonicalHost(a.authority)
 	d := &door{m: m, a: a, index: m.gatewayIndex(a.gateway)}
 	d.client = client{m: m, namespace: a.gateway.Namespace, gateway: a.gateway, terse: a.from.terse}
-	hop.To += d.describe()
+	if !a.from.terse {
+		hop.To += d.describe()
+	}
 	var o outcome
 	if k := m.deployed(a.gateway); k != nil {
 		o = d.enterListener(k)

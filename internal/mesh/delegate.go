@@ -9,13 +9,16 @@ import (
 // httpRule is one http rule as it is in force: a rule of a VirtualService, or
 // one of a delegate within it.
 type httpRule struct {
-	HTTPRoute
-	owner *VirtualService // that holds Route, and to which path belongs
-	path  string          // "spec.http[0]"
+	*HTTPRoute
+	owner *VirtualService // that holds Route
+	n     int             // the rule's index there
 }
 
+// path is the JSON path of the rule in its owner.
+func (r *httpRule) path() string { return r.owner.rulePath("http", r.n) }
+
 func (r *httpRule) reason(field, message string) Reason {
-	return Reason{Ref: r.owner.Ref, Path: r.path + field, Message: message}
+	return Reason{Ref: r.owner.Ref, Path: r.path() + field, Message: message}
 }
 
 // httpRules returns the http rules of a VirtualService with delegates in their
@@ -26,7 +29,7 @@ func (m *Mesh) httpRules(vs *VirtualService) []httpRule {
 	for i := range vs.HTTP {
 		root := &vs.HTTP[i]
 		if root.Delegate == nil || vs.gatewaySemantics() {
-			rules = append(rules, httpRule{*root, vs, vs.rulePath("http", i)})
+			rules = append(rules, httpRule{root, vs, i})
 			continue
 		}
 		d := m.delegate(vs, root.Delegate)
@@ -35,7 +38,7 @@ func (m *Mesh) httpRules(vs *VirtualService) []httpRule {
 		}
 		for j := range d.HTTP {
 			if merged, ok := mergeRule(root, &d.HTTP[j], vs, d); ok {
-				rules = append(rules, httpRule{merged, d, d.rulePath("http", j)})
+				rules = append(rules, httpRule{&merged, d, j})
 			}
 		}
 	}

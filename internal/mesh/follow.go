@@ -72,6 +72,9 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		return c.m.arrive(arrival, reason, hop)
 	}
 	if !c.m.outsideService(s) {
+		if c.terse {
+			return outcome{verdict: Undetermined}
+		}
 		return outcome{
 			verdict: Undetermined, hops: []Hop{hop},
 			because: []Reason{reason.with("the traffic goes to %s in the mesh; where that sends it is not known", s.ref())},
@@ -163,7 +166,13 @@ func (c *client) missingSubset(r Reason, hop Hop, p *policy, host, subset string
 
 // unknown is what becomes of traffic that no listener and no route takes.
 func (c *client) unknown(r Reason) outcome {
-	if any, reasons := c.passthrough(); any {
+	any, reasons := c.passthrough()
+	switch {
+	case c.terse && any:
+		return outcome{verdict: Direct}
+	case c.terse:
+		return outcome{verdict: Blocked}
+	case any:
 		return outcome{verdict: Direct, because: append([]Reason{r.with("the proxy passes unknown traffic through")}, reasons...)}
 	}
 	return outcome{verdict: Blocked, because: []Reason{r}}

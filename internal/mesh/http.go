@@ -200,12 +200,16 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 		return []outcome{{verdict: Blocked, because: []Reason{rule.reason(".directResponse", "the proxy itself answers")}}}
 	}
 	authority := rule.authority(host)
-	var outcomes []outcome
+	outcomes := make([]outcome, 0, len(rule.Route)+len(rule.Mirrors)+1)
 	follow := func(d *Destination, authority, field, what string) {
 		t := traffic{class: HTTPLike, host: host, port: port, authority: authority}
 		to := c.m.spelled(rule.owner, d.Host)
 		t.port = c.destinationPort(l, to, d, port, c.gateway == nil)
-		outcomes = append(outcomes, c.follow(l, t, to, d.Subset, rule.reason(field, what)))
+		var reason Reason
+		if !c.terse {
+			reason = rule.reason(field, what)
+		}
+		outcomes = append(outcomes, c.follow(l, t, to, d.Subset, reason))
 	}
 	mirror := func(d *Destination, field string) {
 		before := len(outcomes)
@@ -221,7 +225,11 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 			continue // dropped: see applyHTTPRouteDestination
 		}
 		shares++
-		follow(&r.Destination, r.Headers.authority(authority), rule.owner.destinationPath(i), "")
+		field := ""
+		if !c.terse {
+			field = rule.owner.destinationPath(i)
+		}
+		follow(&r.Destination, r.Headers.authority(authority), field, "")
 	}
 	if shares == 0 {
 		return []outcome{{verdict: Broken, because: []Reason{rule.reason(".route", "the rule has no destination with a share of the traffic")}}}

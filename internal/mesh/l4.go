@@ -38,7 +38,7 @@ func (c *client) tls(l *listener, host string, port int) []outcome {
 				routed = max(routed, a)
 				mine := coversSNI(match.SNIHosts, host)
 				covered = covered || mine
-				for _, o := range c.l4Route(l, rule.Route, vs, vs.rulePath("tls", i), TLSLike, host, port) {
+				for _, o := range c.l4Route(l, rule.Route, vs, c.rulePath(vs, "tls", i), TLSLike, host, port) {
 					// A chain for other names counts only where it leads
 					// traffic out that came to this host's address.
 					if mine || o.verdict == Direct {
@@ -76,6 +76,9 @@ func coversSNI(sniHosts []string, host string) bool {
 
 // uncovered is what becomes of a TLS connection that no chain takes.
 func (c *client) uncovered(l *listener, host string, port int) outcome {
+	if c.terse {
+		return c.unknown(Reason{})
+	}
 	reason := Reason{Message: fmt.Sprintf("no tls rule names this host for port %d", port)}
 	if s := c.service(l, host); s != nil {
 		reason.Ref, reason.Path = s.ref(), "spec.hosts"
@@ -120,7 +123,7 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 				matched, last = always, true
 			}
 			if matched != never {
-				outcomes = alongside(outcomes, c.l4Route(l, rule.Route, vs, vs.rulePath("tcp", i), TCPLike, host, port))
+				outcomes = alongside(outcomes, c.l4Route(l, rule.Route, vs, c.rulePath(vs, "tcp", i), TCPLike, host, port))
 			}
 			if last {
 				return outcomes
@@ -130,9 +133,17 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 	return append(outcomes, c.unrouted(l, host, port, TCPLike))
 }
 
+// rulePath is the JSON path of a rule where somebody asks for it.
+func (c *client) rulePath(vs *VirtualService, section string, i int) string {
+	if c.terse {
+		return ""
+	}
+	return vs.rulePath(section, i)
+}
+
 // l4Route follows the destinations of a tls or tcp rule.
 func (c *client) l4Route(l *listener, routes []RouteDestination, vs *VirtualService, path string, class Class, host string, port int) []outcome {
-	var outcomes []outcome
+	outcomes := make([]outcome, 0, len(routes))
 	for i := range routes {
 		r := &routes[i]
 		if len(routes) > 1 && r.Weight <= 0 {
@@ -140,7 +151,10 @@ func (c *client) l4Route(l *listener, routes []RouteDestination, vs *VirtualServ
 		}
 		to := c.m.spelled(vs, r.Destination.Host)
 		t := traffic{class: class, host: host, port: c.destinationPort(l, to, &r.Destination, port, false), authority: host}
-		reason := Reason{Ref: vs.Ref, Path: path + vs.destinationPath(i)}
+		var reason Reason
+		if !c.terse {
+			reason = Reason{Ref: vs.Ref, Path: path + vs.destinationPath(i)}
+		}
 		outcomes = append(outcomes, c.follow(l, t, to, r.Destination.Subset, reason))
 	}
 	return outcomes

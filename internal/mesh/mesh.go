@@ -9,14 +9,14 @@ import (
 // Mesh is an immutable set of objects with the indexes that [Mesh.Paths]
 // needs. Its zero value is not usable; see [New].
 type Mesh struct {
-	open  bool // held entries read as open
-	draft bool // changes are not meant to last; see tree
-	index
+	open   bool // held entries read as open
+	draft  bool // changes are not meant to last; see tree
+	*index      // shared by the meshes that read the same objects in these ways
 }
 
 // New builds a mesh.
 func New(s Settings, objects ...Object) *Mesh {
-	m := &Mesh{index: index{settings: &s, names: &names{suffix: ".svc." + s.ClusterDomain}}}
+	m := &Mesh{index: &index{settings: &s, names: &names{suffix: ".svc." + s.ClusterDomain}}}
 	for _, g := range s.Gateways {
 		m.names.gateways = append(m.names.gateways, g.Host(s.ClusterDomain))
 	}
@@ -30,14 +30,14 @@ func (m *Mesh) Settings() Settings { return *m.settings }
 // shares all that it does not touch, so its cost does not depend on the size
 // of the mesh.
 func (m *Mesh) With(objects ...Object) *Mesh {
-	out := *m
+	out := m.copied()
 	e := &edit{draft: m.draft}
 	for _, o := range objects {
 		out.remove(e, o.Metadata().Ref)
 		out.add(e, o)
 	}
 	out.seal(e)
-	return &out
+	return out
 }
 
 // Without returns a mesh that lacks the named objects.
@@ -45,13 +45,19 @@ func (m *Mesh) Without(refs ...Ref) *Mesh {
 	if !slices.ContainsFunc(refs, func(r Ref) bool { return m.Get(r) != nil }) {
 		return m
 	}
-	out := *m
+	out := m.copied()
 	e := &edit{draft: m.draft}
 	for _, r := range refs {
 		out.remove(e, r)
 	}
 	out.seal(e)
-	return &out
+	return out
+}
+
+// copied returns the same mesh with an index of its own.
+func (m *Mesh) copied() *Mesh {
+	x := *m.index
+	return &Mesh{open: m.open, draft: m.draft, index: &x}
 }
 
 // Draft returns the same mesh for a question of the kind "what if": a few

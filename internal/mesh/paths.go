@@ -1,6 +1,9 @@
 package mesh
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Paths returns the verdict for one client namespace ([AnyClient] for a
 // namespace that nothing singles out), one host (canonical, may be a
@@ -27,16 +30,17 @@ func (m *Mesh) paths(namespace, host string, port int, terse bool) Path {
 		path.Entry, path.Protocol = se.Ref, m.protocolOf(host, port)
 		return path
 	}
-	var outcomes []outcome
-	for _, sidecar := range m.sidecarsFor(namespace) {
+	var o outcome
+	for i, sidecar := range m.sidecarsFor(namespace) {
 		c := &client{m: m, namespace: namespace, sidecar: sidecar, terse: terse}
-		o, protocol, entry := c.path(host, port)
-		outcomes = append(outcomes, o)
+		found, protocol, entry := c.path(host, port)
+		if i == 0 || found.verdict.rank() > o.verdict.rank() {
+			o = found
+		}
 		if path.Entry == (Ref{}) {
 			path.Protocol, path.Entry = protocol, entry
 		}
 	}
-	o, _ := worst(outcomes)
 	o = m.filtered(namespace, o)
 	path.Verdict, path.Because, path.Hops = o.verdict, o.because, o.hops
 	if o.verdict == Via || o.verdict == Broken {
@@ -76,7 +80,11 @@ func (c *client) path(host string, port int) (o outcome, protocol string, entry 
 		break
 	}
 	if len(serving) == 0 {
-		outcomes = append(outcomes, c.unknown(Reason{Ref: c.sidecar.Ref, Path: "spec.egress", Message: fmt.Sprintf("the Sidecar has no egress listener for port %d", port)}))
+		var reason Reason
+		if !c.terse {
+			reason = Reason{Ref: c.sidecar.Ref, Path: "spec.egress", Message: fmt.Sprintf("the Sidecar has no egress listener for port %d", port)}
+		}
+		outcomes = append(outcomes, c.unknown(reason))
 	}
 	for _, l := range proxies {
 		if s := c.service(l, host); s != nil && s.hasPort(c.m, port) {
@@ -98,16 +106,16 @@ func (c *client) listen(l *listener, host string, port int) (outcomes []outcome,
 		if s == nil || s.assumed != nil {
 			continue
 		}
-		done := map[Class]bool{}
+		var done []Class
 		for p := range c.m.portProtocols(s, port) {
 			if protocol == "" {
 				protocol, entry = protocolName(p), s.ref()
 			}
 			class := ClassOf(p)
-			if done[class] {
+			if slices.Contains(done, class) {
 				continue
 			}
-			done[class] = true
+			done = append(done, class)
 			outcomes = alongside(outcomes, c.listenAs(l, l.class(class), class, spelling, port))
 		}
 	}
@@ -170,6 +178,20 @@ func (m *Mesh) portProtocols(s *service, port int) func(func(string) bool) {
 // does not see. On port 80, Istio gives a virtual host to every VirtualService
 // all the same.
 func (c *client) unregistered(l *listener, host string, port int) []outcome {
+	o := c.unknown(c.unseen(l, host, port))
+	if port == 80 {
+		if routed := c.http(l, host, port, port, false); len(routed) > 0 {
+			return append(routed, o)
+		}
+	}
+	return []outcome{o}
+}
+
+// unseen is why the client does not see a port of a host.
+func (c *client) unseen(l *listener, host string, port int) Reason {
+	if c.terse {
+		return Reason{}
+	}
 	reason := Reason{Message: fmt.Sprintf("%s does not see port %d of this host", c, port)}
 	for se := range c.m.entries.exactly(host) {
 		if reason.Ref == (Ref{}) {
@@ -180,13 +202,7 @@ func (c *client) unregistered(l *listener, host string, port int) []outcome {
 			break
 		}
 	}
-	o := c.unknown(reason)
-	if port == 80 {
-		if routed := c.http(l, host, port, port, false); len(routed) > 0 {
-			return append(routed, o)
-		}
-	}
-	return []outcome{o}
+	return reason
 }
 
 // sidecarsFor returns the Sidecars of which one applies to each workload of

@@ -58,17 +58,18 @@ func (m *Mesh) Targets(vs *VirtualService) []Target {
 		}
 	}
 	for _, r := range m.httpRules(vs) {
+		path := r.path()
 		inMesh := len(r.Match) == 0 && vs.inMesh()
 		for i := range r.Match {
 			inMesh = inMesh || vs.binds(r.Match[i].Gateways)
 		}
-		routes(r.owner, r.Route, r.path, inMesh)
+		routes(r.owner, r.Route, path, inMesh)
 		if r.Mirror != nil && r.mirrored() {
-			add(r.owner, r.Mirror, r.path+".mirror", 0, true, inMesh)
+			add(r.owner, r.Mirror, path+".mirror", 0, true, inMesh)
 		}
 		for j := range r.Mirrors {
 			if d := r.Mirrors[j].Destination; d != nil {
-				add(r.owner, d, r.path+indexed(".mirrors", j)+".destination", 0, true, inMesh)
+				add(r.owner, d, path+indexed(".mirrors", j)+".destination", 0, true, inMesh)
 			}
 		}
 	}

@@ -123,7 +123,7 @@ func TestSealed(t *testing.T) {
 		&waypoint, &injected,
 	)
 	for name, m := range map[string]*Mesh{"New": m, "With": m.With(m.Get(Ref{Kind: "VirtualService", Namespace: "shop", Name: "a"}))} {
-		x := reflect.ValueOf(&m.index).Elem()
+		x := reflect.ValueOf(m.index).Elem()
 		for i := range x.NumField() {
 			tree := x.Field(i)
 			if inner := tree; inner.Kind() == reflect.Struct && inner.FieldByName("tree").IsValid() {

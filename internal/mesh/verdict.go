@@ -13,22 +13,35 @@ type outcome struct {
 	port int
 }
 
-// rank orders the verdicts: one direct share makes the whole direct. A share
+// rank orders verdicts: one direct share makes the whole direct. A share
 // that is blocked says nothing about the rest.
-var rank = map[Verdict]int{Blocked: 0, Via: 1, Broken: 2, Undetermined: 3, Direct: 4}
+func (v Verdict) rank() int {
+	switch v {
+	case Via:
+		return 1
+	case Broken:
+		return 2
+	case Undetermined:
+		return 3
+	case Direct:
+		return 4
+	default: // Blocked
+		return 0
+	}
+}
 
 // worst returns the outcome that decides: the first of the highest rank.
 func worst(outcomes []outcome) (outcome, bool) {
 	if len(outcomes) == 0 {
 		return outcome{}, false
 	}
-	w := outcomes[0]
-	for _, o := range outcomes[1:] {
-		if rank[o.verdict] > rank[w.verdict] {
-			w = o
+	w := 0
+	for i := range outcomes {
+		if outcomes[i].verdict.rank() > outcomes[w].verdict.rank() {
+			w = i
 		}
 	}
-	return w, true
+	return outcomes[w], true
 }
 
 // alongside is append for outcomes of which nobody else has hold.
