@@ -117,7 +117,7 @@ func points(pass *rules.Pass) []*point {
 	for _, p := range pass.After.Points(pass.Subject) {
 		add(p).registered = true
 	}
-	for _, path := range pass.Paths {
+	for _, path := range pass.Explained() {
 		p := add(mesh.Point{Host: path.Host, Port: path.Port, Protocol: path.Protocol, Entry: path.Entry})
 		p.paths = append(p.paths, path)
 	}

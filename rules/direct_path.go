@@ -76,7 +76,7 @@ func judgePath(p *Pass, path mesh.Path) (Severity, string) {
 	switch path.Verdict {
 	case mesh.Direct:
 	case mesh.Broken, mesh.Undetermined:
-		if involved || p.Batch == nil && p.PathBefore(path).Verdict == mesh.Via {
+		if involved || p.Batch == nil && p.VerdictBefore(path) == mesh.Via {
 			return Warn, ""
 		}
 		return "", ""
@@ -86,7 +86,7 @@ func judgePath(p *Pass, path mesh.Path) (Severity, string) {
 
 	if p.Batch != nil {
 		switch {
-		case p.PathBefore(path).Verdict == mesh.Direct && !registers:
+		case p.VerdictBefore(path) == mesh.Direct && !registers:
 			if involved {
 				return Warn, "it did so before"
 			}
@@ -97,14 +97,14 @@ func judgePath(p *Pass, path mesh.Path) (Severity, string) {
 			return "", "" // charged to the objects that open it
 		}
 	}
-	before := p.PathBefore(path)
+	before := p.VerdictBefore(path)
 	switch {
-	case before.Verdict == mesh.Direct && (p.Old != nil || !registers):
+	case before == mesh.Direct && (p.Old != nil || !registers):
 		if involved {
 			return Warn, "it did so before"
 		}
 		return "", ""
-	case before.Verdict == mesh.Via && !registers:
+	case before == mesh.Via && !registers:
 		return Deny, ""
 	default:
 		return heldSeverity(p, path)

@@ -40,9 +40,12 @@ type Pass struct {
 
 	// Paths are the paths, in After, of every egress point that the write can
 	// change, for every client that can differ; sorted by host, port, client.
+	// Those that are via may lack what explains them: see Explained.
 	Paths []mesh.Path
-	// PathBefore is the path of the same egress point and client in Before.
-	PathBefore func(mesh.Path) mesh.Path
+	// Explain returns a path with what explains it; nil where Paths have it.
+	Explain func(mesh.Path) mesh.Path
+	// VerdictBefore is that of the same egress point and client in Before.
+	VerdictBefore func(mesh.Path) mesh.Verdict
 
 	// Batch is the set of all objects that are judged together with the
 	// subject, which then all count as new; nil for a single write.
@@ -96,6 +99,21 @@ func (p *Pass) Deleting() bool { return p.Request.Operation == "DELETE" }
 // Platform reports whether the subject lives in a platform namespace.
 func (p *Pass) Platform() bool {
 	return p.After.Settings().Platform(p.Subject.Metadata().Namespace)
+}
+
+// Explained are Paths, each with what explains it.
+func (p *Pass) Explained() []mesh.Path {
+	if p.Explain == nil {
+		return p.Paths
+	}
+	explained := make([]mesh.Path, len(p.Paths))
+	for i, path := range p.Paths {
+		if path.Verdict == mesh.Via {
+			path = p.Explain(path)
+		}
+		explained[i] = path
+	}
+	return explained
 }
 
 // Held reports whether the entry is one that Sallyport holds back at that

@@ -20,6 +20,16 @@ func (m *Mesh) Verdict(namespace, host string, port int) (Verdict, Ref) {
 	return p.Verdict, p.Entry
 }
 
+// Decided is [Mesh.Paths], but for a path that is via, of which it leaves out
+// Because and Hops: most paths are, and few readers ask why.
+func (m *Mesh) Decided(namespace, host string, port int) Path {
+	if p := m.paths(namespace, host, port, true); p.Verdict == Via {
+		p.Because, p.Hops = nil, nil
+		return p
+	}
+	return m.paths(namespace, host, port, false)
+}
+
 func (m *Mesh) paths(namespace, host string, port int, terse bool) Path {
 	path := Path{Host: host, Port: port, Client: namespace}
 	if namespace == AnyClient {

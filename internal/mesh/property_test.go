@@ -98,6 +98,13 @@ func TestVerdict(t *testing.T) {
 					if verdict != path.Verdict || entry != path.Entry {
 						t.Errorf("%s without %s: %s is %s by %q, and explained it is %s by %q", name, o.Metadata().Ref, key, verdict, entry, path.Verdict, path.Entry)
 					}
+					decided := m.Decided(path.Client, path.Host, path.Port)
+					if path.Verdict == mesh.Via {
+						path.Because, path.Hops = nil, nil
+					}
+					if diff := cmp.Diff(path, decided); diff != "" {
+						t.Errorf("%s without %s: %s is decided otherwise (-explained +decided):\n%s", name, o.Metadata().Ref, key, diff)
+					}
 				}
 			}
 		}

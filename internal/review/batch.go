@@ -318,8 +318,9 @@ func (w *world) pass(o mesh.Object) rules.Pass {
 		Reserved: companion.Is(ref),
 		Injected: companion.Injects(w.live, ref.Namespace),
 		Memo:     new(rules.Memo),
-		PathBefore: func(p mesh.Path) mesh.Path {
-			return w.before.Paths(p.Client, p.Host, p.Port)
+		VerdictBefore: func(p mesh.Path) mesh.Verdict {
+			verdict, _ := w.before.Verdict(p.Client, p.Host, p.Port)
+			return verdict
 		},
 	}
 	own := hostsOf(o)

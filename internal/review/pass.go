@@ -38,9 +38,11 @@ func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object) rules.Pass
 		Reserved: companion.Is(ref),
 		Injected: companion.Injects(live, ref.Namespace),
 		Memo:     new(rules.Memo),
-		PathBefore: func(p mesh.Path) mesh.Path {
-			return before().Paths(p.Client, p.Host, p.Port)
+		VerdictBefore: func(p mesh.Path) mesh.Verdict {
+			verdict, _ := before().Verdict(p.Client, p.Host, p.Port)
+			return verdict
 		},
+		Explain: func(p mesh.Path) mesh.Path { return after.Paths(p.Client, p.Host, p.Port) },
 	}
 	own := hostsOf(subject)
 	for _, set := range sets {
@@ -54,7 +56,7 @@ func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object) rules.Pass
 	}
 	for _, point := range s.points {
 		for _, client := range s.clients(after, point) {
-			p.Paths = append(p.Paths, after.Paths(client, point.Host, point.Port))
+			p.Paths = append(p.Paths, after.Decided(client, point.Host, point.Port))
 		}
 	}
 	return p

@@ -31,7 +31,8 @@ type Outcome struct {
 	// Findings are sorted by severity (deny first), rule and path.
 	Findings []rules.Finding
 	// Paths of every egress point that the write can change, in the mesh
-	// after it; sorted by host, port and client.
+	// after it; sorted by host, port and client. Of a single write those that
+	// are via come without Because and Hops.
 	Paths []mesh.Path
 	// Companions that Sallyport would keep for the object's hosts.
 	Companions []mesh.Object
