@@ -12,7 +12,7 @@ import (
 // cluster holds an object as it was rendered, without keeping the object.
 func Fingerprint(raw []byte) (uint64, error) {
 	var e envelope
-	stored, err := e.read(raw)
+	stored, err := e.read(raw, readMap)
 	if err != nil {
 		return 0, err
 	}
@@ -82,12 +82,13 @@ func (s *stored) by(manager string) bool {
 }
 
 // read fills an envelope, but for what the caller has filled, from the JSON of
-// an API server, which writes no name of a field with escapes.
-func (e *envelope) read(raw []byte) (s stored, err error) {
+// an API server, which writes no name of a field with escapes. labels reads the
+// labels.
+func (e *envelope) read(raw []byte, labels func([]byte) (map[string]string, error)) (s stored, err error) {
 	err = rawjson.Members(raw, func(name, value []byte) error {
 		switch string(name) {
 		case "metadata":
-			return rawjson.Members(value, func(name, value []byte) error { return e.Metadata.read(&s, name, value) })
+			return rawjson.Members(value, func(name, value []byte) error { return e.Metadata.read(&s, labels, name, value) })
 		case "spec":
 			e.Spec = value
 		}
@@ -103,15 +104,14 @@ func (e *envelope) read(raw []byte) (s stored, err error) {
 
 // read reads one member of an object's metadata. What nobody needs is passed
 // over.
-func (w *wireMeta) read(s *stored, name, value []byte) error {
-	var err error
+func (w *wireMeta) read(s *stored, labels func([]byte) (map[string]string, error), name, value []byte) (err error) {
 	switch string(name) {
 	case "name", "namespace", "creationTimestamp", "deletionTimestamp", "uid", "resourceVersion":
 		err = w.split(name, value)
 	case "labels":
-		err = readMap(value, &w.Labels)
+		w.Labels, err = labels(value)
 	case "annotations":
-		err = readMap(value, &w.Annotations)
+		w.Annotations, err = readMap(value)
 	case "ownerReferences":
 		err = unmarshal(value, &s.owners)
 	case "managedFields":
@@ -124,10 +124,11 @@ func (w *wireMeta) read(s *stored, name, value []byte) error {
 }
 
 // readMap reads a map of strings, plain as almost all are or not.
-func readMap(value []byte, into *map[string]string) error {
-	if plainMap(value, into) == nil {
-		return nil
+func readMap(value []byte) (m map[string]string, err error) {
+	if plainMap(value, &m) == nil {
+		return m, nil
 	}
-	*into = nil
-	return unmarshal(value, into)
+	m = nil
+	err = unmarshal(value, &m)
+	return m, err
 }

@@ -13,6 +13,8 @@ import (
 type Pool struct {
 	strings    []string // poolSize of them, from the first one on; by hash
 	lists      [256][]string
+	labelSets  [8]labelSet
+	nextSet    int // in labelSets
 	maps       recent[map[string]string]
 	ports      recent[[]ServicePort]
 	matches    recent[[]HTTPMatch]
@@ -31,7 +33,7 @@ const poolSize = 4096
 // knows what it is. It also fills [Meta.Fingerprint].
 func (p *Pool) Decode(apiVersion, kind string, raw []byte) (Object, error) {
 	e := envelope{APIVersion: apiVersion, Kind: kind}
-	stored, err := e.read(raw)
+	stored, err := e.read(raw, p.readLabels)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +94,30 @@ func (p *Pool) list(list []string) []string {
 	}
 	*slot = list
 	return list
+}
+
+// labelSet is labels as they are written and as they are read.
+type labelSet struct {
+	raw  string
+	read map[string]string
+}
+
+// readLabels reads labels, which nobody changes, or finds that they were read
+// not long ago: those of all companions are alike.
+func (p *Pool) readLabels(raw []byte) (map[string]string, error) {
+	for i := range p.labelSets {
+		if s := &p.labelSets[i]; s.read != nil && s.raw == string(raw) {
+			return s.read, nil
+		}
+	}
+	m, err := readMap(raw)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	m = p.labels(m)
+	p.labelSets[p.nextSet] = labelSet{string(raw), m}
+	p.nextSet = (p.nextSet + 1) % len(p.labelSets)
+	return m, nil
 }
 
 func (p *Pool) labels(m map[string]string) map[string]string {
