@@ -25,7 +25,7 @@ registered.`,
 		if !p.ByTenant() {
 			return
 		}
-		for _, a := range authorities(vs) {
+		for _, a := range authorities(p, vs) {
 			if !a.rule.mesh || egressGateway(p.After, mesh.ResolveHost(a.rule.Host, vs.Namespace, p.After.Settings().ClusterDomain)) == nil {
 				continue
 			}
@@ -50,9 +50,9 @@ type authority struct {
 
 // authorities returns every place where the VirtualService sets a Host header,
 // once for each destination that the requests then go to.
-func authorities(vs *mesh.VirtualService) []authority {
+func authorities(p *Pass, vs *mesh.VirtualService) []authority {
 	var all []authority
-	for _, d := range destinationsOf(vs) {
+	for _, d := range p.destinations(vs) {
 		if d.section != "http" || d.mirror || d.dropped {
 			continue
 		}

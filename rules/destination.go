@@ -21,11 +21,21 @@ type destination struct {
 	dropped  bool // weight 0 beside others: Istio leaves it out
 }
 
+// destinations are those of [destinationsOf], for several rules to share: they
+// only read them.
+func (p *Pass) destinations(vs *mesh.VirtualService) []destination {
+	all, _ := p.Memo.Do(destinationsKey{vs}, func() (any, error) { return destinationsOf(vs), nil })
+	return all.([]destination)
+}
+
+type destinationsKey struct{ of *mesh.VirtualService }
+
 // destinationsOf returns every destination of a VirtualService, mirrors and
 // weights of zero included, in the order of the rules.
 func destinationsOf(vs *mesh.VirtualService) []destination {
-	var all []destination
-	for i, r := range vs.HTTP {
+	all := make([]destination, 0, len(vs.HTTP)+len(vs.TLS)+len(vs.TCP))
+	for i := range vs.HTTP {
+		r := &vs.HTTP[i]
 		scope := scopeOf(vs, matchGateways(r.Match, func(m mesh.HTTPMatch) []string { return m.Gateways }))
 		base := fmt.Sprintf("spec.http[%d]", i)
 		all = append(all, routed(r.Route, "http", i, base, scope)...)

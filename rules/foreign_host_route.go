@@ -27,7 +27,7 @@ path, direct-path denies it.`,
 			return
 		}
 		domain := p.After.Settings().ClusterDomain
-		relay := relayDestination(p.After, vs)
+		relay := relayDestination(p, vs)
 		for i, h := range vs.Hosts {
 			host := mesh.ResolveHost(h, vs.Namespace, domain)
 			path := fmt.Sprintf("spec.hosts[%d]", i)
@@ -67,13 +67,13 @@ func foreignOwner(p *Pass, pattern, namespace string) (mesh.Ref, bool) {
 
 // relayDestination returns a mesh destination of the VirtualService that is
 // neither outside nor an egress gateway, or nil.
-func relayDestination(m *mesh.Mesh, vs *mesh.VirtualService) *destination {
-	domain := m.Settings().ClusterDomain
-	for _, d := range destinationsOf(vs) {
-		if !d.mesh || d.dropped || egressGateway(m, mesh.ResolveHost(d.Host, vs.Namespace, domain)) != nil {
+func relayDestination(p *Pass, vs *mesh.VirtualService) *destination {
+	domain := p.After.Settings().ClusterDomain
+	for _, d := range p.destinations(vs) {
+		if !d.mesh || d.dropped || egressGateway(p.After, mesh.ResolveHost(d.Host, vs.Namespace, domain)) != nil {
 			continue
 		}
-		if _, external := externalHost(m, d.Host, vs.Namespace); !external {
+		if _, external := externalHost(p.After, d.Host, vs.Namespace); !external {
 			return &d
 		}
 	}

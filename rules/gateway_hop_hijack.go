@@ -26,7 +26,7 @@ from binding to them.`,
 		if !p.ByTenant() {
 			return
 		}
-		for _, d := range destinationsOf(vs) {
+		for _, d := range p.destinations(vs) {
 			if d.dropped || !slices.ContainsFunc(d.gateways, func(g string) bool { return atEgress(p.After, g, vs.Namespace) }) {
 				continue
 			}

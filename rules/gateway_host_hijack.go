@@ -25,13 +25,13 @@ names that end in .svc and names of a single label are the cluster's.`,
 		domain := p.After.Settings().ClusterDomain
 		for i, h := range se.Hosts {
 			name := mesh.CanonicalHost(h)
-			path := fmt.Sprintf("spec.hosts[%d]", i)
+			path := func() string { return fmt.Sprintf("spec.hosts[%d]", i) }
 			switch g := egressGateway(p.After, mesh.ResolveHost(h, se.Namespace, domain)); {
 			case g != nil && !p.Platform():
-				p.Reportf(path, "host %q is the egress gateway %s: mesh traffic for the gateway would go to this entry's endpoints", h, g.Name)
+				p.Reportf(path(), "host %q is the egress gateway %s: mesh traffic for the gateway would go to this entry's endpoints", h, g.Name)
 			case clusterName(name, domain):
 				p.Report(Finding{
-					Path:     path,
+					Path:     path(),
 					Severity: p.WarnInPlatform(),
 					Message:  fmt.Sprintf("host %q is a name of the cluster's own, which a Service may have", h),
 					Fix:      "Register the external host by its public name; for a Service in the cluster no ServiceEntry is needed.\n",

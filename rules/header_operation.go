@@ -24,7 +24,7 @@ the name of the proxy.`,
 			return
 		}
 		gateway := map[int]bool{} // rules that lead to the gateway
-		for _, d := range destinationsOf(vs) {
+		for _, d := range p.destinations(vs) {
 			if d.section == "http" && d.mesh && egressGateway(p.After, mesh.ResolveHost(d.Host, vs.Namespace, p.After.Settings().ClusterDomain)) != nil {
 				gateway[d.rule] = true
 			}

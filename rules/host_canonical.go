@@ -2,7 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -30,15 +29,14 @@ func checkCanonical(p *Pass, hosts []string) {
 		return
 	}
 	for i, h := range hosts {
-		path := fmt.Sprintf("spec.hosts[%d]", i)
 		if canonical := mesh.CanonicalHost(h); canonical != h {
 			p.Report(Finding{
-				Path:    path,
+				Path:    fmt.Sprintf("spec.hosts[%d]", i),
 				Message: fmt.Sprintf("host %q is not in the form in which Istio compares hosts", h),
 				Fix:     fmt.Sprintf("write %q\n", canonical),
 			})
-		} else if _, err := netip.ParseAddr(h); err == nil {
-			p.Reportf(path, "host %q is an address: name the host, and put the address in addresses or endpoints", h)
+		} else if mesh.IsAddress(h) {
+			p.Reportf(fmt.Sprintf("spec.hosts[%d]", i), "host %q is an address: name the host, and put the address in addresses or endpoints", h)
 		}
 	}
 }

@@ -24,7 +24,7 @@ it.`,
 			if p.Deleting() {
 				return
 			}
-			for _, d := range destinationsOf(vs) {
+			for _, d := range p.destinations(vs) {
 				if d.dropped {
 					continue
 				}

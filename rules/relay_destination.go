@@ -23,7 +23,7 @@ What that does with it, and the policy of the gateway, is beyond Istio.`,
 		}) {
 			return
 		}
-		if d := relayDestination(p.After, vs); d != nil {
+		if d := relayDestination(p, vs); d != nil {
 			p.Reportf(d.path, "sends an external host to %q inside the mesh, which is not an approved egress gateway", d.Host)
 		}
 	}),

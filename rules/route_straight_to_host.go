@@ -26,7 +26,7 @@ An ExternalName Service is the external host that it stands for.`,
 		if p.Deleting() {
 			return
 		}
-		for _, d := range destinationsOf(vs) {
+		for _, d := range p.destinations(vs) {
 			if !d.mesh || d.dropped {
 				continue
 			}

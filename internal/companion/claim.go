@@ -3,7 +3,6 @@ package companion
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -169,7 +168,7 @@ func unservable(m *mesh.Mesh, gateway mesh.EgressGateway, entry *mesh.ServiceEnt
 	case mesh.IsWildcard(host):
 		return fmt.Sprintf("%s is a wildcard, and Istio's egress gateway has no way to dial the name that a client asked for", host),
 			"Register every name on its own (hosts: [api" + strings.TrimPrefix(host, "*") + "]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration."
-	case isAddress(host):
+	case mesh.IsAddress(host):
 		return fmt.Sprintf("%s is an address: a sidecar and a gateway agree on a host by its name", host),
 			"Register a DNS name, and put the address under spec.addresses."
 	case host == domain, strings.HasSuffix(host, "."+domain), strings.HasSuffix(host, ".svc"):
@@ -182,11 +181,6 @@ func unservable(m *mesh.Mesh, gateway mesh.EgressGateway, entry *mesh.ServiceEnt
 		return fmt.Sprintf("%q is not a DNS name", host), "Register a host of letters, digits, dots and hyphens."
 	}
 	return "", ""
-}
-
-func isAddress(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
 }
 
 // dnsName reports whether Istio accepts the canonical host as a name

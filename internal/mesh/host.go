@@ -72,13 +72,14 @@ func ResolveHost(host, namespace, clusterDomain string) string {
 // qualify is ResolveHost without a change of spelling. Istio compares names as
 // they are written, so two spellings of a host are two services to it.
 func qualify(host, namespace, clusterDomain string) string {
-	if host == "" || host == "*" || strings.Contains(host, ".") || isIP(host) {
+	if host == "" || host == "*" || strings.Contains(host, ".") || IsAddress(host) {
 		return host
 	}
 	return host + "." + namespace + ".svc." + clusterDomain
 }
 
-func isIP(host string) bool {
+// IsAddress reports whether a host is an IP address rather than a name.
+func IsAddress(host string) bool {
 	_, ok := parseIP(host)
 	return ok
 }
