@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime/debug"
 	"slices"
 
@@ -179,7 +178,7 @@ func newWorld(state, live *mesh.Mesh, subjects []mesh.Object) *world {
 		w.hosts = append(w.hosts, p.Host)
 	}
 	for _, o := range subjects {
-		w.hosts = slices.AppendSeq(w.hosts, maps.Keys(hostsOf(o)))
+		w.hosts = append(w.hosts, hostsOf(o)...)
 	}
 	slices.Sort(w.hosts)
 	w.hosts = slices.Compact(w.hosts)
@@ -323,8 +322,7 @@ func (w *world) pass(o mesh.Object) rules.Pass {
 			return verdict
 		},
 	}
-	own := hostsOf(o)
-	for _, h := range slices.Sorted(maps.Keys(own)) {
+	for _, h := range hostsOf(o) {
 		p.Companions = append(p.Companions, w.sets[h].Objects...)
 		for _, r := range w.sets[h].Refused {
 			p.Refusals = append(p.Refusals, rules.Refusal(r))

@@ -105,7 +105,7 @@ func ready(m *mesh.Mesh, se *mesh.ServiceEntry, exportTo []string) bool {
 	if !m.HasPoints(&open) {
 		return true // it registers nothing outside the mesh
 	}
-	for host := range hostsOf(&open) {
+	for _, host := range hostsOf(&open) {
 		if len(companion.Unready(m, &open, host)) > 0 {
 			return false
 		}

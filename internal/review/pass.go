@@ -11,7 +11,9 @@ import (
 
 // newPass builds the world around one write. m may or may not hold the object
 // already: an informer can be ahead of the admission request.
-func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object) rules.Pass {
+// affected are the egress points on which the subject bears in m; nil where
+// nobody has looked.
+func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object, affected []mesh.Point) rules.Pass {
 	m = m.Draft()
 	ref := subject.Metadata().Ref
 	prior, live := m.Without(ref), m.With(subject)
@@ -22,7 +24,10 @@ func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object) rules.Pass
 		prior = m.With(old)
 	}
 
-	s := scopeOf(prior, live, subject, old)
+	if m.Get(ref) != nil {
+		affected = nil
+	}
+	s := scopeOf(prior, live, subject, old, affected)
 	after, sets := companion.Apply(live, s.hosts...)
 	before := sync.OnceValue(func() *mesh.Mesh {
 		applied, _ := companion.Apply(prior, s.hosts...)
@@ -46,7 +51,7 @@ func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object) rules.Pass
 	}
 	own := hostsOf(subject)
 	for _, set := range sets {
-		if !own[set.Host] {
+		if !slices.Contains(own, set.Host) {
 			continue
 		}
 		p.Companions = append(p.Companions, set.Objects...)
@@ -54,24 +59,32 @@ func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object) rules.Pass
 			p.Refusals = append(p.Refusals, rules.Refusal(r))
 		}
 	}
-	for _, point := range s.points {
-		for _, client := range s.clients(after, point) {
+	var clients []string
+	for i, point := range s.points {
+		if i == 0 || point.Host != s.points[i-1].Host || point.Entry.Namespace != s.points[i-1].Entry.Namespace {
+			clients = s.clients(after, point)
+		}
+		p.Paths = slices.Grow(p.Paths, len(clients))
+		for _, client := range clients {
 			p.Paths = append(p.Paths, after.Decided(client, point.Host, point.Port))
 		}
 	}
 	return p
 }
 
-// hostsOf is the set of canonical hosts that a ServiceEntry registers; other
+// hostsOf are the canonical hosts that a ServiceEntry registers, sorted; other
 // kinds have no companions of their own.
-func hostsOf(o mesh.Object) map[string]bool {
-	hosts := map[string]bool{}
-	if se, ok := o.(*mesh.ServiceEntry); ok {
-		for _, h := range se.Hosts {
-			hosts[mesh.CanonicalHost(h)] = true
-		}
+func hostsOf(o mesh.Object) []string {
+	se, ok := o.(*mesh.ServiceEntry)
+	if !ok {
+		return nil
 	}
-	return hosts
+	hosts := make([]string, len(se.Hosts))
+	for i, h := range se.Hosts {
+		hosts[i] = mesh.CanonicalHost(h)
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
 }
 
 // scope is what a write can change: the egress points, and the namespaces in
@@ -83,19 +96,24 @@ type scope struct {
 	extra  string   // the subject's namespace
 }
 
-func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object) scope {
+// scopeOf returns what the write can change. affected are the egress points on
+// which the subject bears in the mesh without it; nil where nobody has looked.
+func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object, affected []mesh.Point) scope {
 	s := scope{extra: subject.Metadata().Namespace}
-	add := func(m *mesh.Mesh, o mesh.Object) {
-		s.points = append(s.points, m.Affected(o)...)
+	stands := standsAlone(subject)
+	if stands && len(affected) > 0 {
+		s.points = affected
+	} else {
+		s.points = live.Affected(subject)
 	}
-	add(live, subject)
 	reach, bounded := reachOf(live, subject)
-	if old != nil {
-		add(prior, old)
+	switch {
+	case old != nil:
+		s.points = append(s.points, prior.Affected(old)...)
 		more, ok := reachOf(prior, old)
 		reach, bounded = append(reach, more...), bounded && ok
-	} else {
-		add(prior, subject)
+	case !stands || len(s.points) == mesh.MaxAffected:
+		s.points = append(s.points, prior.Affected(subject)...)
 	}
 	if bounded {
 		slices.Sort(reach)
@@ -108,17 +126,25 @@ func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object) scope {
 	for _, p := range s.points {
 		s.hosts = append(s.hosts, p.Host)
 	}
-	for h := range hostsOf(subject) {
-		s.hosts = append(s.hosts, h)
-	}
+	s.hosts = append(s.hosts, hostsOf(subject)...)
 	if old != nil {
-		for h := range hostsOf(old) {
-			s.hosts = append(s.hosts, h)
-		}
+		s.hosts = append(s.hosts, hostsOf(old)...)
 	}
 	slices.Sort(s.hosts)
 	s.hosts = slices.Compact(s.hosts)
 	return s
+}
+
+// standsAlone reports whether an object bears on the same egress points with
+// and without itself in the mesh. What an entry registers and what a route is
+// for stands in them, and neither has a say in what is outside the mesh.
+func standsAlone(o mesh.Object) bool {
+	switch o.(type) {
+	case *mesh.ServiceEntry, *mesh.VirtualService:
+		return true
+	default:
+		return false
+	}
 }
 
 // clients returns the namespaces whose path for the point the write can

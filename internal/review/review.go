@@ -86,8 +86,9 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 		return out, nil
 	}
 
+	var affected []mesh.Point
 	if w.Request.Operation != "DELETE" {
-		if err := bounded(m, subject); err != nil {
+		if affected, err = bounded(m, subject); err != nil {
 			return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
 		}
 	}
@@ -100,7 +101,7 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 			old = o
 		}
 	}
-	p := newPass(m, w.Request, subject, old)
+	p := newPass(m, w.Request, subject, old, affected)
 	p.Raw, p.OldRaw = raw, w.OldObject
 	out.Paths, out.Companions = p.Paths, p.Companions
 
@@ -122,23 +123,25 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 	return out, nil
 }
 
-// bounded returns an error for an object that bears on more egress points than
-// a write is judged by, and may do something else to each: what is beyond the
-// bound would pass unseen. Routes of the platform may be for everything.
-func bounded(m *mesh.Mesh, o mesh.Object) error {
+// bounded returns the egress points that an object bears on, nil where it may
+// bear on any number; and an error for an object that bears on more of them
+// than a write is judged by, and may do something else to each: what is beyond
+// the bound would pass unseen. Routes of the platform may be for everything.
+func bounded(m *mesh.Mesh, o mesh.Object) ([]mesh.Point, error) {
 	switch o.(type) {
 	case *mesh.ServiceEntry:
 	case *mesh.VirtualService:
 		if s := m.Settings(); s.Platform(o.Metadata().Namespace) {
-			return nil
+			return nil, nil
 		}
 	default:
-		return nil
+		return nil, nil
 	}
-	if len(m.Affected(o)) < mesh.MaxAffected {
-		return nil
+	affected := m.Affected(o)
+	if len(affected) < mesh.MaxAffected {
+		return affected, nil
 	}
-	return fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects with fewer hosts or ports",
+	return nil, fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects with fewer hosts or ports",
 		o.Metadata().Ref, mesh.MaxAffected)
 }
 
@@ -146,7 +149,7 @@ func bounded(m *mesh.Mesh, o mesh.Object) error {
 // earned them already: an old sin never blocks an unrelated edit. Findings are
 // compared by rule and message, for the indices in a path move.
 func (j *Judge) forgive(ctx context.Context, m *mesh.Mesh, w Write, old mesh.Object, findings []rules.Finding) ([]rules.Finding, error) {
-	p := newPass(m, w.Request, old, nil)
+	p := newPass(m, w.Request, old, nil, nil)
 	p.Raw = w.OldObject
 	before, err := rules.Run(ctx, j.Rules, p)
 	if err != nil {
