@@ -155,35 +155,29 @@ type replayer struct{ dir string }
 func (p replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	path := strings.Trim(r.URL.Path, "/")
-	if r.URL.Query().Get("watch") != "true" {
-		list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}}
-		for _, served := range resources {
-			if strings.HasSuffix(path, served.group+"/"+served.versions[0]) {
-				list.APIResources = append(list.APIResources, metav1.APIResource{Name: served.name, Kind: served.apiKind})
-			}
-		}
-		reply(w, http.StatusOK, list)
-		return
-	}
+	known := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}}
 	for _, served := range resources {
-		if !strings.HasSuffix(path, served.group+"/"+served.versions[0]+"/"+served.name) {
-			continue
-		}
-		if r.URL.Query().Get("watch") == "true" {
+		version := served.group + "/" + served.versions[0]
+		switch {
+		case strings.HasSuffix(path, version):
+			known.APIResources = append(known.APIResources, metav1.APIResource{Name: served.name, Kind: served.apiKind})
+		case !strings.HasSuffix(path, version+"/"+served.name):
+		case r.URL.Query().Get("watch") == "true":
 			w.(http.Flusher).Flush()
 			select { // no news
 			case <-r.Context().Done():
 			case <-time.After(time.Minute):
 			}
 			return
-		}
-		f, err := os.Open(filepath.Join(p.dir, served.kind))
-		if err != nil {
-			panic(err)
-		}
-		defer func() { _ = f.Close() }()
-		if _, err := f.WriteTo(w); err != nil {
-			return // the client has gone
+		default:
+			f, err := os.Open(filepath.Join(p.dir, served.kind))
+			if err != nil {
+				panic(err)
+			}
+			defer func() { _ = f.Close() }()
+			_, _ = f.WriteTo(w) // or the client has gone
+			return
 		}
 	}
+	reply(w, http.StatusOK, known)
 }
