@@ -77,7 +77,7 @@ func Apply(m *mesh.Mesh, hosts ...string) (*mesh.Mesh, []Set) {
 
 // existing returns the companions of the host, of that key, that the mesh holds.
 func existing(m *mesh.Mesh, host, key string) []mesh.Ref {
-	var refs []mesh.Ref
+	refs := make([]mesh.Ref, 0, 8) // what a host usually has
 	collect := func(kind, namespace string) {
 		for o := range m.Named(kind, namespace, key) {
 			if ref := o.Metadata().Ref; Is(ref) {

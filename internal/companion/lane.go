@@ -39,7 +39,7 @@ type planner struct {
 	prefix  string // what the names of the groups begin with
 	door    door
 	lanes   []lane
-	taken   map[string]bool // by the host's own lanes, in the manner of door.claims
+	taken   map[serverClaim]bool // by the host's own lanes, in the manner of door.claims
 }
 
 // lay returns the lanes for the upstreams, which are sorted by port. Where
@@ -48,7 +48,13 @@ type planner struct {
 // A port's lane does not depend on the host's other ports, as far as that is
 // possible: what one tenant registers must not move the lane of another.
 func (p *planner) lay(upstreams []upstream) (lanes []lane, unserved map[int]string) {
-	unserved = make(map[int]string)
+	refuse := func(u upstream, why string) {
+		if unserved == nil {
+			unserved = make(map[int]string)
+		}
+		unserved[u.port] = why
+	}
+	p.lanes = make([]lane, 0, len(upstreams))
 	var http []upstream
 	for _, u := range upstreams {
 		if u.class() == mesh.HTTPLike {
@@ -58,7 +64,7 @@ func (p *planner) lay(upstreams []upstream) (lanes []lane, unserved map[int]stri
 	if len(http) > 0 {
 		if why := p.http(http); why != "" {
 			for _, u := range http {
-				unserved[u.port] = why
+				refuse(u, why)
 			}
 		}
 	}
@@ -67,7 +73,7 @@ func (p *planner) lay(upstreams []upstream) (lanes []lane, unserved map[int]stri
 			continue
 		}
 		if why := p.opaque(u); why != "" {
-			unserved[u.port] = why
+			refuse(u, why)
 		}
 	}
 	return p.lanes, unserved
@@ -139,6 +145,9 @@ func (p *planner) opaque(u upstream) (why string) {
 func (p *planner) place(l lane, group string) {
 	l.group = group
 	p.lanes = append(p.lanes, l)
+	if p.taken == nil {
+		p.taken = make(map[serverClaim]bool)
+	}
 	p.taken[p.door.claim(l.port, l.host)] = true
 }
 
@@ -150,11 +159,14 @@ type door struct {
 	ports  []mesh.K8sServicePort
 	plain  map[string]bool
 	tls    map[string]bool
-	claims map[string]bool // target port + "/" + server name
+	claims map[serverClaim]bool
 }
 
+// serverClaim is a server name on a target port of a gateway.
+type serverClaim struct{ target, name string }
+
 func openDoor(m *mesh.Mesh, gateway mesh.EgressGateway) door {
-	d := door{plain: map[string]bool{}, tls: map[string]bool{}, claims: map[string]bool{}}
+	d := door{plain: map[string]bool{}, tls: map[string]bool{}, claims: map[serverClaim]bool{}}
 	if svc, ok := m.Get(mesh.Ref{Kind: "Service", Namespace: gateway.Namespace, Name: gateway.Service}).(*mesh.Service); ok {
 		for _, p := range svc.Ports {
 			if offered(p) {
@@ -218,7 +230,7 @@ func (d door) target(port int) string {
 }
 
 // claim is a server name on a port, as a key of door.claims.
-func (d door) claim(port int, sni string) string { return d.target(port) + "/" + sni }
+func (d door) claim(port int, sni string) serverClaim { return serverClaim{d.target(port), sni} }
 
 // free returns the first port, the preferred ones before the others, on which
 // a server with this name would be kept.

@@ -15,6 +15,7 @@ type plan struct {
 	set   Set
 	hops  []mesh.Object   // mesh hops, which are written last
 	doors map[string]door // by the gateway's name
+	laid  laid            // the last lanes
 
 	claimed map[mesh.Ref]string // the entries that rest on companions, and their gateways
 
@@ -239,8 +240,24 @@ func (p *plan) lanes(gateway mesh.EgressGateway, prefix string, claims []*claim)
 		d = openDoor(p.mesh, gateway)
 		p.doors[gateway.Name] = d
 	}
-	planner := planner{host: p.host, gateway: gateway, prefix: prefix, door: d, taken: map[string]bool{}}
-	return planner.lay(portsOf(gateway, claims))
+	// The last claim is agreed upon by the very lanes that are then built,
+	// unless it is refused.
+	ports := portsOf(gateway, claims)
+	if l := &p.laid; l.gateway == gateway.Name && l.prefix == prefix && l.ports != nil && slices.Equal(l.ports, ports) {
+		return l.lanes, l.unserved
+	}
+	planner := planner{host: p.host, gateway: gateway, prefix: prefix, door: d}
+	lanes, unserved = planner.lay(ports)
+	p.laid = laid{gateway.Name, prefix, ports, lanes, unserved}
+	return lanes, unserved
+}
+
+// laid are lanes, and what they were laid for.
+type laid struct {
+	gateway, prefix string
+	ports           []upstream
+	lanes           []lane
+	unserved        map[int]string
 }
 
 // portsOf is the union of the ports of the claims on one gateway, sorted.

@@ -68,9 +68,13 @@ func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
 type door struct {
 	m      *Mesh
 	a      arrival
-	client client // the gateway's own proxy
-	index  int    // of the gateway in the settings
-	ports  []int  // that servers may name to listen where the traffic arrives
+	client client   // the gateway's own proxy
+	index  int      // of the gateway in the settings
+	ports  []int    // that servers may name to listen where the traffic arrives
+	rules  struct { // the last tcp rule that was looked for
+		of   hostedServer
+		rule *tcpRule
+	}
 }
 
 func (d *door) describe() string {
@@ -177,15 +181,16 @@ func (d *door) allows(h hostedServer, vs *VirtualService) bool {
 
 // bound returns the VirtualServices that a server's routes may come from.
 func (d *door) bound(h hostedServer) []*VirtualService {
+	name := h.name()
 	var found []*VirtualService
 	for _, entry := range h.server().Hosts {
 		_, host := serverHost(entry, h.gateway.Namespace)
 		if IsWildcard(host) {
-			found = slices.Collect(d.m.index.bound.under(h.name() + sep))
+			found = slices.Collect(d.m.index.bound.under(name + sep))
 			break
 		}
 		found = append(found, d.m.routes.overlapping(host)...)
 	}
-	found = d.visible(distinct(found), h.name())
+	found = d.visible(distinct(found), name)
 	return slices.DeleteFunc(found, func(vs *VirtualService) bool { return !d.allows(h, vs) })
 }

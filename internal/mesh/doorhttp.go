@@ -114,11 +114,11 @@ func (d *door) domain(h hostedServer, vs *VirtualService) string {
 // httpRoutes follows the rules of one VirtualService on the gateway: those
 // with conditions, and the one for all requests.
 func (d *door) httpRoutes(vs *VirtualService, h hostedServer) (some, all []outcome, matched bool) {
-	port := h.server().Port.Number
+	port, gateway := h.server().Port.Number, h.name()
 	for _, rule := range d.m.httpRules(vs) {
 		hit, catchAll := never, len(rule.Match) == 0
 		for i := range rule.Match {
-			a := d.client.matchesHTTP(&rule.Match[i], rule.owner, h.name(), port)
+			a := d.client.matchesHTTP(&rule.Match[i], rule.owner, gateway, port)
 			hit = max(hit, a)
 			catchAll = catchAll || a == always && rule.Match[i].catchAll()
 		}

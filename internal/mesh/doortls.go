@@ -60,19 +60,25 @@ func (d *door) serverFor(sni string) (hostedServer, bool) {
 // make a filter chain if any does.
 func (d *door) oldestTLS(host string) (hostedServer, bool) {
 	var found hostedServer
-	serves := false
 	for _, p := range d.ports {
 		for h := range d.m.serversFor(d.index, p, host) {
-			if s := h.server(); s.plain() || s.Bind != "" {
-				continue
-			}
-			chain := d.hasChain(h, host)
-			if found.gateway == nil || chain && !serves || chain == serves && older(h, found) {
-				found, serves = h, chain
+			switch s := h.server(); {
+			case s.plain() || s.Bind != "":
+			case found.gateway == nil || d.goesBefore(h, found, host):
+				found = h
 			}
 		}
 	}
 	return found, found.gateway != nil
+}
+
+// goesBefore reports whether a server, and not another one, serves a host that
+// both list.
+func (d *door) goesBefore(h, other hostedServer, host string) bool {
+	if a, b := d.hasChain(h, host), d.hasChain(other, host); a != b {
+		return a
+	}
+	return older(h, other)
 }
 
 // maxServerHosts bounds how many hosts of one server are looked up in others.
@@ -258,6 +264,13 @@ type tcpRule struct {
 
 // tcpRule returns the tcp rule in force for a server, or nil.
 func (d *door) tcpRule(h hostedServer) *tcpRule {
+	if d.rules.of != h {
+		d.rules.of, d.rules.rule = h, d.findTCPRule(h)
+	}
+	return d.rules.rule
+}
+
+func (d *door) findTCPRule(h hostedServer) *tcpRule {
 	for _, vs := range d.bound(h) {
 		for i := range vs.TCP {
 			rule := &vs.TCP[i]

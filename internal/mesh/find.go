@@ -8,7 +8,11 @@ import (
 // Named yields the objects of one kind in one namespace whose names begin
 // with prefix, ordered by name.
 func (m *Mesh) Named(kind, namespace, prefix string) iter.Seq[Object] {
-	return m.objects.under(objectKey(Ref{Kind: kind, Namespace: namespace, Name: prefix}))
+	return func(yield func(Object) bool) {
+		var buf [keySize]byte
+		key := borrowed(joined(buf[:0], kind, sep, namespace, sep, prefix))
+		m.objects.scan(key, key, func(e entry[Object]) bool { return yield(e.val) })
+	}
 }
 
 // RoutesFor returns the VirtualServices that list exactly this canonical

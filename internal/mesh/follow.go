@@ -46,14 +46,15 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	}
 	p := c.policy(CanonicalHost(host), s.namespace)
 	var subsetLabels map[string]string
+	var dr *DestinationRule
+	i := -1
 	if subset != "" {
-		dr, i := p.subset(subset)
-		if dr == nil {
+		if dr, i = p.subset(subset); dr == nil {
 			return c.missingSubset(reason, hop, p, host, subset)
 		}
 		subsetLabels = dr.Subsets[i].Labels
 	}
-	tls, setBy := p.tls(subset, t.port)
+	tls, setBy := p.tls(dr, i, t.port)
 	hop.TLS = tls
 	if g := c.m.gatewayBehind(s, t.port); g.to != nil {
 		if c.gateway != nil {

@@ -200,7 +200,7 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 		return []outcome{{verdict: Blocked, because: []Reason{rule.reason(".directResponse", "the proxy itself answers")}}}
 	}
 	authority := rule.authority(host)
-	outcomes := make([]outcome, 0, len(rule.Route)+len(rule.Mirrors)+1)
+	outcomes := make([]outcome, 0, len(rule.Route))
 	follow := func(d *Destination, authority, field, what string) {
 		t := traffic{class: HTTPLike, host: host, port: port, authority: authority}
 		to := c.m.spelled(rule.owner, d.Host)

@@ -150,7 +150,11 @@ func (m *Mesh) gatewayService(g *EgressGateway) *Service {
 // targetPort is the port of the gateway's pods behind a port of its Service,
 // and whether the Service has the port.
 func (m *Mesh) targetPort(g *EgressGateway, port int) (int, bool) {
-	svc := m.gatewayService(g)
+	return m.targetPortOf(g, m.gatewayService(g), port)
+}
+
+// targetPortOf is targetPort, given the gateway's Service or nil.
+func (m *Mesh) targetPortOf(g *EgressGateway, svc *Service, port int) (int, bool) {
 	if svc == nil {
 		for _, p := range m.assumedPorts(g) {
 			if p[0] == port {
@@ -180,19 +184,21 @@ func (m *Mesh) targetPort(g *EgressGateway, port int) (int, bool) {
 // Service, or else a port of the pods (resolvePorts in Istio's
 // pilot/pkg/model/gateway.go).
 func (m *Mesh) serverPorts(g *EgressGateway, port int) []int {
-	target, ok := m.targetPort(g, port)
+	svc := m.gatewayService(g)
+	target, ok := m.targetPortOf(g, svc, port)
 	if !ok {
 		return nil
 	}
-	ports := []int{port}
-	if svc := m.gatewayService(g); svc != nil {
-		for _, p := range svc.Ports {
-			if t, _ := m.targetPort(g, p.Port); p.Port != port && t == target {
+	ports := append(make([]int, 0, 2), port)
+	if svc != nil {
+		for i := range svc.Ports {
+			p := &svc.Ports[i]
+			if t, _ := m.targetPortOf(g, svc, p.Port); p.Port != port && t == target {
 				ports = append(ports, p.Port)
 			}
 		}
 	}
-	if _, ok := m.targetPort(g, target); !ok && target > 0 {
+	if _, ok := m.targetPortOf(g, svc, target); !ok && target > 0 {
 		ports = append(ports, target)
 	}
 	return ports
