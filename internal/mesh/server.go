@@ -147,14 +147,9 @@ func (m *Mesh) gatewayService(g *EgressGateway) *Service {
 	return svc
 }
 
-// targetPort is the port of the gateway's pods behind a port of its Service,
-// and whether the Service has the port.
-func (m *Mesh) targetPort(g *EgressGateway, port int) (int, bool) {
-	return m.targetPortOf(g, m.gatewayService(g), port)
-}
-
-// targetPortOf is targetPort, given the gateway's Service or nil.
-func (m *Mesh) targetPortOf(g *EgressGateway, svc *Service, port int) (int, bool) {
+// targetPort is the port of the gateway's pods behind a port of its Service, nil
+// where the mesh does not hold it, and whether the Service has the port.
+func (m *Mesh) targetPort(g *EgressGateway, svc *Service, port int) (int, bool) {
 	if svc == nil {
 		for _, p := range m.assumedPorts(g) {
 			if p[0] == port {
@@ -185,7 +180,7 @@ func (m *Mesh) targetPortOf(g *EgressGateway, svc *Service, port int) (int, bool
 // pilot/pkg/model/gateway.go).
 func (m *Mesh) serverPorts(g *EgressGateway, port int) []int {
 	svc := m.gatewayService(g)
-	target, ok := m.targetPortOf(g, svc, port)
+	target, ok := m.targetPort(g, svc, port)
 	if !ok {
 		return nil
 	}
@@ -193,12 +188,12 @@ func (m *Mesh) serverPorts(g *EgressGateway, port int) []int {
 	if svc != nil {
 		for i := range svc.Ports {
 			p := &svc.Ports[i]
-			if t, _ := m.targetPortOf(g, svc, p.Port); p.Port != port && t == target {
+			if t, _ := m.targetPort(g, svc, p.Port); p.Port != port && t == target {
 				ports = append(ports, p.Port)
 			}
 		}
 	}
-	if _, ok := m.targetPortOf(g, svc, target); !ok && target > 0 {
+	if _, ok := m.targetPort(g, svc, target); !ok && target > 0 {
 		ports = append(ports, target)
 	}
 	return ports
