@@ -48,12 +48,7 @@ type planner struct {
 // A port's lane does not depend on the host's other ports, as far as that is
 // possible: what one tenant registers must not move the lane of another.
 func (p *planner) lay(upstreams []upstream) (lanes []lane, unserved map[int]string) {
-	refuse := func(u upstream, why string) {
-		if unserved == nil {
-			unserved = make(map[int]string)
-		}
-		unserved[u.port] = why
-	}
+	unserved = make(map[int]string)
 	p.lanes = make([]lane, 0, len(upstreams))
 	var http []upstream
 	for _, u := range upstreams {
@@ -64,7 +59,7 @@ func (p *planner) lay(upstreams []upstream) (lanes []lane, unserved map[int]stri
 	if len(http) > 0 {
 		if why := p.http(http); why != "" {
 			for _, u := range http {
-				refuse(u, why)
+				unserved[u.port] = why
 			}
 		}
 	}
@@ -73,7 +68,7 @@ func (p *planner) lay(upstreams []upstream) (lanes []lane, unserved map[int]stri
 			continue
 		}
 		if why := p.opaque(u); why != "" {
-			refuse(u, why)
+			unserved[u.port] = why
 		}
 	}
 	return p.lanes, unserved
@@ -145,9 +140,6 @@ func (p *planner) opaque(u upstream) (why string) {
 func (p *planner) place(l lane, group string) {
 	l.group = group
 	p.lanes = append(p.lanes, l)
-	if p.taken == nil {
-		p.taken = make(map[serverClaim]bool)
-	}
 	p.taken[p.door.claim(l.port, l.host)] = true
 }
 

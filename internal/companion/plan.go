@@ -246,7 +246,7 @@ func (p *plan) lanes(gateway mesh.EgressGateway, prefix string, claims []*claim)
 	if l := &p.laid; l.gateway == gateway.Name && l.prefix == prefix && l.ports != nil && slices.Equal(l.ports, ports) {
 		return l.lanes, l.unserved
 	}
-	planner := planner{host: p.host, gateway: gateway, prefix: prefix, door: d}
+	planner := planner{host: p.host, gateway: gateway, prefix: prefix, door: d, taken: map[serverClaim]bool{}}
 	lanes, unserved = planner.lay(ports)
 	p.laid = laid{gateway.Name, prefix, ports, lanes, unserved}
 	return lanes, unserved

@@ -68,13 +68,12 @@ func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
 type door struct {
 	m      *Mesh
 	a      arrival
-	client client   // the gateway's own proxy
-	index  int      // of the gateway in the settings
-	ports  []int    // that servers may name to listen where the traffic arrives
-	rules  struct { // the last tcp rule that was looked for
-		of   hostedServer
-		rule *tcpRule
-	}
+	client client // the gateway's own proxy
+	index  int    // of the gateway in the settings
+	ports  []int  // that servers may name to listen where the traffic arrives
+
+	ruled hostedServer // the server that tcpRule was last asked about
+	rule  *tcpRule     // and its answer
 }
 
 func (d *door) describe() string {

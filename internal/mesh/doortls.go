@@ -264,12 +264,14 @@ type tcpRule struct {
 
 // tcpRule returns the tcp rule in force for a server, or nil.
 func (d *door) tcpRule(h hostedServer) *tcpRule {
-	if d.rules.of != h {
-		d.rules.of, d.rules.rule = h, d.findTCPRule(h)
+	if d.ruled != h {
+		d.ruled, d.rule = h, d.findTCPRule(h)
 	}
-	return d.rules.rule
+	return d.rule
 }
 
+// findTCPRule is tcpRule, which remembers what it has found: a server's rule
+// says first whether it is served at all, and then where its traffic goes.
 func (d *door) findTCPRule(h hostedServer) *tcpRule {
 	for _, vs := range d.bound(h) {
 		for i := range vs.TCP {

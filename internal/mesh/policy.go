@@ -185,17 +185,18 @@ func (p *policy) subset(name string) (*DestinationRule, int) {
 	return dr, slices.IndexFunc(dr.Subsets, func(s Subset) bool { return s.Name == name })
 }
 
-// tls returns the TLS settings that a client uses for a port and the i-th
-// subset of a rule, nil for no subset, and what set them; nil where nothing does, which means automatic mutual TLS.
+// tls returns the TLS settings that a client uses for a port and what set them;
+// nil where nothing does, which means automatic mutual TLS. dr and i are what
+// subset has found, and dr is nil for traffic to no subset.
 // Port-level settings replace all others for their port, a subset's replace the
 // rule's (MergeTrafficPolicy in Istio's pilot/pkg/model/destination_rule.go).
-func (p *policy) tls(declares *DestinationRule, i, port int) (*ClientTLS, tlsField) {
+func (p *policy) tls(dr *DestinationRule, i, port int) (*ClientTLS, tlsField) {
 	if p == nil || p.first == nil {
 		return nil, tlsField{}
 	}
-	if declares != nil && declares.Subsets[i].TrafficPolicy != nil {
-		if t, level, ok := declares.Subsets[i].TrafficPolicy.forPort(port); ok {
-			return t, tlsField{declares, i, level}
+	if dr != nil && dr.Subsets[i].TrafficPolicy != nil {
+		if t, level, ok := dr.Subsets[i].TrafficPolicy.forPort(port); ok {
+			return t, tlsField{dr, i, level}
 		}
 	}
 	var buf [keySize]byte
