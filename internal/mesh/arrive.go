@@ -71,9 +71,6 @@ type door struct {
 	client client // the gateway's own proxy
 	index  int    // of the gateway in the settings
 	ports  []int  // that servers may name to listen where the traffic arrives
-
-	ruled hostedServer // the server that tcpRule was last asked about
-	rule  *tcpRule     // and its answer
 }
 
 func (d *door) describe() string {

@@ -64,6 +64,7 @@ func (d *door) oldestTLS(host string) (hostedServer, bool) {
 		for h := range d.m.serversFor(d.index, p, host) {
 			switch s := h.server(); {
 			case s.plain() || s.Bind != "":
+			// Whether a server makes a chain matters only beside another one.
 			case found.gateway == nil || d.goesBefore(h, found, host):
 				found = h
 			}
@@ -264,15 +265,6 @@ type tcpRule struct {
 
 // tcpRule returns the tcp rule in force for a server, or nil.
 func (d *door) tcpRule(h hostedServer) *tcpRule {
-	if d.ruled != h {
-		d.ruled, d.rule = h, d.findTCPRule(h)
-	}
-	return d.rule
-}
-
-// findTCPRule is tcpRule, which remembers what it has found: a server's rule
-// says first whether it is served at all, and then where its traffic goes.
-func (d *door) findTCPRule(h hostedServer) *tcpRule {
 	for _, vs := range d.bound(h) {
 		for i := range vs.TCP {
 			rule := &vs.TCP[i]
