@@ -26,7 +26,7 @@ registered.`,
 			return
 		}
 		for _, a := range authorities(p, vs) {
-			if !a.rule.mesh || egressGateway(p.After, mesh.ResolveHost(a.rule.Host, vs.Namespace, p.After.Settings().ClusterDomain)) == nil {
+			if !a.rule.mesh || !leadsToGateway(p.After, a.rule.Host, vs.Namespace) {
 				continue
 			}
 			host := mesh.CanonicalHost(hostOfAuthority(a.value))

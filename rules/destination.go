@@ -150,6 +150,16 @@ func serviceNamed(m *mesh.Mesh, name string) *mesh.Service {
 	return svc
 }
 
+// leadsToGateway reports whether a destination of a VirtualService in the
+// namespace is an approved gateway: its Service, or an entry that has it for an
+// endpoint.
+func leadsToGateway(m *mesh.Mesh, host, namespace string) bool {
+	name := mesh.ResolveHost(host, namespace, m.Settings().ClusterDomain)
+	return egressGateway(m, name) != nil || slices.ContainsFunc(m.EntriesFor(name), func(se *mesh.ServiceEntry) bool {
+		return slices.ContainsFunc(se.Endpoints, func(e mesh.Endpoint) bool { return egressGateway(m, mesh.CanonicalHost(e.Address)) != nil })
+	})
+}
+
 // egressGateway returns the approved gateway whose Service has that canonical
 // name, or nil.
 func egressGateway(m *mesh.Mesh, name string) *mesh.EgressGateway {

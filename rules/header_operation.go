@@ -25,7 +25,7 @@ the name of the proxy.`,
 		}
 		gateway := map[int]bool{} // rules that lead to the gateway
 		for _, d := range p.destinations(vs) {
-			if d.section == "http" && d.mesh && egressGateway(p.After, mesh.ResolveHost(d.Host, vs.Namespace, p.After.Settings().ClusterDomain)) != nil {
+			if d.section == "http" && d.mesh && leadsToGateway(p.After, d.Host, vs.Namespace) {
 				gateway[d.rule] = true
 			}
 		}

@@ -41,7 +41,7 @@ func exportsBeyond(exportTo []string, namespace string) bool {
 func selectsEgress(m *mesh.Mesh, selector map[string]string) *mesh.EgressGateway {
 	s := m.Settings()
 	for i := range s.Gateways {
-		if selects(selector, s.Gateways[i].Selector) {
+		if s.Gateways[i].SelectedBy(selector) {
 			return &s.Gateways[i]
 		}
 	}
@@ -51,22 +51,8 @@ func selectsEgress(m *mesh.Mesh, selector map[string]string) *mesh.EgressGateway
 // boundGateway returns the Gateway that a VirtualService of the namespace
 // means by a name in its gateways, or nil where there is none.
 func boundGateway(m *mesh.Mesh, name, namespace string) *mesh.Gateway {
-	ns, base := splitGateway(name, namespace)
-	gw, _ := m.Get(mesh.Ref{Kind: "Gateway", Namespace: ns, Name: base}).(*mesh.Gateway)
+	gw, _ := m.Get(mesh.BoundGateway(name, namespace)).(*mesh.Gateway)
 	return gw
-}
-
-// splitGateway splits a gateway name, "name" or "namespace/name".
-func splitGateway(name, namespace string) (ns, base string) {
-	ns, base, ok := strings.Cut(name, "/")
-	switch {
-	case !ok:
-		return namespace, name
-	case ns == ".":
-		return namespace, base
-	default:
-		return ns, base
-	}
 }
 
 // meshNamespace reports whether the namespace's pods are part of the mesh or

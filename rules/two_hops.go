@@ -135,7 +135,7 @@ func (h *hops) ports(class mesh.Class, mutual bool) []int {
 // existing looks for a Gateway and a subset that let the host in already.
 func (h *hops) existing(class mesh.Class) (door, bool) {
 	for _, gw := range h.m.GatewaysFor(h.host) {
-		if len(gw.Selector) == 0 || !selects(gw.Selector, h.gateway.Selector) {
+		if len(gw.Selector) == 0 || !h.gateway.SelectedBy(gw.Selector) {
 			continue
 		}
 		for _, server := range gw.Servers {
@@ -272,8 +272,8 @@ func (h *hops) writeGateway(b *strings.Builder) {
 	if len(lanes) == 0 {
 		return
 	}
-	ns, name := splitGateway(lanes[0].door.gateway, "")
-	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  selector:\n", name, ns)
+	gw := mesh.BoundGateway(lanes[0].door.gateway, "")
+	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  selector:\n", gw.Name, gw.Namespace)
 	for _, k := range slices.Sorted(maps.Keys(h.gateway.Selector)) {
 		fmt.Fprintf(b, "    %s: %q\n", k, h.gateway.Selector[k])
 	}

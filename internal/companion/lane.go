@@ -171,7 +171,7 @@ func openDoor(m *mesh.Mesh, gateway mesh.EgressGateway) door {
 	}
 	slices.SortStableFunc(d.ports, func(a, b mesh.K8sServicePort) int { return cmp.Compare(a.Port, b.Port) })
 	for g := range m.Binders() {
-		if !selects(g.Selector, gateway.Selector) {
+		if !gateway.SelectedBy(g.Selector) {
 			continue
 		}
 		for _, s := range g.Servers {
@@ -197,17 +197,6 @@ func openDoor(m *mesh.Mesh, gateway mesh.EgressGateway) door {
 // a purpose (health 15021, metrics 15090, cross-network 15443 ...).
 func offered(p mesh.K8sServicePort) bool {
 	return (p.Protocol == "" || p.Protocol == "TCP") && (p.Port < 15000 || p.Port >= 16000)
-}
-
-// selects reports whether a Gateway's selector picks the gateway's pods; an
-// empty one picks every gateway of the mesh.
-func selects(selector, pod map[string]string) bool {
-	for k, v := range selector {
-		if pod[k] != v {
-			return false
-		}
-	}
-	return true
 }
 
 // target is the target port of a port of the Service, or the port itself as

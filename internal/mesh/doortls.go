@@ -242,7 +242,7 @@ func (d *door) takes(r *TLSRoute, vs *VirtualService, h hostedServer, name strin
 func (d *door) gateway(name string) (*Gateway, bool) {
 	namespace, name, _ := strings.Cut(name, "/")
 	gw, ok := d.m.Get(Ref{Kind: "Gateway", Namespace: namespace, Name: name}).(*Gateway)
-	return gw, ok && selects(gw.Selector, d.a.gateway)
+	return gw, ok && d.a.gateway.SelectedBy(gw.Selector)
 }
 
 // routeTCP follows the first tcp rule of the first VirtualService of a server

@@ -235,6 +235,13 @@ func (x *index) visitVirtual(vs *VirtualService, i indexer) {
 // meshGateway is the name by which a VirtualService binds to the sidecars.
 const meshGateway = "mesh"
 
+// BoundGateway is the Gateway that a VirtualService of the namespace means by a
+// name in its gateways.
+func BoundGateway(name, namespace string) Ref {
+	namespace, name, _ = strings.Cut(gatewayRef(name, namespace), "/")
+	return Ref{Kind: "Gateway", Namespace: namespace, Name: name}
+}
+
 // gatewayRef resolves the name of a gateway in a VirtualService to
 // "namespace/name" (resolveGatewayName in Istio's pilot/pkg/model).
 func gatewayRef(name, namespace string) string {

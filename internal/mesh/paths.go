@@ -305,7 +305,7 @@ func (m *Mesh) envoyFilter(namespace string, g *EgressGateway) *EnvoyFilter {
 			if f.WorkloadSelector != nil {
 				selector = f.WorkloadSelector.Labels
 			}
-			if g != nil && selects(selector, g) || g == nil && (from == namespace || !forGateways(selector)) {
+			if g != nil && g.SelectedBy(selector) || g == nil && (from == namespace || !forGateways(selector)) {
 				return f
 			}
 		}

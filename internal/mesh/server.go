@@ -38,10 +38,10 @@ func (s *Server) routesHTTP() bool {
 	return ClassOf(s.Port.Protocol) == HTTPLike || strings.EqualFold(s.Port.Protocol, "HTTPS") && !s.passthrough()
 }
 
-// selects reports whether a Gateway's selector reaches the pods of an approved
+// SelectedBy reports whether a Gateway's selector reaches the pods of the approved
 // gateway. The configuration names some of the pods' labels, perhaps not all:
 // a selector that agrees with those it shares is taken to reach them.
-func selects(selector map[string]string, g *EgressGateway) bool {
+func (g *EgressGateway) SelectedBy(selector map[string]string) bool {
 	if len(selector) == 0 {
 		return true // every gateway in the mesh
 	}
@@ -81,13 +81,13 @@ func appendServer(key []byte, gateway, port int) []byte {
 }
 
 func (x *index) visitGateway(gw *Gateway, i indexer) {
-	binds := func(g EgressGateway) bool { return selects(gw.Selector, &g) }
+	binds := func(g EgressGateway) bool { return g.SelectedBy(gw.Selector) }
 	if !Reserved(gw.Name) && slices.ContainsFunc(x.settings.Gateways, binds) {
 		put(i, &x.binders, gw, objectKey(gw.Ref))
 	}
 	age := ageKey(&gw.Meta)
 	for g := range x.settings.Gateways {
-		if !selects(gw.Selector, &x.settings.Gateways[g]) {
+		if !x.settings.Gateways[g].SelectedBy(gw.Selector) {
 			continue
 		}
 		for n := range gw.Servers {
