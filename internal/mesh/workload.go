@@ -60,27 +60,23 @@ func (c *wireSecurityContext) proxy() bool {
 	return slices.Contains(c.SupplementalGroups, proxyUID)
 }
 
-// injected are the containers that Istio itself adds, as the proxy's user.
-var injected = map[string]bool{"istio-proxy": true, "istio-init": true, "istio-validation": true}
-
-func (p *wirePod) proxy() bool {
-	if p.SecurityContext.proxy() {
-		return true
+// proxy reports whether something in the pod passes for the proxy. In a Pod,
+// but not in a template, the containers do not count that Istio's injector
+// itself adds as the proxy's user.
+func (p *wirePod) proxy(injected bool) bool {
+	passes := func(containers []wireContainer, names ...string) bool {
+		return slices.ContainsFunc(containers, func(c wireContainer) bool {
+			return c.SecurityContext.proxy() && !(injected && slices.Contains(names, c.Name))
+		})
 	}
-	for _, group := range [][]wireContainer{p.InitContainers, p.Containers, p.Ephemeral} {
-		for _, c := range group {
-			if c.SecurityContext.proxy() && !injected[c.Name] {
-				return true
-			}
-		}
-	}
-	return false
+	return p.SecurityContext.proxy() || passes(p.Ephemeral) || passes(p.Containers, "istio-proxy") ||
+		passes(p.InitContainers, "istio-proxy", "istio-init", "istio-validation")
 }
 
 func newWorkload(m Meta, labels, annotations map[string]string, pod *wirePod) *Workload {
 	return &Workload{
 		Meta: m, PodLabels: labels, PodAnnotations: annotations,
-		HostNetwork: pod.HostNetwork, ProxyUID: pod.proxy(),
+		HostNetwork: pod.HostNetwork, ProxyUID: pod.proxy(m.Kind == "Pod"),
 	}
 }
 
