@@ -133,7 +133,7 @@ func externalHost(m *mesh.Mesh, host, namespace string) (string, bool) {
 
 // clusterName reports whether only a Service can have that name.
 func clusterName(name, domain string) bool {
-	return !strings.Contains(name, ".") || strings.HasSuffix(name, "."+domain) || strings.HasSuffix(name, ".svc") || name == domain
+	return !strings.Contains(name, ".") || strings.HasSuffix(name, "."+domain) || strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, mesh.ClusterSet) || name == domain
 }
 
 // serviceNamed returns the Kubernetes Service of that canonical name, or nil.

@@ -30,11 +30,20 @@ that was direct before the write.`,
 		"V-9", "V-10", "V-14", "V-15", "V-24", "V-26", "B-S3", "K-20",
 	},
 	Check: func(_ context.Context, p *Pass) error {
-		for _, group := range groupPaths(p) {
-			p.Report(group.finding(p))
+		for _, group := range groupPaths(p, p.Paths, asIs) {
+			p.Report(group.finding(p, "leaves directly"))
 		}
 		return nil
 	},
+}
+
+// view is how the path of a client for an egress point is looked at in one of
+// the meshes of a Pass.
+type view func(m *mesh.Mesh, path mesh.Path) mesh.Verdict
+
+func asIs(m *mesh.Mesh, path mesh.Path) mesh.Verdict {
+	verdict, _ := m.Verdict(path.Client, path.Host, path.Port)
+	return verdict
 }
 
 // pathGroup is one egress point that goes wrong in the same way for several
@@ -46,11 +55,11 @@ type pathGroup struct {
 	clients  []string
 }
 
-// groupPaths returns what is wrong with the paths that the subject changes.
-func groupPaths(p *Pass) []*pathGroup {
+// groupPaths returns what is wrong with paths that the subject changes.
+func groupPaths(p *Pass, paths []mesh.Path, in view) []*pathGroup {
 	var groups []*pathGroup
-	for _, path := range p.Paths {
-		severity, note := judgePath(p, path)
+	for _, path := range paths {
+		severity, note := judgePath(p, path, in)
 		if severity == "" {
 			continue
 		}
@@ -69,14 +78,14 @@ func groupPaths(p *Pass) []*pathGroup {
 
 // judgePath says how grave the path is for the subject, "" where it is none of
 // the subject's business, with a word on why it is no graver.
-func judgePath(p *Pass, path mesh.Path) (Severity, string) {
+func judgePath(p *Pass, path mesh.Path, in view) (Severity, string) {
 	ref := p.Subject.Metadata().Ref
 	registers := path.Entry == ref && !p.Deleting()
 	involved := registers || slices.ContainsFunc(path.Because, func(r mesh.Reason) bool { return r.Ref == ref })
 	switch path.Verdict {
 	case mesh.Direct:
 	case mesh.Broken, mesh.Undetermined:
-		if involved || p.Batch == nil && p.VerdictBefore(path) == mesh.Via {
+		if involved || p.Batch == nil && in(p.Before(), path) == mesh.Via {
 			return Warn, ""
 		}
 		return "", ""
@@ -84,22 +93,23 @@ func judgePath(p *Pass, path mesh.Path) (Severity, string) {
 		return "", ""
 	}
 
+	before := in(p.Before(), path)
+	excused := before == mesh.Direct && !opened(p, path, in)
 	if p.Batch != nil {
 		switch {
-		case p.VerdictBefore(path) == mesh.Direct && !registers:
+		case excused && !registers:
 			if involved {
 				return Warn, "it did so before"
 			}
 			return "", ""
 		case involved, !anyJudged(p, path):
-			return heldSeverity(p, path)
+			return heldSeverity(p, path, in)
 		default:
 			return "", "" // charged to the objects that open it
 		}
 	}
-	before := p.VerdictBefore(path)
 	switch {
-	case before == mesh.Direct && (p.Old != nil || !registers):
+	case excused && (p.Old != nil || !registers):
 		if involved {
 			return Warn, "it did so before"
 		}
@@ -107,7 +117,7 @@ func judgePath(p *Pass, path mesh.Path) (Severity, string) {
 	case before == mesh.Via && !registers:
 		return Deny, ""
 	default:
-		return heldSeverity(p, path)
+		return heldSeverity(p, path, in)
 	}
 }
 
@@ -118,17 +128,25 @@ func anyJudged(p *Pass, path mesh.Path) bool {
 
 // heldSeverity is the severity of a direct path, given that nobody can take it
 // as long as Sallyport holds its entry back.
-func heldSeverity(p *Pass, path mesh.Path) (Severity, string) {
-	if p.Held(path.Entry) {
+func heldSeverity(p *Pass, path mesh.Path, in view) (Severity, string) {
+	if p.Held(path.Entry) && in(p.Live, path) != mesh.Direct {
 		return Warn, "Sallyport holds the entry back until its paths lead through the gateway"
 	}
 	return Deny, ""
 }
 
-func (g *pathGroup) finding(p *Pass) Finding {
+// opened reports whether the write lets traffic take a direct path that nobody
+// could take before, for it was behind an entry that was held back: a hold
+// excuses the entry that is held, and nothing that is written later. Of several
+// entries for one host and namespace one that is open lets traffic in to the
+// endpoints of all.
+func opened(p *Pass, path mesh.Path, in view) bool {
+	return in(p.Live, path) == mesh.Direct && in(p.LiveBefore, path) != mesh.Direct
+}
+
+func (g *pathGroup) finding(p *Pass, verb string) Finding {
 	path := g.path
 	f := Finding{Severity: g.severity, Path: subjectPath(p, path)}
-	verb := "leaves directly"
 	switch path.Verdict {
 	case mesh.Broken:
 		verb = "fails"

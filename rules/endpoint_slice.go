@@ -12,11 +12,12 @@ var endpointSlice = &Rule{
 	Name: "endpoint-slice",
 	Doc: `a Service's endpoints are in the cluster
 
-A Service without selector has whatever endpoints somebody writes for it. With an
-address outside, the Service looks like one of the mesh: no ServiceEntry, no
-egress point, and mutual TLS that falls back to plain text. A tenant's
-EndpointSlice, or Endpoints, with a public, link-local or loopback address is
-denied.`,
+A Service has whatever endpoints somebody writes for it, those that Kubernetes
+finds by its selector aside. With an address outside, the Service looks like one
+of the mesh: no ServiceEntry, no egress point, and mutual TLS that falls back to
+plain text. A tenant's EndpointSlice, or Endpoints, with a public, link-local or
+loopback address is denied. Kubernetes' own controllers may write what they like;
+in files it is their label on the slice that tells theirs.`,
 	Severity: Deny,
 	Rows:     []string{"K-10", "S-6"},
 	Kinds:    []string{"EndpointSlice", "Endpoints"},
@@ -24,12 +25,12 @@ denied.`,
 		if !p.ByTenant() {
 			return
 		}
-		if strings.HasPrefix(p.Request.User, "system:serviceaccount:kube-system:") {
+		if u := p.Request.User; u == "system:kube-controller-manager" || strings.HasPrefix(u, "system:serviceaccount:kube-system:") {
 			return // Kubernetes' own controllers write the pods' addresses
 		}
 		svc, _ := p.After.Get(mesh.Ref{Kind: "Service", Namespace: s.Namespace, Name: s.Service}).(*mesh.Service)
-		if svc != nil && len(svc.Selector) > 0 {
-			return // Kubernetes keeps it, from the pods that are selected
+		if svc != nil && s.OfPods(svc) && (p.Request.User == "" || s.Kind == "Endpoints") {
+			return
 		}
 		for _, a := range s.Addresses {
 			ip, err := netip.ParseAddr(a)

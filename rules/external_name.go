@@ -1,6 +1,9 @@
 package rules
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -12,7 +15,8 @@ A Service of type ExternalName gives an external host a name in the cluster.
 Sidecars treat it as an alias of the host where a ServiceEntry knows it, and its
 traffic then takes the host's route; a client without sidecar just follows the
 DNS name. A VirtualService that routes to it is judged by the host it stands
-for.`,
+for. Where a route or an endpoint leads to the Service already, it would go
+straight to that host: then the Service is denied.`,
 	Severity: Warn,
 	Rows:     []string{"K-9", "V-16"},
 	Kinds:    []string{"Service"},
@@ -20,12 +24,76 @@ for.`,
 		if !p.ByTenant() || svc.Type != "ExternalName" {
 			return
 		}
-		if host, external := externalHost(p.After, svc.ExternalName, svc.Namespace); external {
-			p.Report(Finding{
-				Path:    "spec.externalName",
-				Message: "is an alias in the cluster for external host \"" + host + "\"",
-				Fix:     "Register the host with a ServiceEntry, and call it by its own name.\n",
-			})
+		host, external := externalHost(p.After, svc.ExternalName, svc.Namespace)
+		if !external {
+			return
 		}
+		f := Finding{
+			Path:    "spec.externalName",
+			Message: fmt.Sprintf("is an alias in the cluster for external host %q", host),
+			Fix:     "Register the host with a ServiceEntry, and call it by its own name.\n",
+		}
+		if ref, ok := leadsTo(p, svc); ok {
+			f.Severity = Deny
+			f.Message += fmt.Sprintf(", to which %s leads mesh traffic", ref)
+		}
+		p.Report(f)
 	}),
+}
+
+// leadsTo returns an object that sends the traffic of sidecars to the Service:
+// a VirtualService, a route of the Gateway API, or an entry with the Service for
+// an endpoint. The latter two are looked for one by one: few writes are of an
+// ExternalName.
+func leadsTo(p *Pass, svc *mesh.Service) (mesh.Ref, bool) {
+	domain := p.After.Settings().ClusterDomain
+	name := svc.Name + "." + svc.Namespace + ".svc." + domain
+	for vs := range p.After.LeadingTo(name) {
+		if slices.Contains(vs.Gateways, "mesh") {
+			return vs.Ref, true
+		}
+	}
+	is := func(host, namespace string) bool {
+		host = mesh.ResolveHost(host, namespace, domain)
+		return host == name || host+"."+domain == name
+	}
+	for _, kind := range gatewayAPIBackend.Kinds {
+		for o := range p.After.All(kind) {
+			r := o.(*mesh.Route)
+			if !followedBySidecars(r) {
+				continue
+			}
+			for _, b := range backendsOf(r) {
+				switch {
+				case b.Group == "" && (b.Kind == "" || b.Kind == "Service"):
+					if b.Name == svc.Name && (b.Namespace == svc.Namespace || b.Namespace == "" && r.Namespace == svc.Namespace) {
+						return r.Ref, true
+					}
+				case b.Kind == "Hostname" && is(b.Name, r.Namespace):
+					return r.Ref, true
+				}
+			}
+		}
+	}
+	for o := range p.After.All("ServiceEntry") {
+		se := o.(*mesh.ServiceEntry)
+		if slices.ContainsFunc(se.Endpoints, func(e mesh.Endpoint) bool { return is(e.Address, se.Namespace) }) {
+			return se.Ref, true
+		}
+	}
+	for o := range p.After.All("WorkloadEntry") {
+		if we := o.(*mesh.WorkloadEntry); is(we.Address, we.Namespace) {
+			return we.Ref, true
+		}
+	}
+	return mesh.Ref{}, false
+}
+
+// backendsOf are the backends of a route, mirrors included.
+func backendsOf(r *mesh.Route) []mesh.BackendRef {
+	var all []mesh.BackendRef
+	for _, rule := range r.Rules {
+		all = append(append(all, rule.BackendRefs...), rule.Mirrors...)
+	}
+	return all
 }

@@ -87,7 +87,7 @@ func idleRoute(p *Pass, r *mesh.Route) bool {
 		}
 		for _, h := range se.Hosts {
 			host := mesh.CanonicalHost(h)
-			judged := slices.ContainsFunc(p.Paths, func(path mesh.Path) bool { return mesh.HostsOverlap(host, path.Host) })
+			judged := !mesh.IsWildcard(host) && slices.ContainsFunc(p.Paths, func(path mesh.Path) bool { return mesh.HostsOverlap(host, path.Host) })
 			if !judged || managedRoute(p, r.Namespace, host) {
 				return false
 			}

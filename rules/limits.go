@@ -19,9 +19,11 @@ var limits = []limit{
 		"A route there is believed to serve clients that in fact go straight out. Have the selectors pick every namespace that holds routes, and those of the gateways."},
 	{"headless Services with HTTP ports", true, "To the Service's name a sidecar sends requests to whatever address the client has chosen. " +
 		"No object tells such a client: NetworkPolicy contains it."},
-	{"private addresses behind Services", true, "In an EndpointSlice, and in a WorkloadEntry that a Service selects, a private address is taken for a pod's or a node's. " +
+	{"private addresses behind Services", true, "In an EndpointSlice, in a WorkloadEntry that a Service selects, and in a ServiceEntry that says MESH_INTERNAL, a private address is taken for a pod's, a node's or a member's. " +
 		"Where other networks are reached by such addresses, NetworkPolicy contains it."},
 	{"a waypoint that is not ready", true, "Until its first pod runs, ztunnel resolves the entries bound to it without any. Deploy waypoints before entries; NetworkPolicy contains the rest."},
+	{"sidecars beside ambient mode", true, "A namespace without labels is taken to have no sidecars where the host's entry is in a namespace in ambient mode. " +
+		"Label every namespace whose pods get sidecars one by one; NetworkPolicy contains the rest."},
 	{"unknown destinations in ambient mode", true, "ztunnel passes on what it does not know, whatever outboundTrafficPolicy says, and it ignores exportTo. NetworkPolicy contains it."},
 	{"`meshConfig.serviceEntryVisibility`", false, "Istio shows an entry to fewer clients than its exportTo says. For the others the host is unknown."},
 	{"labels of workloads", false, "A rule for some workloads may apply to a client or not: both are followed, and the worse one is the verdict."},

@@ -27,7 +27,6 @@ are there, its traffic leaves directly. That is warned about.`,
 		if p.Batch != nil || p.Reserved {
 			return nil
 		}
-		var before *mesh.Mesh
 		for _, path := range p.Paths {
 			if path.Verdict == mesh.Direct {
 				continue // direct-path's business
@@ -35,10 +34,7 @@ are there, its traffic leaves directly. That is warned about.`,
 			if is, _ := p.Live.Verdict(path.Client, path.Host, path.Port); is != mesh.Direct {
 				continue
 			}
-			if before == nil {
-				before = liveBefore(p)
-			}
-			if was, _ := before.Verdict(path.Client, path.Host, path.Port); was == mesh.Direct {
+			if was, _ := p.LiveBefore.Verdict(path.Client, path.Host, path.Port); was == mesh.Direct {
 				continue
 			}
 			if se, ok := p.Subject.(*mesh.ServiceEntry); ok {
@@ -53,18 +49,6 @@ are there, its traffic leaves directly. That is warned about.`,
 		}
 		return nil
 	},
-}
-
-// liveBefore is the mesh as it stands before the write.
-func liveBefore(p *Pass) *mesh.Mesh {
-	switch {
-	case p.Deleting():
-		return p.Live.With(p.Subject)
-	case p.Old != nil:
-		return p.Live.With(p.Old)
-	default:
-		return p.Live.Without(p.Subject.Metadata().Ref)
-	}
 }
 
 func gapFinding(p *Pass, path mesh.Path) Finding {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/rawjson"
 )
 
 // Pass is one write under judgement: the subject and the world around it.
@@ -26,6 +27,8 @@ type Pass struct {
 	// Live is the mesh with the write as it stands at that moment: held
 	// entries are closed, and only those companions exist that exist.
 	Live *mesh.Mesh
+	// LiveBefore is the same before the write.
+	LiveBefore *mesh.Mesh
 
 	// Companions are the objects that Sallyport would keep for the subject's
 	// hosts, and Refusals what it cannot serve.
@@ -44,8 +47,6 @@ type Pass struct {
 	Paths []mesh.Path
 	// Explain returns a path with what explains it; nil where Paths have it.
 	Explain func(mesh.Path) mesh.Path
-	// VerdictBefore is that of the same egress point and client in Before.
-	VerdictBefore func(mesh.Path) mesh.Verdict
 
 	// Batch is the set of all objects that are judged together with the
 	// subject, which then all count as new; nil for a single write.
@@ -91,6 +92,9 @@ func (p *Pass) Report(f Finding) {
 func (p *Pass) Reportf(path, format string, args ...any) {
 	p.Report(Finding{Path: path, Message: fmt.Sprintf(format, args...)})
 }
+
+// spec is the JSON of the subject's spec.
+func (p *Pass) spec() string { return string(rawjson.Member(p.Raw, "spec")) }
 
 // Deleting reports whether the write removes the subject. Most rules have
 // nothing to say about that: what goes cannot do harm, except by its absence.

@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 )
 
 var proxyConfig = &Rule{
@@ -21,18 +22,21 @@ concurrency.`,
 		}
 		var object struct {
 			Spec struct {
-				EnvironmentVariables map[string]any `json:"environmentVariables"`
-				Image                any            `json:"image"`
+				EnvironmentVariables map[string]any  `json:"environmentVariables"`
+				Image                json.RawMessage `json:"image"`
 			} `json:"spec"`
 		}
 		if err := json.Unmarshal(p.Raw, &object); err != nil {
 			return err
 		}
 		if len(object.Spec.EnvironmentVariables) > 0 {
-			p.Reportf("spec.environmentVariables", "environment variables change how the proxy starts and what it captures")
+			p.Report(Finding{
+				Path: "spec.environmentVariables", Message: "environment variables change how the proxy starts and what it captures",
+				About: fmt.Sprint(object.Spec.EnvironmentVariables),
+			})
 		}
-		if object.Spec.Image != nil {
-			p.Reportf("spec.image", "the image of the proxy is the platform's choice")
+		if len(object.Spec.Image) > 0 && string(object.Spec.Image) != "null" {
+			p.Report(Finding{Path: "spec.image", Message: "the image of the proxy is the platform's choice", About: string(object.Spec.Image)})
 		}
 		return nil
 	},

@@ -17,7 +17,7 @@ denied both.`,
 	Kinds:    []string{"TrafficExtension", "WasmPlugin"},
 	Check: func(_ context.Context, p *Pass) error {
 		if !p.Deleting() {
-			p.Report(Finding{Path: "spec", Severity: p.WarnInPlatform(), Message: fmt.Sprintf("a %s runs code in the proxy, fetched past it", p.Subject.Metadata().Kind)})
+			p.Report(Finding{Path: "spec", Severity: p.WarnInPlatform(), Message: fmt.Sprintf("a %s runs code in the proxy, fetched past it", p.Subject.Metadata().Kind), About: p.spec()})
 		}
 		return nil
 	},

@@ -13,15 +13,21 @@ var proxyInjection = &Rule{
 
 A pod may choose another template, image, bootstrap or control plane for its
 sidecar, and with interceptionMode NONE a sidecar that captures nothing: a proxy
-that does not do what Istio tells it. That is denied in namespaces of the mesh. A
-pod without a sidecar is warned about: only a NetworkPolicy confines it.`,
+that does not do what Istio tells it. That is denied in namespaces of the mesh, and
+so is a sidecar in a namespace in ambient mode: its hosts are led through a
+waypoint, which sidecars do not know. A pod without a sidecar is warned about:
+only a NetworkPolicy confines it.`,
 	Severity: Deny,
 	Rows:     []string{"K-2", "B-E3"},
 	Kinds:    workloadKinds,
 	Check: On(onWorkload(func(p *Pass, w *mesh.Workload, base string) {
+		ambient := p.After.Ambient(w.Namespace)
 		for field, set := range map[string]map[string]string{"labels": w.PodLabels, "annotations": w.PodAnnotations} {
 			if set["sidecar.istio.io/inject"] == "false" {
 				p.Report(Finding{Severity: Warn, Path: fmt.Sprintf(`%smetadata.%s["sidecar.istio.io/inject"]`, base, field), Message: "the pod has no sidecar: its traffic is nobody's"})
+			}
+			if ambient && set["sidecar.istio.io/inject"] == "true" {
+				p.Reportf(fmt.Sprintf(`%smetadata.%s["sidecar.istio.io/inject"]`, base, field), "the pod has a sidecar, in a namespace whose hosts are reached by ztunnel and waypoints: a sidecar goes past those")
 			}
 			for _, k := range proxyKeys {
 				if v, ok := set[k]; ok {

@@ -68,6 +68,9 @@ func idle(p *Pass, vs *mesh.VirtualService) bool {
 	}
 	for _, h := range vs.Hosts {
 		host := mesh.ResolveHost(h, vs.Namespace, p.After.Settings().ClusterDomain)
+		if mesh.IsWildcard(host) {
+			return false // it is also for Services, and for names that nobody registered
+		}
 		if !slices.ContainsFunc(p.Paths, func(path mesh.Path) bool { return mesh.HostsOverlap(host, path.Host) }) {
 			return false
 		}

@@ -79,6 +79,9 @@ type Finding struct {
 	Path     string   `json:"path"` // JSON path in the object, "spec.http[0].route[1].destination.host"
 	Message  string   `json:"message"`
 	Fix      string   `json:"fix"` // YAML to apply or a sentence; may be empty
+	// About is what was found, where the message is the same for anything: a
+	// finding about something else is another one, and no old sin excuses it.
+	About string `json:"-"`
 }
 
 // On adapts a check of one kind of object: the subject arrives with its type.

@@ -13,7 +13,8 @@ var sidecarOutbound = &Rule{
 
 outboundTrafficPolicy ALLOW_ANY in a Sidecar lets its pods reach every host that
 nobody registered, and egressProxy sends all of that to one host; both override
-the mesh's REGISTRY_ONLY. A listener of protocol HTTP_PROXY is an explicit proxy.
+the mesh's REGISTRY_ONLY. A listener of protocol HTTP_PROXY, or one on a Unix
+socket, is an explicit proxy: rules for the port of a host do not hold there.
 A Sidecar in the root namespace does so for the whole mesh. All are denied, but
 for an egressProxy that is an approved egress gateway. Capture mode NONE is
 warned about: the listener is used only by who asks for it.`,
@@ -39,7 +40,10 @@ warned about: the listener is used only by who asks for it.`,
 			}
 		}
 		for i, l := range s.Egress {
-			if l.Port != nil && strings.EqualFold(l.Port.Protocol, "HTTP_PROXY") {
+			switch {
+			case strings.HasPrefix(l.Bind, "unix:"), l.Port != nil && l.Port.Number == 0:
+				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].bind", i), Severity: p.WarnInPlatform(), Message: fmt.Sprintf("a Unix socket opens an explicit proxy in the pods of %s", whose)})
+			case l.Port != nil && strings.EqualFold(l.Port.Protocol, "HTTP_PROXY"):
 				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].port.protocol", i), Severity: p.WarnInPlatform(), Message: fmt.Sprintf("protocol HTTP_PROXY opens an explicit proxy in the pods of %s", whose)})
 			}
 			if l.CaptureMode == "NONE" {

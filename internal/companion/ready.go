@@ -13,13 +13,19 @@ import (
 // entry's own namespace where Sallyport keeps companions: the missing half is
 // about to be written, and nobody is to meet the host before. Elsewhere a
 // path that fails leaks nothing and may be meant, as that of raw TLS to a
-// server for HTTP.
+// server for HTTP. A path that a Sidecar alone keeps from being direct does not
+// count: whoever may write Sidecars may take it away.
 func Unready(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
 	var out []string
 	injects := Injects(m, entry.Namespace)
 	for _, port := range entry.Ports {
 		for _, client := range Clients(m, entry, host) {
 			path := m.Paths(client, host, port.Number)
+			if path.Verdict != mesh.Direct && m.Confined(client) {
+				if bare := m.Unconfined(client, host, port.Number); bare.Verdict == mesh.Direct {
+					path = bare
+				}
+			}
 			switch path.Verdict {
 			case mesh.Via, mesh.Blocked:
 				continue

@@ -1,6 +1,9 @@
 package mesh
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // MaxAffected bounds how many egress points one write is judged by. Writes that
 // bear on every host reach it (a wildcard over everything, the gateway's own
@@ -23,11 +26,13 @@ func (m *Mesh) Affected(o Object) []Point {
 			a.routedTo(CanonicalHost(h), "", false)
 		}
 	case *VirtualService:
+		if !m.bearsOnEgress(o) {
+			return nil
+		}
 		a.virtual(o)
-		for d := range o.destinations() {
-			if h := m.host(o, d.Host); m.outsideName(h) {
-				a.host(h)
-			}
+		a.destinations(o)
+		for leaf := range m.leaves(o) {
+			a.destinations(leaf)
 		}
 	case *DestinationRule:
 		h := ResolveHost(o.Host, o.Namespace, m.settings.ClusterDomain)
@@ -71,6 +76,9 @@ func (m *Mesh) Affected(o Object) []Point {
 			ref := Ref{Kind: "ServiceEntry", Namespace: orDefault(p.Namespace, o.Namespace), Name: p.Name}
 			if se, ok := m.Get(ref).(*ServiceEntry); ok && p.isEntry() {
 				a.entry(se)
+				for _, h := range se.Hosts {
+					a.host(CanonicalHost(h))
+				}
 			}
 		}
 	}
@@ -149,8 +157,28 @@ func (a *affected) virtual(vs *VirtualService) {
 	if len(vs.Hosts) > 0 {
 		return
 	}
-	for root := range a.m.delegates.under(vs.Namespace + "/" + vs.Name + sep) {
+	for root := range a.m.roots(vs) {
 		for h := range a.m.hosts(root) {
+			a.host(h)
+		}
+	}
+}
+
+// bearsOnEgress reports whether sidecars or an egress gateway may follow the
+// VirtualService: one for an ingress gateway alone, often for every host, bears
+// on no egress point; nor does one whose Gateway is not there yet.
+func (m *Mesh) bearsOnEgress(vs *VirtualService) bool {
+	return vs.inMesh() || slices.ContainsFunc(vs.Gateways, func(name string) bool {
+		gw, ok := m.Get(BoundGateway(name, vs.Namespace)).(*Gateway)
+		return ok && slices.ContainsFunc(m.settings.Gateways, func(g EgressGateway) bool { return g.SelectedBy(gw.Selector) })
+	})
+}
+
+// destinations adds the egress points to which a VirtualService leads: they are
+// reached by whatever it routes there.
+func (a *affected) destinations(vs *VirtualService) {
+	for d := range vs.destinations() {
+		if h := a.m.host(vs, d.Host); a.m.outsideName(h) {
 			a.host(h)
 		}
 	}
@@ -194,16 +222,27 @@ func (a *affected) gateway(gw *Gateway) {
 	}
 }
 
-// sidecar adds the egress points that a Sidecar imports by name, and those
-// whose VirtualServices it excludes: those are the ones for which it can
-// import the registration without the route. One that imports everything
-// changes nothing.
+// sidecar adds the egress points for which a Sidecar can import the
+// registration without the route: those that it imports by name, those whose
+// VirtualServices it excludes, and those on a port that it gives another
+// protocol. The hosts of its own namespace come first. A listener for all
+// ports that imports everything changes nothing.
 func (a *affected) sidecar(s *Sidecar) {
+	own := s.Namespace
+	if own == a.m.settings.RootNamespace {
+		own = "*" // it stands in for every namespace's
+	} else {
+		a.namespace(own)
+	}
 	for i := range s.Egress {
 		for _, entry := range s.Egress[i].Hosts {
-			ns, host, excluded, ok := importHost(entry, s.Namespace)
-			switch {
-			case !ok, ns == "*" && host == "*":
+			ns, host, excluded, ok := importHost(entry, own)
+			switch dot := strings.HasPrefix(entry, "./"); {
+			case !ok:
+			case ns == "*" && host == "*" && !excluded:
+				if port := s.Egress[i].Port; port != nil || dot {
+					a.everywhere(port)
+				}
 			case ns == "*":
 				a.host(host)
 			case excluded:
@@ -224,6 +263,19 @@ func (a *affected) sidecar(s *Sidecar) {
 			if a.full() {
 				return
 			}
+		}
+	}
+}
+
+// everywhere adds the egress points on a port, on any port where it is nil.
+func (a *affected) everywhere(port *ServerPort) {
+	for p := range a.m.AllPoints() {
+		if port != nil && port.Number != p.Port {
+			continue
+		}
+		a.points = append(a.points, p)
+		if a.full() {
+			return
 		}
 	}
 }

@@ -6,9 +6,13 @@ const dataplaneLabel = "istio.io/dataplane-mode"
 
 func ambient(n *Namespace) bool { return n != nil && n.Labels[dataplaneLabel] == "ambient" }
 
-// hasSidecars reports whether the pods of a namespace get sidecars.
+// Ambient reports whether a namespace is in ambient mode.
+func (m *Mesh) Ambient(namespace string) bool { return ambient(m.Namespace(namespace)) }
+
+// hasSidecars reports whether the pods of a namespace get sidecars. One in
+// ambient mode may say so as well: a pod with a sidecar is not ztunnel's then.
 func hasSidecars(n *Namespace) bool {
-	return n != nil && !ambient(n) && (n.Labels["istio-injection"] == "enabled" || n.Labels["istio.io/rev"] != "")
+	return n != nil && (n.Labels["istio-injection"] == "enabled" || n.Labels["istio.io/rev"] != "")
 }
 
 // inAmbient reports whether traffic from a namespace to an entry is ztunnel's

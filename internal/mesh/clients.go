@@ -45,13 +45,24 @@ func (m *Mesh) Clients(host string) []string {
 			}
 		}
 	}
+	// Those are reached, too, whose own rules for other hosts lead here.
+	for vs := range m.targets.under(hostPrefix(host)) {
+		for root := range m.roots(vs) {
+			if root.inMesh() {
+				c.add(root.Namespace)
+				c.add(m.routeExport(root)...)
+			}
+		}
+	}
 	for dr := range m.policies.exactly(host) {
 		c.add(dr.Namespace)
 	}
 	m.addShadows(c)
-	for _, se := range entries {
-		for r := range m.attached.under("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep) {
-			c.add(r.Namespace)
+	if !m.attached.empty() {
+		for _, se := range distinct(m.entries.overlapping(host)) {
+			for r := range m.attached.under("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep) {
+				c.add(r.Namespace)
+			}
 		}
 	}
 	m.addScopes(c, entries, virtuals)

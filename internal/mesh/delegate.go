@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -53,6 +54,35 @@ func (m *Mesh) delegate(vs *VirtualService, d *Delegate) *VirtualService {
 		return nil
 	}
 	return found
+}
+
+// roots are the VirtualServices for whose hosts the rules of this one are: itself,
+// or those that delegate to it.
+func (m *Mesh) roots(vs *VirtualService) iter.Seq[*VirtualService] {
+	return func(yield func(*VirtualService) bool) {
+		if len(vs.Hosts) > 0 {
+			yield(vs)
+			return
+		}
+		for root := range m.delegates.under(vs.Namespace + "/" + vs.Name + sep) {
+			if !yield(root) {
+				return
+			}
+		}
+	}
+}
+
+// leaves are the VirtualServices to which this one delegates.
+func (m *Mesh) leaves(vs *VirtualService) iter.Seq[*VirtualService] {
+	return func(yield func(*VirtualService) bool) {
+		for i := range vs.HTTP {
+			if d := vs.HTTP[i].Delegate; d != nil {
+				if leaf := m.delegate(vs, d); leaf != nil && !yield(leaf) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // mergeRule puts a delegate's rule under the root's. The delegate's matches

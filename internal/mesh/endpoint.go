@@ -2,19 +2,40 @@ package mesh
 
 import (
 	"maps"
+	"slices"
 	"strings"
 )
 
 // leavesMesh reports whether traffic for the entry leaves the mesh, judged by
 // where its endpoints lie and not by what its location claims. An endpoint
 // that is an approved egress gateway counts: what is behind it is outside.
+//
+// Istio keeps the endpoints of all entries of one namespace for one host
+// together (EndpointIndex in its pilot/pkg/model), so that what one of them
+// has is dialled for the ports of the others too, held or not.
 func (m *Mesh) leavesMesh(se *ServiceEntry) bool {
-	if se.WorkloadLabels != nil {
+	if m.leavesAlone(se) {
+		return true
+	}
+	for _, h := range se.Hosts {
+		for other := range m.entries.exactly(CanonicalHost(h)) {
+			if other.Namespace == se.Namespace && other.Ref != se.Ref && slices.Contains(other.Hosts, h) && m.leavesAlone(other) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// leavesAlone is leavesMesh for one entry's own endpoints.
+func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
+	// With a resolution that takes no endpoints a selector selects nothing.
+	if se.WorkloadLabels != nil && se.Resolution != "NONE" && se.Resolution != "DYNAMIC_DNS" {
 		return m.selectsOutside(se)
 	}
 	if len(se.Endpoints) > 0 {
 		for i := range se.Endpoints {
-			if a := se.Endpoints[i].Address; m.outside(a, se.Location) || m.gatewayOf(CanonicalHost(a)) != nil {
+			if a := se.Endpoints[i].Address; m.outside(a, se.Location, se.Namespace) || m.gatewayOf(CanonicalHost(a)) != nil {
 				return true
 			}
 		}
@@ -24,20 +45,17 @@ func (m *Mesh) leavesMesh(se *ServiceEntry) bool {
 	case "STATIC":
 		return false // no endpoints: nothing is dialled
 	case "NONE":
-		// The client chooses the address. Only an entry that says it is in
-		// the mesh, and whose addresses could be, is taken at its word.
+		// The client chooses the address: for HTTP and TLS any, for they are
+		// told by a name. Only an entry that says it is in the mesh, and whose
+		// addresses could be, is taken at its word about TCP.
 		if se.Location != "MESH_INTERNAL" || len(se.Addresses) == 0 {
 			return true
 		}
-		for _, a := range se.Addresses {
-			if m.outside(prefixAddress(a), se.Location) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(se.Ports, func(p ServicePort) bool { return ClassOf(p.Protocol) != TCPLike }) ||
+			slices.ContainsFunc(se.Addresses, func(a string) bool { return m.outside(prefixAddress(a), se.Location, se.Namespace) })
 	default: // DNS, DNS_ROUND_ROBIN, DYNAMIC_DNS: the host is the address
 		for _, h := range se.Hosts {
-			if m.outside(CanonicalHost(h), se.Location) {
+			if m.outside(CanonicalHost(h), se.Location, se.Namespace) {
 				return true
 			}
 		}
@@ -50,7 +68,7 @@ func (m *Mesh) leavesMesh(se *ServiceEntry) bool {
 func (m *Mesh) selectsOutside(se *ServiceEntry) bool {
 	for o := range m.In("WorkloadEntry", se.Namespace) {
 		we := o.(*WorkloadEntry)
-		if hasLabels(se.WorkloadLabels.Labels, workloadLabels(we)) && m.outside(we.Address, se.Location) {
+		if hasLabels(se.WorkloadLabels.Labels, workloadLabels(we)) && m.outside(we.Address, se.Location, se.Namespace) {
 			return true
 		}
 	}
@@ -70,10 +88,11 @@ func workloadLabels(we *WorkloadEntry) map[string]string {
 	return labels
 }
 
-// outside reports whether an endpoint's address lies outside the mesh. A
-// private address is inside where the entry says so: it may be a machine that
-// joined the mesh. A public one never is.
-func (m *Mesh) outside(address, location string) bool {
+// outside reports whether the address of an endpoint in a namespace lies outside
+// the mesh. A private address is inside where the entry says so: it may be a
+// machine that joined the mesh. A public one never is. A name without a dot is
+// that of a Service beside it, or whatever the node's search list makes of it.
+func (m *Mesh) outside(address, location, namespace string) bool {
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		return path != ""
 	}
@@ -88,23 +107,37 @@ func (m *Mesh) outside(address, location string) bool {
 			return true
 		}
 	}
-	return m.outsideName(CanonicalHost(address))
+	name := CanonicalHost(address)
+	if !strings.Contains(name, ".") {
+		if name = m.serviceHost(namespace, name); m.service(name) == nil {
+			return true
+		}
+	}
+	return m.outsideName(name)
 }
+
+// ClusterSet is what the names of Services of several clusters end with, in the
+// Multi-Cluster Services API: Istio looks for their endpoints in its meshes.
+const ClusterSet = ".svc.clusterset.local"
 
 // outsideName reports whether a name resolves to something outside the
 // cluster: any name that is not a Service's, and the Services that only stand
-// for such a name or address.
+// for such a name or address. The cluster's DNS has other names too, of which
+// those of pods spell out any address that a client likes.
 func (m *Mesh) outsideName(host string) bool {
 	for range 8 { // ExternalName Services may point at each other
-		if !strings.Contains(host, ".") || strings.HasSuffix(host, ".svc") {
+		if !strings.Contains(host, ".") {
 			return false
 		}
+		if name, ok := strings.CutSuffix(host, ".svc"); ok && strings.Contains(name, ".") {
+			host = name + m.names.suffix
+		}
 		if !inDomain(host, m.settings.ClusterDomain) {
-			return true
+			return !strings.HasSuffix(host, ClusterSet)
 		}
 		svc := m.service(host)
 		if svc == nil {
-			return false
+			return !strings.HasSuffix(host, m.names.suffix)
 		}
 		if svc.Type != "ExternalName" {
 			return m.slicesOutside(svc)
@@ -115,33 +148,42 @@ func (m *Mesh) outsideName(host string) bool {
 }
 
 // slicesOutside reports whether a Service has addresses that are not in the
-// cluster: those of EndpointSlices where it has no selector, those of
-// WorkloadEntries where it has one. Private addresses are taken for pods or
-// nodes.
+// cluster: those of EndpointSlices, and with a selector those of WorkloadEntries.
+// Private addresses are taken for pods or nodes.
 func (m *Mesh) slicesOutside(svc *Service) bool {
 	if len(svc.Selector) > 0 {
 		for o := range m.In("WorkloadEntry", svc.Namespace) {
 			we := o.(*WorkloadEntry)
-			if hasLabels(svc.Selector, workloadLabels(we)) && m.outside(we.Address, "MESH_INTERNAL") {
+			if hasLabels(svc.Selector, workloadLabels(we)) && m.outside(we.Address, "MESH_INTERNAL", svc.Namespace) {
 				return true
 			}
 		}
-		return false
 	}
 	for _, kind := range []string{"EndpointSlice", "Endpoints"} {
 		for o := range m.In(kind, svc.Namespace) {
 			slice := o.(*EndpointSlice)
-			if slice.Service != svc.Name {
+			if slice.Service != svc.Name || slice.OfPods(svc) {
 				continue
 			}
 			for _, a := range slice.Addresses {
-				if m.outside(a, "MESH_INTERNAL") {
+				if m.outside(a, "MESH_INTERNAL", svc.Namespace) {
 					return true
 				}
 			}
 		}
 	}
 	return false
+}
+
+// OfPods reports whether Kubernetes' own controller keeps the slice, from the
+// pods that the Service selects; where it does it undoes what others write.
+// Istio reads a slice of anybody else beside those. Endpoints of a Service with
+// a selector it does not read at all.
+func (s *EndpointSlice) OfPods(svc *Service) bool {
+	if len(svc.Selector) == 0 {
+		return false
+	}
+	return s.Kind == "Endpoints" || s.Labels["endpointslice.kubernetes.io/managed-by"] == "endpointslice-controller.k8s.io"
 }
 
 // service returns the Kubernetes Service of that canonical name, or nil.

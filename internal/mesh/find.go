@@ -21,6 +21,12 @@ func (m *Mesh) RoutesFor(host string) []*VirtualService {
 	return slices.Collect(m.routes.exactly(host))
 }
 
+// LeadingTo yields the VirtualServices that have this canonical host among their
+// destinations, some of them perhaps several times.
+func (m *Mesh) LeadingTo(host string) iter.Seq[*VirtualService] {
+	return m.targets.under(hostPrefix(host))
+}
+
 // RouteRank says how early Istio looks at a VirtualService for a client of the
 // namespace: those of a lower rank come first, and of one rank the oldest. seen
 // is false where the client does not see it at all.

@@ -19,7 +19,13 @@ type traffic struct {
 // follow returns what becomes of traffic that a proxy sends to a destination:
 // the cluster must exist, and then it is a matter of what is behind it. The
 // reason names the field that sends the traffic there.
+//
+// Traffic that has more ways than are followed counts as direct: what is not
+// known to be via is not admitted.
 func (c *client) follow(l *listener, t traffic, host, subset string, reason Reason) outcome {
+	if c.exhausted() {
+		return outcome{verdict: Direct, host: host, port: t.port, because: []Reason{reason.with("there are more than %d ways from here, too many to follow", maxFollows)}}
+	}
 	s := c.destination(l, host)
 	if s != nil && s.k8s != nil && s.k8s.Type == "ExternalName" {
 		// An alias: Istio puts the name it stands for in its place.

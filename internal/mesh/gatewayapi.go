@@ -14,17 +14,22 @@ import (
 func (vs *VirtualService) isRoute() bool { return strings.HasSuffix(vs.Kind, "Route") }
 
 // attachedTo returns the VirtualServices that stand for the routes attached to
-// the entries of a host.
+// the entries of a host and of hosts that share a name with it.
 func (m *Mesh) attachedTo(host string) []*VirtualService {
 	if m.attached.empty() {
 		return nil
 	}
 	var out []*VirtualService
-	for se := range m.entries.exactly(host) {
-		for r := range m.attached.under("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep) {
-			for _, p := range r.ParentRefs {
-				if p.isEntry() && p.Name == se.Name && orDefault(p.Namespace, r.Namespace) == se.Namespace {
-					out = append(out, m.routeVirtual(r, host, p.Port))
+	for _, se := range distinct(m.entries.overlapping(host)) {
+		for _, h := range se.Hosts {
+			if h = CanonicalHost(h); !HostsOverlap(h, host) {
+				continue
+			}
+			for r := range m.attached.under("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep) {
+				for _, p := range r.ParentRefs {
+					if p.isEntry() && p.Name == se.Name && orDefault(p.Namespace, r.Namespace) == se.Namespace {
+						out = append(out, m.routeVirtual(r, h, p.Port))
+					}
 				}
 			}
 		}

@@ -30,7 +30,30 @@ func (m *Mesh) Decided(namespace, host string, port int) Path {
 	return m.paths(namespace, host, port, false)
 }
 
+// Confined reports whether a Sidecar decides what some workload of the namespace
+// imports.
+func (m *Mesh) Confined(namespace string) bool {
+	if namespace == AnyClient {
+		namespace = ""
+	}
+	return slices.ContainsFunc(m.sidecarsFor(namespace), func(s *Sidecar) bool { return s != nil })
+}
+
+// Unconfined is [Mesh.Paths] as it would be if there were no Sidecars.
+func (m *Mesh) Unconfined(namespace, host string, port int) Path {
+	return m.pathsBy(noSidecar, namespace, host, port, false)
+}
+
 func (m *Mesh) paths(namespace, host string, port int, terse bool) Path {
+	of := namespace
+	if of == AnyClient {
+		of = ""
+	}
+	return m.pathsBy(m.sidecarsFor(of), namespace, host, port, terse)
+}
+
+// pathsBy is the path for workloads of which each has one of the Sidecars.
+func (m *Mesh) pathsBy(sidecars []*Sidecar, namespace, host string, port int, terse bool) Path {
 	path := Path{Host: host, Port: port, Client: namespace}
 	if namespace == AnyClient {
 		namespace = ""
@@ -38,12 +61,24 @@ func (m *Mesh) paths(namespace, host string, port int, terse bool) Path {
 	if o, se, ok := m.throughZtunnel(namespace, host, port); ok {
 		path.Verdict, path.Because, path.Hops, path.Gateway = o.verdict, o.because, o.hops, o.gateway
 		path.Entry, path.Protocol = se.Ref, m.protocolOf(host, port)
+		if o.verdict == Direct || !hasSidecars(m.Namespace(namespace)) {
+			return path
+		}
+		if beside := m.throughSidecars(sidecars, path, namespace, terse); beside.Verdict.rank() > path.Verdict.rank() {
+			return beside
+		}
 		return path
 	}
+	return m.throughSidecars(sidecars, path, namespace, terse)
+}
+
+// throughSidecars completes the path for workloads with sidecars.
+func (m *Mesh) throughSidecars(sidecars []*Sidecar, path Path, namespace string, terse bool) Path {
+	path = Path{Host: path.Host, Port: path.Port, Client: path.Client}
 	var o outcome
-	for i, sidecar := range m.sidecarsFor(namespace) {
+	for i, sidecar := range sidecars {
 		c := &client{m: m, namespace: namespace, sidecar: sidecar, terse: terse}
-		found, protocol, entry := c.path(host, port)
+		found, protocol, entry := c.path(path.Host, path.Port)
 		if i == 0 || found.verdict.rank() > o.verdict.rank() {
 			o = found
 		}
@@ -57,7 +92,7 @@ func (m *Mesh) paths(namespace, host string, port int, terse bool) Path {
 		path.Gateway = o.gateway
 	}
 	if path.Protocol == "" {
-		path.Protocol = m.protocolOf(host, port)
+		path.Protocol = m.protocolOf(path.Host, path.Port)
 	}
 	return path
 }

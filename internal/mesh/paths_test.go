@@ -113,3 +113,21 @@ func decodeYAML(t testing.TB, file string, raw []byte) []mesh.Object {
 	}
 	return objects
 }
+
+// TestTooManyWays has a host with more ways than are followed: that they are all
+// via would take minutes to find out, and is not taken for granted.
+func TestTooManyWays(t *testing.T) {
+	gateway := mesh.RouteDestination{Destination: mesh.Destination{Host: "istio-egressgateway.istio-system.svc.cluster.local", Port: &mesh.PortSelector{Number: 80}}, Weight: 1}
+	for ways, want := range map[int]mesh.Verdict{1_000: mesh.Broken, 100_000: mesh.Direct} {
+		vs := &mesh.VirtualService{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "VirtualService", Namespace: "shop", Name: "v"}}, Hosts: []string{"api.example.com"}, Gateways: []string{"mesh"}}
+		vs.HTTP = []mesh.HTTPRoute{{Route: slices.Repeat([]mesh.RouteDestination{gateway}, ways)}}
+		m := mesh.New(mesh.DefaultSettings(), vs, &mesh.ServiceEntry{
+			Meta:  mesh.Meta{Ref: mesh.Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "e"}},
+			Hosts: []string{"api.example.com"}, Resolution: "DNS", Ports: []mesh.ServicePort{{Number: 80, Protocol: "HTTP", Name: "http"}},
+		})
+		path := m.Paths("shop", "api.example.com", 80)
+		if path.Verdict != want {
+			t.Errorf("%d ways: %s, want %s (%v)", ways, path.Verdict, want, path.Because)
+		}
+	}
+}

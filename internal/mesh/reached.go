@@ -13,14 +13,19 @@ func (c *client) reached(l *listener, host string, port int) []outcome {
 	var out []outcome
 	var last *VirtualService
 	for vs := range c.m.targets.under(hostPrefix(host)) {
-		if vs == last || !vs.inMesh() || c.m.routeVisibility(vs, c.namespace) == hidden || !l.importsVirtual(c, vs) {
+		if vs == last {
 			continue
 		}
 		last = vs
-		for h := range c.m.hosts(vs) {
-			for _, o := range c.fromHost(l, h, host, port) {
-				if o.verdict == Direct && CanonicalHost(o.host) == host && o.port == port {
-					out = append(out, o)
+		for root := range c.m.roots(vs) {
+			if !root.inMesh() || c.m.routeVisibility(root, c.namespace) == hidden || !l.importsVirtual(c, root) {
+				continue
+			}
+			for h := range c.m.hosts(root) {
+				for _, o := range c.fromHost(l, h, host, port) {
+					if o.verdict == Direct && CanonicalHost(o.host) == host && o.port == port {
+						out = append(out, o)
+					}
 				}
 			}
 		}

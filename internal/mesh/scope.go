@@ -14,6 +14,25 @@ type client struct {
 	sidecar   *Sidecar       // nil where none applies: everything is imported
 	gateway   *EgressGateway // set where the proxy is an egress gateway's
 	terse     bool           // nobody asks for reasons and hops: they may be missing
+
+	behind  *client // set where the proxy is an egress gateway's: whose traffic it takes
+	follows int     // how many ways have been followed; see maxFollows
+}
+
+// maxFollows bounds how many ways one path is followed, those through the
+// gateway included. It is far beyond what anybody routes for one host; without
+// it, rules times hosts times ports of a few objects would keep a server busy for
+// minutes.
+const maxFollows = 1 << 15
+
+// exhausted counts a way that is followed, and reports whether it is one too
+// many.
+func (c *client) exhausted() bool {
+	if c.behind != nil {
+		return c.behind.exhausted()
+	}
+	c.follows++
+	return c.follows > maxFollows
 }
 
 // listener is what one egress listener of a Sidecar imports. A client without
@@ -310,18 +329,20 @@ func (m *Mesh) assumedPorts(g *EgressGateway) [][2]int {
 }
 
 // destination returns the service that a rule the client imports leads to.
-// Beside what is imported, Istio adds what VirtualServices name
-// (collectImportedServices): from the client's namespace, even where it is not
-// exported, else the best that is visible.
+// Beside what is imported, Istio adds what VirtualServices name, with a Sidecar
+// or without one (collectImportedServices): from the client's namespace, even
+// where it is not exported, else the best that is visible.
 func (c *client) destination(l *listener, host string) *service {
 	if s := c.service(l, host); s != nil {
 		return s
 	}
-	if c.gateway != nil || l.egress == nil {
+	if c.gateway != nil {
 		return nil
 	}
-	if s := c.service(importAll, host); s != nil {
-		return s
+	if l.egress != nil {
+		if s := c.service(importAll, host); s != nil {
+			return s
+		}
 	}
 	if svc := c.m.service(host); svc != nil && svc.Namespace == c.namespace {
 		return &service{host: host, namespace: svc.Namespace, k8s: svc}

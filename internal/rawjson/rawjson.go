@@ -44,6 +44,18 @@ func Members(object []byte, f func(name, value []byte) error) error {
 	}
 }
 
+// Member is the value of one member of an object, the last of several; nil where
+// there is none.
+func Member(object []byte, name string) (value []byte) {
+	_ = Members(object, func(n, v []byte) error {
+		if string(n) == name {
+			value = v
+		}
+		return nil
+	})
+	return value
+}
+
 // Elements calls f with each value of an array, as it is written. It ends with
 // the first error of f.
 func Elements(array []byte, f func(value []byte) error) error {

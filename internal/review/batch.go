@@ -309,18 +309,15 @@ func (w *world) companions() []mesh.Object {
 func (w *world) pass(o mesh.Object) rules.Pass {
 	ref := o.Metadata().Ref
 	p := rules.Pass{
-		Request:  rules.Request{Operation: "CREATE"},
-		Subject:  o,
-		Before:   func() *mesh.Mesh { return w.before },
-		After:    w.after,
-		Live:     w.live,
-		Reserved: companion.Is(ref),
-		Injected: companion.Injects(w.live, ref.Namespace),
-		Memo:     new(rules.Memo),
-		VerdictBefore: func(p mesh.Path) mesh.Verdict {
-			verdict, _ := w.before.Verdict(p.Client, p.Host, p.Port)
-			return verdict
-		},
+		Request:    rules.Request{Operation: "CREATE"},
+		Subject:    o,
+		Before:     func() *mesh.Mesh { return w.before },
+		After:      w.after,
+		Live:       w.live,
+		LiveBefore: w.state,
+		Reserved:   companion.Is(ref),
+		Injected:   companion.Injects(w.live, ref.Namespace),
+		Memo:       new(rules.Memo),
 	}
 	for _, h := range hostsOf(o) {
 		p.Companions = append(p.Companions, w.sets[h].Objects...)

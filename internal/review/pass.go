@@ -1,6 +1,7 @@
 package review
 
 import (
+	"context"
 	"slices"
 	"sync"
 
@@ -13,7 +14,8 @@ import (
 // already: an informer can be ahead of the admission request.
 // affected are the egress points on which the subject bears in m; nil where
 // nobody has looked.
-func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object, affected []mesh.Point) rules.Pass {
+// The error is that of a context that ended.
+func newPass(ctx context.Context, m *mesh.Mesh, r rules.Request, subject, old mesh.Object, affected []mesh.Point) (rules.Pass, error) {
 	m = m.Draft()
 	ref := subject.Metadata().Ref
 	prior, live := m.Without(ref), m.With(subject)
@@ -34,20 +36,17 @@ func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object, affected [
 		return applied
 	})
 	p := rules.Pass{
-		Request:  r,
-		Subject:  subject,
-		Old:      old,
-		Before:   before,
-		After:    after,
-		Live:     live,
-		Reserved: companion.Is(ref),
-		Injected: companion.Injects(live, ref.Namespace),
-		Memo:     new(rules.Memo),
-		VerdictBefore: func(p mesh.Path) mesh.Verdict {
-			verdict, _ := before().Verdict(p.Client, p.Host, p.Port)
-			return verdict
-		},
-		Explain: func(p mesh.Path) mesh.Path { return after.Paths(p.Client, p.Host, p.Port) },
+		Request:    r,
+		Subject:    subject,
+		Old:        old,
+		Before:     before,
+		After:      after,
+		Live:       live,
+		LiveBefore: prior,
+		Reserved:   companion.Is(ref),
+		Injected:   companion.Injects(live, ref.Namespace),
+		Memo:       new(rules.Memo),
+		Explain:    func(p mesh.Path) mesh.Path { return after.Paths(p.Client, p.Host, p.Port) },
 	}
 	own := hostsOf(subject)
 	for _, set := range sets {
@@ -61,6 +60,9 @@ func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object, affected [
 	}
 	var clients []string
 	for i, point := range s.points {
+		if err := ctx.Err(); err != nil {
+			return rules.Pass{}, err
+		}
 		if i == 0 || point.Host != s.points[i-1].Host || point.Entry.Namespace != s.points[i-1].Entry.Namespace {
 			clients = s.clients(after, point)
 		}
@@ -69,7 +71,7 @@ func newPass(m *mesh.Mesh, r rules.Request, subject, old mesh.Object, affected [
 			p.Paths = append(p.Paths, after.Decided(client, point.Host, point.Port))
 		}
 	}
-	return p
+	return p, nil
 }
 
 // hostsOf are the canonical hosts that a ServiceEntry registers, sorted; other

@@ -4,12 +4,14 @@
 package review
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/rawjson"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -86,13 +88,6 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 		return out, nil
 	}
 
-	var affected []mesh.Point
-	if w.Request.Operation != "DELETE" {
-		if affected, err = bounded(m, subject); err != nil {
-			return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
-		}
-	}
-
 	var old mesh.Object
 	if w.Request.Operation == "UPDATE" {
 		// An old object that cannot be read counts as innocent and absent:
@@ -101,7 +96,16 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 			old = o
 		}
 	}
-	p := newPass(m, w.Request, subject, old, affected)
+	var affected []mesh.Point
+	if w.Request.Operation != "DELETE" && mode == modeEnforce && (old == nil || !sameSpec(w.Object, w.OldObject)) {
+		if affected, err = bounded(m, subject); err != nil {
+			return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
+		}
+	}
+	p, err := newPass(ctx, m, w.Request, subject, old, affected)
+	if err != nil {
+		return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
+	}
 	p.Raw, p.OldRaw = raw, w.OldObject
 	out.Paths, out.Companions = p.Paths, p.Companions
 
@@ -126,11 +130,13 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 // bounded returns the egress points that an object bears on, nil where it may
 // bear on any number; and an error for an object that bears on more of them
 // than a write is judged by, and may do something else to each: what is beyond
-// the bound would pass unseen. Routes of the platform may be for everything.
+// the bound would pass unseen. A write that only deletes, or changes metadata alone,
+// or is for warnings only, is not refused for that. The platform's routes and Sidecars may be for
+// everything; rule unjudged-points says so then.
 func bounded(m *mesh.Mesh, o mesh.Object) ([]mesh.Point, error) {
 	switch o.(type) {
-	case *mesh.ServiceEntry:
-	case *mesh.VirtualService:
+	case *mesh.ServiceEntry, *mesh.Route:
+	case *mesh.VirtualService, *mesh.Sidecar:
 		if s := m.Settings(); s.Platform(o.Metadata().Namespace) {
 			return nil, nil
 		}
@@ -141,28 +147,37 @@ func bounded(m *mesh.Mesh, o mesh.Object) ([]mesh.Point, error) {
 	if len(affected) < mesh.MaxAffected {
 		return affected, nil
 	}
-	return nil, fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects with fewer hosts or ports",
+	return nil, fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects for fewer hosts or ports",
 		o.Metadata().Ref, mesh.MaxAffected)
+}
+
+// sameSpec reports whether two versions of an object differ in their metadata
+// alone.
+func sameSpec(a, b []byte) bool {
+	return bytes.Equal(rawjson.Member(a, "spec"), rawjson.Member(b, "spec"))
 }
 
 // forgive turns denials into warnings where the object before the update
 // earned them already: an old sin never blocks an unrelated edit. Findings are
-// compared by rule and message, for the indices in a path move.
+// compared by rule, message and what they are about, for the indices in a path move.
 func (j *Judge) forgive(ctx context.Context, m *mesh.Mesh, w Write, old mesh.Object, findings []rules.Finding) ([]rules.Finding, error) {
-	p := newPass(m, w.Request, old, nil, nil)
+	p, err := newPass(ctx, m, w.Request, old, nil, nil)
+	if err != nil {
+		return nil, err
+	}
 	p.Raw = w.OldObject
 	before, err := rules.Run(ctx, j.Rules, p)
 	if err != nil {
 		return nil, err
 	}
-	type sin struct{ rule, message string }
+	type sin struct{ rule, message, about string }
 	sins := map[sin]bool{}
 	for _, f := range before {
 		if f.Severity == rules.Deny {
-			sins[sin{f.Rule, f.Message}] = true
+			sins[sin{f.Rule, f.Message, f.About}] = true
 		}
 	}
-	soften(findings, func(f rules.Finding) bool { return sins[sin{f.Rule, f.Message}] })
+	soften(findings, func(f rules.Finding) bool { return sins[sin{f.Rule, f.Message, f.About}] })
 	return findings, nil
 }
 

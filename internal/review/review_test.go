@@ -3,6 +3,7 @@ package review_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -134,6 +135,27 @@ func TestReviewSeverity(t *testing.T) {
 				t.Errorf("outcome %+v", out)
 			}
 		})
+	}
+}
+
+// TestOldSinIsTheSame has a rule that says the same of everything: what it says
+// it of decides whether an old sin excuses a new one.
+func TestOldSinIsTheSame(t *testing.T) {
+	filter := func(meta, patch string) []byte {
+		return document(t, fmt.Sprintf(`
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: f, namespace: shop%s}
+spec: {configPatches: [{applyTo: CLUSTER, patch: {operation: ADD, value: {name: %s}}}]}
+`, meta, patch))
+	}
+	for want, new := range map[bool][]byte{false: filter(", labels: {a: b}", "old"), true: filter("", "new")} {
+		out, err := (&review.Judge{Rules: rules.All}).Review(t.Context(), mesh.New(mesh.DefaultSettings()), review.Write{
+			Request: rules.Request{Operation: "UPDATE"}, OldObject: filter("", "old"), Object: new,
+		})
+		if err != nil || out.Denied() != want {
+			t.Errorf("%s: denied %t, want %t, error %v", new, out.Denied(), want, err)
+		}
 	}
 }
 

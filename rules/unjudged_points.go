@@ -1,0 +1,36 @@
+package rules
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var unjudgedPoints = &Rule{
+	Name: "unjudged-points",
+	Doc: `a write that bears on more than it is judged by
+
+A write is judged by at most 1,024 egress points (hosts times ports). A tenant's
+that bears on more is refused. The platform's routes and Sidecars may be for
+every host: theirs is judged by the first 1,024, and the rest is not looked at.
+"sallyport doctor" looks at all of them.`,
+	Severity: Warn,
+	Kinds:    []string{"VirtualService", "Sidecar"},
+	Check: func(_ context.Context, p *Pass) error {
+		points := 0
+		for i, path := range p.Paths {
+			if i == 0 || path.Host != p.Paths[i-1].Host || path.Port != p.Paths[i-1].Port {
+				points++
+			}
+		}
+		if points >= mesh.MaxAffected {
+			p.Report(Finding{
+				Path:    "spec",
+				Message: fmt.Sprintf("bears on %d egress points or more, and was judged by those alone", mesh.MaxAffected),
+				Fix:     "Look at all of them afterwards, with \"sallyport doctor\".\n",
+			})
+		}
+		return nil
+	},
+}

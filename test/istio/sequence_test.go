@@ -1,0 +1,270 @@
+package istio_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/review"
+	"github.com/sallyport-io/sallyport/rules"
+	"github.com/sallyport-io/sallyport/test/istio/oracle"
+)
+
+// TestSequences judges writes one after the other, as admission does, each in
+// the mesh that those before it left, and asks Istio about what was admitted:
+// nothing may get past the gateway. A batch sees all objects at once; here
+// each write is also a test of whether the judge looks at the right egress
+// points and clients. Which writes are denied is in testdata/sequences.golden.
+//
+// Each file of testdata/sequences holds the writes in their order. A document
+// whose name was there before is an UPDATE, one with "op: DELETE" a DELETE. A
+// file with the comment "# injection" has Sallyport keep companions.
+func TestSequences(t *testing.T) {
+	var log strings.Builder
+	for _, file := range fixtures(t, "sequences") {
+		text := readFile(t, file)
+		settings := mesh.DefaultSettings()
+		settings.Injection = strings.Contains(text, "# injection")
+		c := &cluster{mesh: mesh.New(settings), objects: map[mesh.Ref][]byte{}, clock: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
+		fmt.Fprintf(&log, "%s\n", filepath.Base(file))
+		for _, w := range writesOf(t, text) {
+			denials, err := c.write(t.Context(), w)
+			if err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			for _, d := range denials {
+				fmt.Fprintf(&log, "  %s\n", d)
+			}
+		}
+		leaks, err := c.leaks()
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, leak := range leaks {
+			t.Errorf("%s: what was admitted leaves directly: %s", filepath.Base(file), leak)
+		}
+	}
+	golden := filepath.Join("testdata", "sequences.golden")
+	if *update {
+		if err := os.WriteFile(golden, []byte(log.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(readFile(t, golden), log.String()); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", golden, diff)
+	}
+}
+
+// cluster is what an API server with Sallyport before it would hold.
+type cluster struct {
+	mesh    *mesh.Mesh
+	objects map[mesh.Ref][]byte // what users wrote
+	clock   time.Time
+}
+
+// write is one document of a sequence.
+type write struct {
+	delete bool
+	object []byte
+}
+
+func writesOf(t *testing.T, text string) []write {
+	t.Helper()
+	var writes []write
+	for _, doc := range strings.Split("\n"+text, "\n---") {
+		var o map[string]any
+		if err := yaml.Unmarshal([]byte(doc), &o); err != nil {
+			t.Fatalf("%v in:\n%s", err, doc)
+		}
+		if len(o) == 0 {
+			continue
+		}
+		w := write{delete: o["op"] == "DELETE"}
+		delete(o, "op")
+		meta := o["metadata"].(map[string]any)
+		if meta["namespace"] == nil && o["kind"] != "Namespace" {
+			meta["namespace"] = "default"
+		}
+		var err error
+		if w.object, err = json.Marshal(o); err != nil {
+			t.Fatal(err)
+		}
+		writes = append(writes, w)
+	}
+	return writes
+}
+
+// write puts a write to the webhooks, and to the cluster where they admit it.
+// It returns the denials.
+func (c *cluster) write(ctx context.Context, w write) (denials []string, err error) {
+	o, err := mesh.Decode(w.object)
+	if err != nil {
+		return nil, err
+	}
+	ref := o.Metadata().Ref
+	r := review.Write{Request: rules.Request{Operation: "CREATE", User: "dev"}, Object: w.object}
+	c.clock = c.clock.Add(time.Minute)
+	born := c.clock
+	if old, ok := c.objects[ref]; ok {
+		r.Request.Operation, r.OldObject, born = "UPDATE", old, c.mesh.Get(ref).Metadata().Created
+	}
+	if w.delete {
+		r.Request.Operation, r.Object = "DELETE", nil
+	} else {
+		ops, err := review.Default(c.mesh, r)
+		if err != nil {
+			return nil, err
+		}
+		if r.Object, err = review.Patched(w.object, ops); err != nil {
+			return nil, err
+		}
+		if r.Object, err = stamped(r.Object, born); err != nil {
+			return nil, err
+		}
+	}
+	out, err := (&review.Judge{Rules: rules.All}).Review(ctx, c.mesh, r)
+	if err != nil { // what cannot be judged is not admitted
+		return []string{fmt.Sprintf("%s %s: %v", r.Request.Operation, ref, err)}, nil
+	}
+	for _, f := range out.Findings {
+		if f.Severity == rules.Deny {
+			denials = append(denials, fmt.Sprintf("%s %s: %s (%s)", r.Request.Operation, ref, f.Message, f.Rule))
+		}
+	}
+	switch {
+	case len(denials) > 0:
+		return denials, nil
+	case w.delete:
+		delete(c.objects, ref)
+		c.mesh = c.mesh.Without(ref)
+	default:
+		c.objects[ref] = r.Object
+		if o, err = mesh.Decode(r.Object); err != nil {
+			return nil, err
+		}
+		c.mesh = c.mesh.With(o)
+	}
+	return nil, c.reconcile()
+}
+
+// reconcile keeps the companions of every host, and opens the entries that are
+// held until those are there.
+func (c *cluster) reconcile() error {
+	var hosts []string
+	for p := range c.mesh.AllPoints() {
+		hosts = append(hosts, p.Host)
+	}
+	slices.Sort(hosts)
+	written := companion.Without(c.mesh, hosts...)
+	for _, h := range slices.Compact(hosts) {
+		for _, o := range companion.For(c.mesh, h).Objects {
+			o.Metadata().Created = c.clock
+			if old := c.mesh.Get(o.Metadata().Ref); old != nil {
+				o.Metadata().Created = old.Metadata().Created
+			}
+			written = written.With(o)
+		}
+	}
+	c.mesh = written
+	for o := range written.All("ServiceEntry") {
+		se := o.(*mesh.ServiceEntry)
+		if !rules.Held(se) {
+			continue
+		}
+		open := *se
+		open.ExportTo = []string{se.Annotations[mesh.ExportAnnotation]}
+		m := companion.Lasting(c.mesh, &open).With(&open)
+		if slices.ContainsFunc(open.Hosts, func(h string) bool { return len(companion.Unready(m, &open, mesh.CanonicalHost(h))) > 0 }) {
+			continue
+		}
+		raw, err := changed(c.objects[se.Ref], func(o map[string]any) {
+			o["spec"].(map[string]any)["exportTo"] = []any{open.ExportTo[0]}
+		})
+		if err != nil {
+			return err
+		}
+		c.objects[se.Ref], c.mesh = raw, c.mesh.With(&open)
+	}
+	return nil
+}
+
+// leaks are Istio's ways past the gateway.
+func (c *cluster) leaks() ([]string, error) {
+	var docs []string
+	for _, ref := range slices.SortedFunc(maps.Keys(c.objects), func(a, b mesh.Ref) int { return strings.Compare(a.String(), b.String()) }) {
+		doc, err := yaml.JSONToYAML(c.objects[ref])
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, string(doc))
+	}
+	for _, kind := range companion.Kinds {
+		for o := range c.mesh.All(kind) {
+			if !companion.Is(o.Metadata().Ref) {
+				continue
+			}
+			doc, err := companion.Manifest(o)
+			if err != nil {
+				return nil, err
+			}
+			raw, err := yaml.YAMLToJSON(doc)
+			if err != nil {
+				return nil, err
+			}
+			if raw, err = stamped(raw, o.Metadata().Created); err != nil {
+				return nil, err
+			}
+			if doc, err = yaml.JSONToYAML(raw); err != nil {
+				return nil, err
+			}
+			docs = append(docs, string(doc))
+		}
+	}
+	if len(docs) == 0 {
+		return nil, nil
+	}
+	manifests := strings.Join(docs, "---\n")
+	clients, err := oracle.Clients(manifests)
+	if err != nil {
+		return nil, err
+	}
+	world, err := oracle.Ask(manifests, clients...)
+	if err != nil {
+		return nil, err
+	}
+	var leaks []string
+	for _, client := range world.Clients {
+		for _, l := range client.Leaks() {
+			leaks = append(leaks, client.String()+" "+l)
+		}
+	}
+	return leaks, nil
+}
+
+// stamped is an object with the time at which it was created.
+func stamped(raw []byte, at time.Time) ([]byte, error) {
+	return changed(raw, func(o map[string]any) {
+		o["metadata"].(map[string]any)["creationTimestamp"] = at.Format(time.RFC3339)
+	})
+}
+
+func changed(raw []byte, change func(map[string]any)) ([]byte, error) {
+	var o map[string]any
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return nil, err
+	}
+	change(o)
+	return json.Marshal(o)
+}
