@@ -3,6 +3,7 @@ package istio_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -19,8 +20,11 @@ import (
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
+	"github.com/sallyport-io/sallyport/test/istio/gen"
 	"github.com/sallyport-io/sallyport/test/istio/oracle"
 )
+
+var histories = flag.Int("histories", 150, "how many random histories to judge")
 
 // TestSequences judges writes one after the other, as admission does, each in
 // the mesh that those before it left, and asks Istio about what was admitted:
@@ -37,7 +41,7 @@ func TestSequences(t *testing.T) {
 		text := readFile(t, file)
 		settings := mesh.DefaultSettings()
 		settings.Injection = strings.Contains(text, "# injection")
-		c := &cluster{mesh: mesh.New(settings), objects: map[mesh.Ref][]byte{}, clock: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
+		c := newCluster(settings)
 		fmt.Fprintf(&log, "%s\n", filepath.Base(file))
 		for _, w := range writesOf(t, text) {
 			denials, err := c.write(t.Context(), w)
@@ -67,11 +71,52 @@ func TestSequences(t *testing.T) {
 	}
 }
 
+// TestHistories judges the writes of random histories one after the other. What
+// was admitted may lead past the gateway only into the cluster's own network.
+func TestHistories(t *testing.T) {
+	refused, denied := 0, 0
+	for i := range *histories {
+		settings := mesh.DefaultSettings()
+		settings.Injection = i%2 == 0
+		c := newCluster(settings)
+		for _, w := range gen.History(*seed + uint64(i)) {
+			if w.Object["kind"] == "ConfigMap" {
+				continue // of the mesh's configuration, which is the platform's own
+			}
+			raw, err := json.Marshal(w.Object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			denials, err := c.write(t.Context(), write{delete: w.Delete, object: raw})
+			if err != nil {
+				t.Fatalf("seed %d: %v", *seed+uint64(i), err)
+			}
+			if len(denials) > 0 {
+				denied++
+			}
+		}
+		leaks, err := c.leaks()
+		switch {
+		case err != nil && strings.Contains(err.Error(), "istio rejects"):
+			refused++
+		case err != nil:
+			t.Fatalf("seed %d: %v", *seed+uint64(i), err)
+		case len(leaks) > 0:
+			t.Errorf("seed %d: what was admitted leaves directly: %s", *seed+uint64(i), strings.Join(leaks, "; "))
+		}
+	}
+	t.Logf("%d histories, %d of them refused by Istio's validation; %d writes denied", *histories, refused, denied)
+}
+
 // cluster is what an API server with Sallyport before it would hold.
 type cluster struct {
 	mesh    *mesh.Mesh
 	objects map[mesh.Ref][]byte // what users wrote
 	clock   time.Time
+}
+
+func newCluster(s mesh.Settings) *cluster {
+	return &cluster{mesh: mesh.New(s), objects: map[mesh.Ref][]byte{}, clock: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
 // write is one document of a sequence.

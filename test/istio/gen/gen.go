@@ -32,6 +32,12 @@ func (m Mesh) YAML() string {
 // New returns the mesh of a seed.
 func New(seed uint64) Mesh {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0x5a11))}
+	g.build()
+	return g.mesh
+}
+
+// build makes a few sets, and a few mistakes in them.
+func (g *generator) build() {
 	for range 1 + g.choose(60, 30, 10) {
 		g.set()
 	}
@@ -39,7 +45,6 @@ func New(seed uint64) Mesh {
 		g.mutate()
 	}
 	g.Shuffle(len(g.mesh), func(i, j int) { g.mesh[i], g.mesh[j] = g.mesh[j], g.mesh[i] })
-	return g.mesh
 }
 
 // generator holds what has been generated so far.
