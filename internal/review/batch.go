@@ -128,9 +128,22 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 	return nil
 }
 
-// admit gives the entries of injected namespaces the exportTo that admission
-// gives them, opened, in subjects, in their JSON and in the returned mesh.
+// admit makes of the objects what admission makes of them, in subjects, in
+// their JSON and in the returned mesh: the entries of injected namespaces get
+// their exportTo, opened, and then VirtualServices that ask for it are
+// rewritten. A rewrite asks for the companions of what it routes to, and these
+// depend on every entry of the batch; each sees the others as they are written,
+// so that the order in which they are given does not matter.
 func admit(live *mesh.Mesh, subjects []mesh.Object, raw [][]byte) (*mesh.Mesh, error) {
+	patch := func(i int, ops []PatchOp) (err error) {
+		if raw[i], err = Patched(raw[i], ops); err == nil {
+			subjects[i], err = mesh.Decode(raw[i])
+		}
+		if err != nil {
+			return &ObjectError{i, err}
+		}
+		return nil
+	}
 	for i, o := range subjects {
 		se, ok := o.(*mesh.ServiceEntry)
 		if !ok || len(se.ExportTo) > 0 || len(se.Hosts) == 0 || !companion.Injects(live, se.Namespace) {
@@ -141,16 +154,27 @@ func admit(live *mesh.Mesh, subjects []mesh.Object, raw [][]byte) (*mesh.Mesh, e
 		if err != nil {
 			return nil, &ObjectError{i, err}
 		}
-		raw[i], err = Patched(raw[i], append(ops, PatchOp{Op: "add", Path: "/spec/exportTo", Value: []string{value}}))
-		if err != nil {
-			return nil, &ObjectError{i, err}
-		}
-		if subjects[i], err = mesh.Decode(raw[i]); err != nil {
-			return nil, &ObjectError{i, err}
+		if err := patch(i, append(ops, PatchOp{Op: "add", Path: "/spec/exportTo", Value: []string{value}})); err != nil {
+			return nil, err
 		}
 		live = live.With(subjects[i])
 	}
-	return live, nil
+	var rewritten []mesh.Object
+	for i, o := range subjects {
+		vs, ok := o.(*mesh.VirtualService)
+		if !ok {
+			continue
+		}
+		ops := rewrite(live, vs)
+		if len(ops) == 0 {
+			continue
+		}
+		if err := patch(i, ops); err != nil {
+			return nil, err
+		}
+		rewritten = append(rewritten, subjects[i])
+	}
+	return live.With(rewritten...), nil
 }
 
 // world is the mesh of a batch, whose companions and paths are computed once

@@ -53,3 +53,42 @@ func TestRewriteOnRequest(t *testing.T) {
 		}
 	}
 }
+
+// TestRewriteInBatch: objects that are judged together are admitted as they
+// would be one after the other, in whatever order they are given: what asks to
+// be rewritten is, with the entries of the whole batch in sight.
+func TestRewriteInBatch(t *testing.T) {
+	private := strings.Replace(straight, "  hosts:", "  exportTo: [\".\"]\n  hosts:", 1)
+	other := strings.NewReplacer("name: pay", "name: pay-too").Replace(private)
+	judge := &review.Judge{Rules: rules.All}
+	for name, objects := range map[string][]string{
+		"entry first": {entryOf("pay.example.com"), private},
+		"entry last":  {private, entryOf("pay.example.com")},
+		"two routes":  {private, entryOf("pay.example.com"), other},
+	} {
+		var raw [][]byte
+		for _, o := range objects {
+			raw = append(raw, document(t, o))
+		}
+		b, err := judge.ReviewAll(t.Context(), mesh.New(mesh.DefaultSettings()), raw)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for i, o := range b.Outcomes {
+			if o.Denied() {
+				t.Errorf("%s: %s is denied: %+v", name, o.Ref, o.Findings)
+			}
+			if o.Ref.Kind == "VirtualService" && !strings.Contains(string(b.Objects[i]), `"host":"istio-egressgateway.istio-system.svc.cluster.local"`) {
+				t.Errorf("%s: %s does not lead to the gateway: %s", name, o.Ref, b.Objects[i])
+			}
+			if strings.Contains(string(raw[i]), "istio-egressgateway") {
+				t.Errorf("%s: the object that was given was changed: %s", name, raw[i])
+			}
+		}
+		for _, p := range b.Paths {
+			if p.Client == "shop" && p.Verdict != mesh.Via {
+				t.Errorf("%s: %s from %s: %s, want via: %+v", name, p.Host, p.Client, p.Verdict, p.Because)
+			}
+		}
+	}
+}
