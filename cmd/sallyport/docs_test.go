@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-io/sallyport/internal/report"
-	"github.com/sallyport-io/sallyport/rules"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/cli.md and the golden files of testdata/script")
@@ -103,10 +102,10 @@ file, line and field. The same input always gives the same output, byte for byte
 	b.WriteString(`## Findings that come from reading
 
 Rules are described in [rules/README.md](../rules/README.md), policies in
-[policies/README.md](../policies/README.md). Two findings come from reading the files and not from judging objects:
+[policies/README.md](../policies/README.md). Some findings come from reading the files and not from judging objects:
 
 `)
-	for _, r := range []*rules.Rule{report.LegacyForm, report.UnknownKind} {
+	for _, r := range report.Builtin {
 		title, text, _ := strings.Cut(r.Doc, "\n\n")
 		fmt.Fprintf(&b, "### %s\n\n%s (severity %s)\n\n%s\n\n", r.Name, title, r.Severity, text)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -183,7 +182,7 @@ func (j *judged) report() (*report.Review, error) {
 			Name:       o.Name,
 			File:       o.File,
 			Line:       o.Line,
-			Findings:   findings(o, j.batch.Outcomes[i]),
+			Findings:   j.findings(i),
 		}
 	}
 	companions, err := render(j.batch.Companions)
@@ -191,38 +190,6 @@ func (j *judged) report() (*report.Review, error) {
 		return nil, err
 	}
 	return report.New(objects, j.batch.Paths, companions), nil
-}
-
-// findings are what is to be said about one object: what the rules found, and
-// what was noticed when it was read.
-func findings(o *manifest.Object, outcome review.Outcome) []report.Finding {
-	var fs []report.Finding
-	for _, f := range outcome.Findings {
-		fs = append(fs, report.Finding{Finding: f, Line: o.LineOf(f.Path)})
-	}
-	for _, n := range o.Notes {
-		fs = append(fs, report.Finding{
-			Finding: rules.Finding{
-				Rule:     report.LegacyForm.Name,
-				Severity: report.LegacyForm.Severity,
-				Path:     n.Path,
-				Message:  n.Message,
-				Fix:      n.Fix,
-			},
-			Line: cmp.Or(n.Line, o.Line),
-		})
-	}
-	if !outcome.Known {
-		fs = append(fs, report.Finding{
-			Finding: rules.Finding{
-				Rule:     report.UnknownKind.Name,
-				Severity: report.UnknownKind.Severity,
-				Message:  fmt.Sprintf("%s %s does not bear on egress: it was not judged", o.APIVersion, o.Kind),
-			},
-			Line: o.Line,
-		})
-	}
-	return fs
 }
 
 // denied reports whether anything is denied.

@@ -44,6 +44,9 @@ not be read or judged (file, line and reason on standard error).`,
 			if j.denied() {
 				return j.refuse(cmd)
 			}
+			for _, namespace := range j.absent() {
+				cmd.PrintErrf("note: no Namespace %s is among the objects: its pods were not judged\n", namespace)
+			}
 			objects, err := j.plan()
 			if err != nil {
 				return err

@@ -24,6 +24,8 @@ A directory stands for every .yaml, .yml and .json file in it and beneath it;
 "-" stands for standard input. Objects without a namespace are in "default".
 Field names in the snake_case of 2018 are read, and reported with their modern
 form. Unknown fields, wrong types and hosts that are no hosts are errors.
+Pods are judged where their Namespace, given or in the --state, says that they
+are part of the mesh.
 
 Paths are given for every namespace that the input names and, as "*", for every
 other, with the companions in place that Sallyport would keep. Of the hosts in
@@ -36,7 +38,7 @@ be read or judged (file, line and reason on standard error).`,
   sallyport review manifests/
 
   # Judge a change against what is in the cluster already
-  kubectl get serviceentries,virtualservices,gateways,destinationrules -A -o yaml > state.yaml
+  kubectl get namespaces,serviceentries,virtualservices,gateways,destinationrules -A -o yaml > state.yaml
   sallyport review --state state.yaml change.yaml
 
   # Judge what a chart renders, as it stands without Sallyport's companions
@@ -57,7 +59,7 @@ be read or judged (file, line and reason on standard error).`,
 			w := report.Writer{
 				Format:  format.value,
 				Color:   isTerminal(cmd) && os.Getenv("NO_COLOR") == "",
-				Rules:   append(slices.Clone(j.rules), report.LegacyForm, report.UnknownKind),
+				Rules:   slices.Concat(j.rules, report.Builtin),
 				Version: build.Read().Version,
 			}
 			if err := w.Write(cmd.OutOrStdout(), r); err != nil {

@@ -2,8 +2,8 @@ package report
 
 import "github.com/sallyport-io/sallyport/rules"
 
-// LegacyForm and UnknownKind describe the two findings that come from reading
-// files and not from judging objects. They have no Check.
+// LegacyForm, UnknownKind and AbsentNamespace describe the findings that come
+// from reading files and not from judging objects. They have no Check.
 var (
 	LegacyForm = &rules.Rule{
 		Name: "legacy-form",
@@ -22,10 +22,24 @@ Objects of kinds that the model does not hold are passed through. They are
 listed so that nobody takes silence for approval.`,
 		Severity: rules.Info,
 	}
+	AbsentNamespace = &rules.Rule{
+		Name: "absent-namespace",
+		Doc: `the Namespace is not among the objects, so the pods were not judged
+
+Whether pods are part of the mesh, and have something to leave, only the labels
+of their Namespace say. Give it with the manifests or by --state.`,
+		Severity: rules.Info,
+	}
 )
 
-// unjudged reports whether all there is to say about an object is that it was
-// not judged.
-func (o Object) unjudged() bool {
-	return len(o.Findings) == 1 && o.Findings[0].Rule == UnknownKind.Name
+// Builtin are the findings that come from reading.
+var Builtin = []*rules.Rule{LegacyForm, UnknownKind, AbsentNamespace}
+
+// unjudged returns the rule by which an object was not judged, where that is
+// all there is to say about it.
+func (o Object) unjudged() string {
+	if len(o.Findings) == 1 && (o.Findings[0].Rule == UnknownKind.Name || o.Findings[0].Rule == AbsentNamespace.Name) {
+		return o.Findings[0].Rule
+	}
+	return ""
 }

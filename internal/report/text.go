@@ -40,10 +40,18 @@ func (p palette) severity(s rules.Severity) string {
 func writeText(w io.Writer, r *Review, color bool) error {
 	b := bufio.NewWriter(w)
 	p := colors(color)
-	unjudged := map[string]int{}
+	unknown := tally{}
+	absent := map[string]tally{} // by namespace
 	for _, o := range r.Objects {
-		if o.unjudged() {
-			unjudged[o.Kind]++
+		switch o.unjudged() {
+		case UnknownKind.Name:
+			unknown[o.Kind]++
+			continue
+		case AbsentNamespace.Name:
+			if absent[o.Namespace] == nil {
+				absent[o.Namespace] = tally{}
+			}
+			absent[o.Namespace][o.Kind]++
 			continue
 		}
 		if len(o.Findings) == 0 {
@@ -61,18 +69,28 @@ func writeText(w io.Writer, r *Review, color bool) error {
 		fmt.Fprintln(b)
 	}
 	writePaths(b, r.Paths, p)
-	if len(unjudged) > 0 {
-		var kinds []string
-		for _, kind := range slices.Sorted(maps.Keys(unjudged)) {
-			kinds = append(kinds, fmt.Sprintf("%s (%d)", kind, unjudged[kind]))
-		}
-		fmt.Fprintf(b, "Not judged, for they do not bear on egress: %s.\n", strings.Join(kinds, ", "))
+	if len(unknown) > 0 {
+		fmt.Fprintf(b, "Not judged, for they do not bear on egress: %s.\n", unknown)
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(absent)) {
+		fmt.Fprintf(b, "Not judged, for no Namespace %s is among the objects: %s.\n", namespace, absent[namespace])
 	}
 	if n := len(r.Companions); n > 0 {
 		fmt.Fprintf(b, "Sallyport keeps %s for these hosts; \"sallyport plan\" prints them.\n", count(n, "companion"))
 	}
 	fmt.Fprintf(b, "%s: %d denied, %d warned.\n", count(r.Summary.Objects, "object"), r.Summary.Denied, r.Summary.Warned)
 	return b.Flush()
+}
+
+// tally counts objects by kind.
+type tally map[string]int
+
+func (t tally) String() string {
+	var kinds []string
+	for _, kind := range slices.Sorted(maps.Keys(t)) {
+		kinds = append(kinds, fmt.Sprintf("%s (%d)", kind, t[kind]))
+	}
+	return strings.Join(kinds, ", ")
 }
 
 var past = map[Verdict]string{Allow: "allowed", Warn: "allowed with warnings", Deny: "denied"}
