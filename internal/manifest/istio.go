@@ -53,9 +53,7 @@ func istioGroup(g string) bool { return istioKinds[g] != nil }
 func (c *checker) object(o *Object) {
 	g := group(o.APIVersion)
 	if !istioGroup(g) {
-		if _, ok := istioKinds["networking.istio.io"][o.Kind]; ok && g == "" {
-			c.errorf(o.root.at("apiVersion").line, "apiVersion", "%s is not a kind of %s; write networking.istio.io/v1", o.Kind, o.APIVersion)
-		}
+		c.misspelt(o)
 		c.goObject(o)
 		return
 	}

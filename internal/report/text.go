@@ -45,7 +45,7 @@ func writeText(w io.Writer, r *Review, color bool) error {
 	for _, o := range r.Objects {
 		switch o.unjudged() {
 		case UnknownKind.Name:
-			unknown[o.Kind]++
+			unknown[o.unknown()]++
 			continue
 		case AbsentNamespace.Name:
 			if absent[o.Namespace] == nil {
@@ -94,6 +94,20 @@ func (t tally) String() string {
 }
 
 var past = map[Verdict]string{Allow: "allowed", Warn: "allowed with warnings", Deny: "denied"}
+
+// unknown names the kind of an object that the model does not hold; with its
+// group where a kind of another group has the same name and is judged.
+func (o Object) unknown() string {
+	group, _, ok := strings.Cut(o.APIVersion, "/")
+	switch {
+	case !slices.Contains(mesh.Kinds(), o.Kind):
+		return o.Kind
+	case !ok:
+		return o.Kind + " of the core group"
+	default:
+		return o.Kind + " of " + group
+	}
+}
 
 // title is "Kind namespace/name".
 func (o Object) title() string {
