@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +46,35 @@ func TestHelp(t *testing.T) {
 		if strings.HasSuffix(cmd.Short, ".") {
 			t.Errorf("%s: the short description ends with a full stop", cmd.CommandPath())
 		}
+	}
+}
+
+// TestExamplesWork: the commands of the pages that read manifests/ can be given
+// as they stand in a clone, where a folder of that name is.
+func TestExamplesWork(t *testing.T) {
+	t.Chdir("../..")
+	ran := 0
+	for _, name := range []string{"README.md", "docs/cli.md"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			command, _, _ := strings.Cut(line, "#")
+			command, _, _ = strings.Cut(command, "|")
+			words := strings.Fields(strings.ReplaceAll(command, "'*'", "*"))
+			if len(words) < 3 || words[0] != "sallyport" || !slices.Contains(words, "manifests/") {
+				continue
+			}
+			ran++
+			var stdout, stderr bytes.Buffer
+			if code := run(t.Context(), words, strings.NewReader(""), &stdout, &stderr); code == exitFailed {
+				t.Errorf("%s: %s: status %d: %s", name, strings.Join(words, " "), code, stderr.String())
+			}
+		}
+	}
+	if ran < 10 {
+		t.Errorf("%d commands were run; want all those of the pages", ran)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -64,12 +65,7 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader := manifest.Reader{
-		Stdin: cmd.InOrStdin(),
-		Skipped: func(file string) {
-			cmd.PrintErrf("note: %s is no manifest (it has neither apiVersion nor kind): skipped\n", file)
-		},
-	}
+	reader := in.reader(cmd)
 	stored := reader
 	stored.Stored = true
 	state, stateErr := stored.Read(in.state...)
@@ -105,6 +101,21 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 		return nil, locate(err, objects)
 	}
 	return &judged{objects, all, batch}, nil
+}
+
+// reader reads manifests, and says what it leaves out.
+func (in *input) reader(cmd *cobra.Command) manifest.Reader {
+	return manifest.Reader{
+		Stdin: cmd.InOrStdin(),
+		Skipped: func(file string, why manifest.Skip) {
+			switch {
+			case why == manifest.NoManifest:
+				cmd.PrintErrf("note: %s is no manifest (it has neither apiVersion nor kind): skipped\n", file)
+			case in.config == "" || filepath.Clean(file) != filepath.Clean(in.config):
+				cmd.PrintErrf("note: %s is a configuration (give it with --config) and no manifest: skipped\n", file)
+			}
+		},
+	}
 }
 
 // rules are the rules in Go and in Rego by which to judge.

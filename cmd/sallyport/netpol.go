@@ -12,7 +12,6 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/config"
-	"github.com/sallyport-io/sallyport/internal/manifest"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/report"
@@ -158,7 +157,9 @@ func (in *input) clusterOf(cmd *cobra.Command, names []string) (*mesh.Mesh, erro
 	if err != nil {
 		return nil, err
 	}
-	objects, err := manifest.Reader{Stdin: cmd.InOrStdin(), Stored: true}.Read(names...)
+	reader := in.reader(cmd)
+	reader.Stored = true
+	objects, err := reader.Read(names...)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,8 @@ func newReviewCommand() *cobra.Command {
 files form together, and says where traffic for every external host goes.
 
 A directory stands for every .yaml, .yml and .json file in it and beneath it;
-"-" stands for standard input. Objects without a namespace are in "default".
+"-" stands for standard input. Sallyport's own configuration among them is left
+out; --config takes it. Objects without a namespace are in "default".
 Field names in the snake_case of 2018 are read, and reported with their modern
 form. Unknown fields, wrong types and hosts that are no hosts are errors.
 Pods are judged where their Namespace, given or in the --state, says that they

@@ -67,9 +67,26 @@ type Reader struct {
 	// Stored is for objects that an API server holds already. It may be newer
 	// than this program: fields that are not known here are left alone.
 	Stored bool
-	// Skipped, where not nil, is told of files in directories that are YAML
-	// or JSON but no manifests.
-	Skipped func(file string)
+	// Skipped, where not nil, is told of what is YAML or JSON and is left out.
+	Skipped func(file string, why Skip)
+}
+
+// Skip is why something is left out.
+type Skip int
+
+// What is left out.
+const (
+	// NoManifest is a file in a directory that has neither apiVersion nor kind.
+	NoManifest Skip = iota
+	// Configuration is a document with Sallyport's own configuration, which is
+	// no object of a cluster.
+	Configuration
+)
+
+func (r Reader) skip(file string, why Skip) {
+	if r.Skipped != nil {
+		r.Skipped(file, why)
+	}
 }
 
 // Read reads every named file, directory and "-", in order. Directories are
@@ -77,6 +94,7 @@ type Reader struct {
 // hidden directories and without kustomization files. A file in a directory
 // that has neither apiVersion nor kind anywhere is something else (a chart's
 // values, a package.json) and is left out; one that is named is an error.
+// Sallyport's own configuration is left out wherever it stands.
 //
 // The error joins an [*Error] for everything that is wrong; the objects are
 // then incomplete.
@@ -101,9 +119,7 @@ func (r Reader) Read(names ...string) ([]*Object, error) {
 				continue
 			}
 			if f != name && !slices.ContainsFunc(docs, (*value).typed) {
-				if r.Skipped != nil {
-					r.Skipped(f)
-				}
+				r.skip(f, NoManifest)
 				continue
 			}
 			objs, err := r.parse(f, docs)

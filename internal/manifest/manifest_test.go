@@ -68,8 +68,10 @@ func read(t *testing.T, files []txtar.File) string {
 	}
 	t.Chdir(dir)
 	var b strings.Builder
-	objects, err := manifest.Reader{Skipped: func(file string) {
-		fmt.Fprintf(&b, "%s: skipped\n", file)
+	objects, err := manifest.Reader{Skipped: func(file string, why manifest.Skip) {
+		fmt.Fprintf(&b, "%s: skipped, %s\n", file, map[manifest.Skip]string{
+			manifest.NoManifest: "no manifest", manifest.Configuration: "configuration",
+		}[why])
 	}}.Read("in")
 	for _, o := range objects {
 		fmt.Fprintf(&b, "%s:%d: %s %s %s/%s\n", o.File, o.Line, o.APIVersion, o.Kind, o.Namespace, o.Name)

@@ -11,12 +11,22 @@ import (
 // typed reports whether a document says of what kind or version it is.
 func (v *value) typed() bool { return v.get("apiVersion") != nil || v.get("kind") != nil }
 
+// configuration reports whether a document is Sallyport's configuration, which
+// has no name and is in no cluster but for the ConfigMap that holds it.
+func (v *value) configuration() bool {
+	return group(v.get("apiVersion").str()) == "sallyport.io" && v.get("kind").str() == "Config"
+}
+
 // parse returns the objects of one file's documents.
 func (r Reader) parse(file string, docs []*value) ([]*Object, error) {
 	var objects []*Object
 	var errs []error
 	for _, doc := range docs {
 		for _, v := range flatten(doc) {
+			if v.configuration() {
+				r.skip(file, Configuration)
+				continue
+			}
 			o, err := r.newObject(file, v)
 			if err != nil {
 				errs = append(errs, err)
@@ -154,7 +164,6 @@ var clusterScopedKinds = map[string][]string{
 	"rbac.authorization.k8s.io":    {"ClusterRole", "ClusterRoleBinding"},
 	"scheduling.k8s.io":            {"PriorityClass"},
 	"storage.k8s.io":               {"CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"},
-	"sallyport.io":                 {"Config"},
 }
 
 func clusterScoped(apiVersion, kind string) bool {
