@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// The templates do not end in .rego: they are no policies, and whoever loads
+// the folder that they lie in is not to stumble over them.
+//
 //go:embed scaffold
 var scaffold embed.FS
 
@@ -24,7 +27,7 @@ func Scaffold(name string) (map[string]string, error) {
 	replace := strings.NewReplacer("IDENTIFIER", identifier, "NAME", name)
 	files := map[string]string{}
 	for _, suffix := range []string{".rego", "_test.rego", ".txtar"} {
-		template, err := scaffold.ReadFile("scaffold/policy" + suffix)
+		template, err := scaffold.ReadFile("scaffold/policy" + suffix + ".tmpl")
 		if err != nil {
 			return nil, fmt.Errorf("template of a policy: %w", err)
 		}

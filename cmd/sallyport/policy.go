@@ -21,8 +21,8 @@ func newPolicyCommand() *cobra.Command {
 rules. The contract, and the shipped library, are described in
 policies/README.md. No command here needs a cluster.`,
 		Example: `  # A new policy, with tests and a sample that pass
-  sallyport policy new partner-hosts --dir policies
-  sallyport policy test policies`,
+  sallyport policy new partner-hosts --dir org-policies
+  sallyport policy test org-policies`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -39,7 +39,7 @@ func newPolicyNewCommand() *cobra.Command {
 step by step. It overwrites nothing.
 
 Exit status: 0 the files are written; 2 they could not be.`,
-		Example: `  sallyport policy new partner-hosts --dir policies`,
+		Example: `  sallyport policy new partner-hosts --dir org-policies`,
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			files, err := policies.Scaffold(names[0])
@@ -87,7 +87,7 @@ named after their policy, tests and a sample beside each.
 
 Parameters are not needed. Exit status: 0 nothing is wrong; 1 the style is
 not good; 2 the policies do not load.`,
-		Example: `  sallyport policy check policies`,
+		Example: `  sallyport policy check org-policies`,
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			sources, err := policySources(dirs)
@@ -118,7 +118,7 @@ func newPolicyDocsCommand() *cobra.Command {
 		Short: "Print the reference page of policies, in Markdown",
 		Long: `Docs prints a table of the policies, and for each one its description,
 parameters and sample: of the shipped library, or of the given folders.`,
-		Example: `  sallyport policy docs policies > policies/README.md`,
+		Example: `  sallyport policy docs org-policies > org-policies/README.md`,
 		Args:    args(cobra.ArbitraryArgs),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			sources := []policies.Source{policies.Library()}

@@ -45,7 +45,7 @@ be read or judged (file, line and reason on standard error).`,
   sallyport policy replay --config new.yaml --base-config sallyport.yaml cluster.yaml
 
   # And of last week's requests?
-  sallyport policy replay --config new.yaml --policies policies --state cluster.yaml --reviews reviews.json`,
+  sallyport policy replay --config new.yaml --policies org-policies --state cluster.yaml --reviews reviews.json`,
 		Args: args(cobra.ArbitraryArgs),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(names)+len(recorded) == 0 {

@@ -31,11 +31,11 @@ and with what OPA finds without rule indexing and early exit.
 
 Exit status: 0 everything passes; 1 something fails; 2 the policies do not
 load.`,
-		Example: `  sallyport policy test policies
-  sallyport policy test policies -o junit > policies.xml
+		Example: `  sallyport policy test org-policies
+  sallyport policy test org-policies -o junit > policies.xml
 
   # Take the findings of the samples as they are now
-  sallyport policy test policies --update`,
+  sallyport policy test org-policies --update`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			sources, err := policySources(dirs)

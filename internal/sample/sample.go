@@ -11,6 +11,8 @@
 //	-- good-something.yaml --  in none of its objects may it
 //	-- want --                 the findings
 //
+// Folders called testdata hold no samples.
+//
 // Each object of a bad or good file is judged by itself, as a write into the
 // world: as an UPDATE where the world has it already, as a CREATE otherwise.
 // Each is judged a second time without OPA's rule indexing and early exit, and
@@ -57,8 +59,13 @@ type Result struct {
 func Run(ctx context.Context, src policies.Source) ([]Result, error) {
 	var results []Result
 	err := fs.WalkDir(src.FS, ".", func(file string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path.Ext(file) != ".txtar" {
+		switch {
+		case err != nil:
 			return err
+		case d.IsDir() && d.Name() == "testdata":
+			return fs.SkipDir // whoever else tests there has archives of another form
+		case d.IsDir() || path.Ext(file) != ".txtar":
+			return nil
 		}
 		content, err := fs.ReadFile(src.FS, file)
 		if err != nil {
