@@ -56,6 +56,10 @@ func (r *files) policies() ([]*Policy, error) {
 		}
 		p, err := policy(file, module)
 		errs = append(errs, err)
+		if isRule(p.Name) {
+			errs = append(errs, at(pkg.Location, "policy %s has the name of a rule of Sallyport's own; choose another", p.Name))
+			continue
+		}
 		if other := byName[p.Name]; other != nil {
 			errs = append(errs, at(pkg.Location, "policy %s is defined in %s already; a policy is one module", p.Name, other.File))
 			continue

@@ -23,6 +23,9 @@ func Scaffold(name string) (map[string]string, error) {
 	if !policyName.MatchString(name) {
 		return nil, fmt.Errorf("%q is no name for a policy: use small letters, digits and single hyphens, as in partner-hosts", name)
 	}
+	if err := nameTaken(name); err != nil {
+		return nil, err
+	}
 	identifier := strings.ReplaceAll(name, "-", "_")
 	replace := strings.NewReplacer("IDENTIFIER", identifier, "NAME", name)
 	files := map[string]string{}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-io/sallyport/internal/report"
+	"github.com/sallyport-io/sallyport/policies"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/cli.md and the golden files of testdata/script")
@@ -75,6 +76,16 @@ func TestExamplesWork(t *testing.T) {
 	}
 	if ran < 10 {
 		t.Errorf("%d commands were run; want all those of the pages", ran)
+	}
+}
+
+// TestBuiltinNames: no policy may take the name of a finding that comes from
+// reading.
+func TestBuiltinNames(t *testing.T) {
+	for _, r := range report.Builtin {
+		if _, err := policies.Scaffold(r.Name); err == nil {
+			t.Errorf("a policy may be called %s", r.Name)
+		}
 	}
 }
 

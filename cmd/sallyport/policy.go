@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -90,11 +91,7 @@ not good; 2 the policies do not load.`,
 		Example: `  sallyport policy check org-policies`,
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
-			sources, err := policySources(dirs)
-			if err != nil {
-				return err
-			}
-			set, err := policies.Load(cmd.Context(), nil, sources...)
+			set, sources, err := ownPolicies(cmd.Context(), dirs)
 			if err != nil {
 				return err
 			}
@@ -140,6 +137,20 @@ parameters and sample: of the shipped library, or of the given folders.`,
 			return err
 		},
 	}
+}
+
+// ownPolicies loads the policies of folders, which must be such as can be
+// loaded beside the library.
+func ownPolicies(ctx context.Context, dirs []string) (*policies.Set, []policies.Source, error) {
+	sources, err := policySources(dirs)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := policies.Load(ctx, nil, sources...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return set, sources, set.BesideLibrary()
 }
 
 // policySources are the folders as sources whose policies need no parameters

@@ -38,11 +38,7 @@ load.`,
   sallyport policy test org-policies --update`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
-			sources, err := policySources(dirs)
-			if err != nil {
-				return err
-			}
-			set, err := policies.Load(cmd.Context(), nil, sources...)
+			set, sources, err := ownPolicies(cmd.Context(), dirs)
 			if err != nil {
 				return err
 			}
