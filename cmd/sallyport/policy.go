@@ -103,7 +103,11 @@ not good; 2 the policies do not load.`,
 				cmd.PrintErrln(err)
 				return errDenied
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d policies, nothing wrong\n", len(set.Policies))
+			count := fmt.Sprintf("%d policies", len(set.Policies))
+			if len(set.Policies) == 1 {
+				count = "1 policy"
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, nothing wrong\n", count)
 			return err
 		},
 	}

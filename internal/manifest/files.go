@@ -27,11 +27,16 @@ func (r Reader) expand(name string) ([]string, error) {
 		return []string{name}, nil
 	}
 	var files []string
-	err = filepath.WalkDir(name, func(path string, d fs.DirEntry, err error) error {
+	// With a separator at its end a link to a directory is the directory.
+	root := name
+	if !os.IsPathSeparator(root[len(root)-1]) {
+		root += string(filepath.Separator)
+	}
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return &Error{File: path, Message: reason(err)}
-		case d.IsDir() && path != name && strings.HasPrefix(d.Name(), "."):
+		case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
 		case !d.IsDir() && isManifest(d.Name()):
 			files = append(files, path)

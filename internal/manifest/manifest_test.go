@@ -221,3 +221,28 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestLinkedDirectory: a link to a directory is the directory, with a
+// separator at its end or without.
+func TestLinkedDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("real", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join("real", "a.yaml"), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real", "link"); err != nil {
+		t.Skip("no symbolic links here: ", err)
+	}
+	for _, name := range []string{"link", "link/", "real", "real/"} {
+		objects, err := manifest.Reader{}.Read(name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if want := filepath.Join(name, "a.yaml"); len(objects) != 1 || objects[0].File != want {
+			t.Errorf("%s: %+v; want one object, of file %s", name, objects, want)
+		}
+	}
+}

@@ -75,11 +75,23 @@ func (r Reader) newObject(file string, v *value) (*Object, error) {
 		root:       v,
 	}
 	meta := v.get("metadata")
+	if o.Kind == "List" && group(o.APIVersion) == "" {
+		what := "missing"
+		if items := v.get("items"); items != nil {
+			what = "is " + items.kind.String()
+		}
+		c.errorf(v.line, "items", "%s: a List holds its objects there, in a list", what)
+		return nil, c.err()
+	}
 	if meta == nil || meta.kind != object {
 		c.errorf(v.line, "metadata", "missing: an object needs at least metadata.name")
 		return nil, c.err()
 	}
 	c.metadata(meta)
+	if prefix := meta.get("generateName"); meta.get("name") == nil && prefix.str() != "" {
+		c.errorf(prefix.line, "metadata.name", "missing: by generateName the API server makes up a name, and a review tells objects apart by theirs; give it one, such as %q", prefix.str()+"1")
+		return nil, c.err()
+	}
 	o.Name = c.required(meta, "name", "metadata")
 	if err := c.err(); err != nil {
 		return nil, err
