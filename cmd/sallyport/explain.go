@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/manifest"
@@ -48,6 +49,9 @@ read or judged (file, line and reason on standard error).`,
 			}
 			if client == "" {
 				return usageError(cmd, errors.New("--client is missing: name the namespace whose traffic to explain, or '*'"))
+			}
+			if msgs := validation.IsDNS1123Label(client); client != mesh.AnyClient && len(msgs) > 0 {
+				return usageError(cmd, fmt.Errorf("--client: %q is no name of a namespace (small letters, digits and '-', 63 at most) and not '*'", client))
 			}
 			j, err := in.judge(cmd, names[1:])
 			if err != nil {

@@ -57,6 +57,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case errors.Is(err, errUnknown):
 		return exitUnknown
 	default:
+		if strings.HasPrefix(err.Error(), "unknown command ") && !strings.Contains(err.Error(), "--help") {
+			err = usageError(root, err) // cobra's own, before any command is asked
+		}
 		fmt.Fprintln(stderr, err)
 		return exitFailed
 	}

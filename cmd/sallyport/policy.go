@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -87,7 +88,7 @@ metadata. Then it looks at what is good style: the format of "opa fmt", files
 named after their policy, tests and a sample beside each.
 
 Parameters are not needed. Exit status: 0 nothing is wrong; 1 the style is
-not good; 2 the policies do not load.`,
+not good; 2 the policies do not load, or there are none.`,
 		Example: `  sallyport policy check org-policies`,
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
@@ -153,6 +154,9 @@ func ownPolicies(ctx context.Context, dirs []string) (*policies.Set, []policies.
 	set, err := policies.Load(ctx, nil, sources...)
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(set.Policies) == 0 {
+		return nil, nil, fmt.Errorf("policies: no policy in %s: a policy is a module NAME.rego of package sallyport.policies.NAME", strings.Join(dirs, ", "))
 	}
 	return set, sources, set.BesideLibrary()
 }

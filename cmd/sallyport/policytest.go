@@ -30,7 +30,7 @@ judged as admission would, compared with the findings that the sample wants,
 and with what OPA finds without rule indexing and early exit.
 
 Exit status: 0 everything passes; 1 something fails; 2 the policies do not
-load.`,
+load, or there are none.`,
 		Example: `  sallyport policy test org-policies
   sallyport policy test org-policies -o junit > policies.xml
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport-io/sallyport/internal/build"
 )
 
 func newRootCommand() *cobra.Command {
@@ -24,11 +26,14 @@ be read or judged (file, line and reason on standard error).`,
 
   # Which way does traffic take, and why?
   sallyport explain api.example.com:443 --client shop manifests/`,
+		Version:       build.Read().Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(usageError)
+	root.Flags().Bool("version", false, "print the version, as the command does") // without the -v that cobra's own would have
+	root.SetVersionTemplate(versionText())
 	root.AddCommand(
 		newReviewCommand(),
 		newPlanCommand(),

@@ -16,14 +16,17 @@ func newVersionCommand() *cobra.Command {
 		Example: "  sallyport version",
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := build.Read()
-			out := fmt.Sprintf("sallyport %s\n", b.Version)
-			if b.Commit != "" {
-				out += fmt.Sprintf("commit %s\n", b.Commit)
-			}
-			out += fmt.Sprintf("Istio API %s\n%s %s/%s\n", b.Istio, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			_, err := fmt.Fprint(cmd.OutOrStdout(), out)
+			_, err := fmt.Fprint(cmd.OutOrStdout(), versionText())
 			return err
 		},
 	}
+}
+
+func versionText() string {
+	b := build.Read()
+	out := fmt.Sprintf("sallyport %s\n", b.Version)
+	if b.Commit != "" {
+		out += fmt.Sprintf("commit %s\n", b.Commit)
+	}
+	return out + fmt.Sprintf("Istio API %s\n%s %s/%s\n", b.Istio, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -168,6 +169,36 @@ func TestRoundTrip(t *testing.T) {
 	got := write(t, report.Writer{Format: report.JSON}, &r)
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("written again (-want +got):\n%s", diff)
+	}
+}
+
+// TestSARIFHelp: every rule has a text to show beside a result, of which
+// GitHub's code scanning says that it is required.
+func TestSARIFHelp(t *testing.T) {
+	var log struct {
+		Runs []struct {
+			Tool struct {
+				Driver struct {
+					Rules []struct {
+						ID   string
+						Help struct{ Text string }
+					}
+				}
+			}
+		}
+	}
+	all := slices.Concat(rules.All, report.Builtin)
+	if err := json.Unmarshal(write(t, report.Writer{Format: report.SARIF, Rules: all}, sample()), &log); err != nil {
+		t.Fatal(err)
+	}
+	got := log.Runs[0].Tool.Driver.Rules
+	if len(got) < len(all) {
+		t.Errorf("%d rules, want %d or more", len(got), len(all))
+	}
+	for _, r := range got {
+		if r.Help.Text == "" {
+			t.Errorf("%s has no help.text", r.ID)
+		}
 	}
 }
 

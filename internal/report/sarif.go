@@ -35,6 +35,7 @@ type (
 		ID               string       `json:"id"`
 		ShortDescription sarifText    `json:"shortDescription"`
 		FullDescription  *sarifText   `json:"fullDescription,omitempty"`
+		Help             sarifText    `json:"help"`
 		Default          sarifDefault `json:"defaultConfiguration"`
 	}
 	sarifDefault struct {
@@ -107,11 +108,29 @@ func (wr Writer) writeSARIF(w io.Writer, r *Review) error {
 
 func describe(rule *rules.Rule) sarifRule {
 	title, rest, _ := strings.Cut(rule.Doc, "\n\n")
-	s := sarifRule{ID: rule.Name, ShortDescription: sarifText{title}, Default: sarifDefault{level(rule.Severity)}}
+	s := sarifRule{
+		ID:               rule.Name,
+		ShortDescription: sarifText{title},
+		Help:             sarifText{help(rule)},
+		Default:          sarifDefault{level(rule.Severity)},
+	}
 	if rest != "" {
 		s.FullDescription = &sarifText{rest}
 	}
 	return s
+}
+
+// help is what viewers of SARIF show beside a result, which some of them take
+// for required. Where more is to be read it says.
+func help(rule *rules.Rule) string {
+	switch {
+	case slices.Contains(rules.All, rule):
+		return rule.Doc + "\n\nSallyport's rules/README.md has an example, under " + rule.Name + "."
+	case slices.Contains(Builtin, rule):
+		return rule.Doc + "\n\nSallyport's docs/cli.md lists the findings that come from reading."
+	default:
+		return rule.Doc
+	}
 }
 
 func level(s rules.Severity) string {
