@@ -87,11 +87,7 @@ func explain(w io.Writer, objects []*manifest.Object, m *mesh.Mesh, client, host
 	points := pointsFor(m, host, port)
 	if len(points) == 0 {
 		fmt.Fprintf(b, "%s: no ServiceEntry registers it as a host outside the mesh.\n", join(host, port))
-		if m.Settings().AllowAny {
-			fmt.Fprintln(b, "The mesh lets traffic to unknown hosts pass (ALLOW_ANY): it goes out directly.")
-		} else {
-			fmt.Fprintln(b, "Sidecars drop traffic to unknown hosts (REGISTRY_ONLY).")
-		}
+		explainUnknown(b, m, client, places(objects))
 		return b.Flush()
 	}
 	// A host of the state that no given object bears on has its companions too.
@@ -108,6 +104,35 @@ func explain(w io.Writer, objects []*manifest.Object, m *mesh.Mesh, client, host
 		explainPath(b, m.Paths(client, p.Host, p.Port), host, where)
 	}
 	return b.Flush()
+}
+
+// explainUnknown says what becomes of a client's traffic for hosts that nobody
+// registers. What the whole mesh does only the configuration says, which may
+// be wrong about it.
+func explainUnknown(w io.Writer, m *mesh.Mesh, client string, where func(mesh.Reason) string) {
+	open, because := m.Passthrough(client)
+	switch {
+	case open:
+		fmt.Fprintf(w, "A sidecar in %s lets traffic to unknown hosts pass.\n", clientName(client))
+	case m.Settings().AllowAny:
+		fmt.Fprintf(w, "A sidecar in %s drops traffic to unknown hosts: its Sidecar says REGISTRY_ONLY.\n", clientName(client))
+	default:
+		fmt.Fprintf(w, "A sidecar in %s drops traffic to unknown hosts, as outboundTrafficPolicy in the configuration\n"+
+			"(--config) says of the mesh: REGISTRY_ONLY, which is its default.\n", clientName(client))
+	}
+	for _, r := range because {
+		fmt.Fprintf(w, "  because %s\n", r.Message)
+		if r.Kind != "" {
+			fmt.Fprintf(w, "     %s\n", where(r))
+		}
+	}
+}
+
+func clientName(client string) string {
+	if client == mesh.AnyClient {
+		return "any other namespace"
+	}
+	return "namespace " + client
 }
 
 // pointsFor returns the egress points that traffic for the host belongs to:
@@ -132,11 +157,7 @@ func pointsFor(m *mesh.Mesh, host string, port int) []mesh.Point {
 }
 
 func explainPath(w io.Writer, p mesh.Path, host string, where func(mesh.Reason) string) {
-	from := "namespace " + p.Client
-	if p.Client == mesh.AnyClient {
-		from = "any other namespace"
-	}
-	fmt.Fprintf(w, "%s %s from %s: %s", join(host, p.Port), p.Protocol, from, p.Verdict)
+	fmt.Fprintf(w, "%s %s from %s: %s", join(host, p.Port), p.Protocol, clientName(p.Client), p.Verdict)
 	if p.Gateway != "" {
 		fmt.Fprintf(w, " %s", p.Gateway)
 	}
