@@ -371,7 +371,8 @@ func sameSet(a, b []string) bool {
 	return true
 }
 
-// ports are the numbers of the service's ports.
+// ports are the numbers of the service's ports: those of the oldest entry, and
+// of what is merged with it.
 func (s *service) ports(m *Mesh) []int {
 	var out []int
 	switch {
@@ -384,8 +385,15 @@ func (s *service) ports(m *Mesh) []int {
 			out = append(out, p[0])
 		}
 	default:
-		for _, p := range s.entries[0].Ports {
-			out = append(out, p.Number)
+		for _, se := range s.entries {
+			if se != s.entries[0] && !mergeable(m, s.entries[0], se) {
+				continue
+			}
+			for _, p := range se.Ports {
+				if !slices.Contains(out, p.Number) {
+					out = append(out, p.Number)
+				}
+			}
 		}
 	}
 	return out
