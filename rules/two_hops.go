@@ -40,9 +40,10 @@ type hops struct {
 }
 
 // twoHops returns the YAML of a VirtualService that takes every port of a host
-// through the egress gateway, and of what it needs that is not there yet. Of
-// ports of one protocol class it takes the given one only: at the gateway
-// each of them needs a server of its own.
+// through the egress gateway, and of what it needs that is not there yet: the
+// same for whichever port it is asked, as long as the gateway has ports enough.
+// Each port of the host needs a server of its own there; beyond those the given
+// port comes first.
 func twoHops(p *Pass, name, host string, port int, protocol, namespace string) string {
 	s := p.After.Settings()
 	if len(s.Gateways) == 0 || mesh.IsWildcard(host) {
@@ -62,6 +63,9 @@ func twoHops(p *Pass, name, host string, port int, protocol, namespace string) s
 			h.addLane(sp.Number, mesh.ClassOf(sp.Protocol))
 		}
 	}
+	if len(h.lanes) <= len(h.ports(mesh.TLSLike, true)) {
+		slices.SortFunc(h.lanes, func(a, b lane) int { return cmp.Compare(a.port, b.port) })
+	}
 	h.findDoors()
 	var b strings.Builder
 	if e := h.entry; e != nil && len(h.exportTo()) > 0 && !slices.Contains(e.ExportTo, h.gateway.Namespace) && e.Namespace != h.gateway.Namespace {
@@ -75,7 +79,7 @@ func twoHops(p *Pass, name, host string, port int, protocol, namespace string) s
 
 func (h *hops) addLane(port int, class mesh.Class) {
 	if class == mesh.Sniffed || class == mesh.UDPLike ||
-		slices.ContainsFunc(h.lanes, func(l lane) bool { return l.class == class }) {
+		slices.ContainsFunc(h.lanes, func(l lane) bool { return l.port == port }) {
 		return
 	}
 	h.lanes = append(h.lanes, lane{port: port, class: class})

@@ -58,12 +58,18 @@ func writeText(w io.Writer, r *Review, color bool) error {
 			continue
 		}
 		fmt.Fprintf(b, "%s%s: %s%s: %s%s%s\n", p.bold, place(o.File, o.Line), o.title(), p.reset, p.of(o.Verdict), past[o.Verdict], p.reset)
+		fix := ""
 		for _, f := range o.Findings {
 			fmt.Fprintf(b, "  %s%s%s %s %s(%s)%s\n", p.severity(f.Severity), f.Severity, p.reset,
 				place(cmp.Or(f.Path, o.Kind), 0), p.faint, join(", ", lineNote(f.Line), f.Rule), p.reset)
 			fmt.Fprintf(b, "%s", indent("    ", f.Message))
-			if f.Fix != "" {
-				fmt.Fprintf(b, "    %sFix:%s\n%s", p.bold, p.reset, indent("      ", f.Fix))
+			switch {
+			case f.Fix == "":
+			case f.Fix == fix && strings.Contains(fix, "\n"):
+				fmt.Fprintf(b, "    %sFix:%s as above\n", p.bold, p.reset)
+			default:
+				fix = f.Fix
+				fmt.Fprintf(b, "    %sFix:%s\n%s", p.bold, p.reset, indent("      ", fix))
 			}
 		}
 		fmt.Fprintln(b)

@@ -17,6 +17,8 @@ func TestFix(t *testing.T) {
 		http = "{number: 80, name: http, protocol: HTTP}"
 		tls  = "{number: 443, name: tls, protocol: TLS}"
 		tcp  = "{number: 5432, name: tcp, protocol: TCP}"
+		more = "{number: 8080, name: http-8080, protocol: HTTP}"
+		tls2 = "{number: 8443, name: tls-8443, protocol: TLS}"
 	)
 	platformGateway := `
 apiVersion: networking.istio.io/v1
@@ -36,9 +38,9 @@ metadata: {name: door, namespace: shop}
 spec:
   host: istio-egressgateway.istio-system.svc.cluster.local
 `
-	for _, ports := range []string{http, tls, tcp, http + ", " + tls, http + ", " + tls + ", " + tcp} {
+	for _, ports := range []string{http, tls, tcp, http + ", " + tls, http + ", " + tls + ", " + tcp, http + ", " + more, tls + ", " + tls2} {
 		for _, mutual := range []bool{true, false} {
-			if !mutual && strings.Contains(ports, tcp) && strings.Contains(ports, tls) {
+			if !mutual && (strings.Contains(ports, tcp) && strings.Contains(ports, tls) || strings.Contains(ports, more)) {
 				continue // the gateway's Service has not as many ports as that needs
 			}
 			for exportTo, clients := range map[string][]string{
