@@ -164,6 +164,14 @@ func (g *pathGroup) finding(p *Pass, verb string) Finding {
 			}
 		}
 	}
+	if path.Verdict == mesh.Direct && path.Entry == p.Subject.Metadata().Ref {
+		for _, r := range p.Refusals {
+			if r.Entry == path.Entry {
+				f.Message += fmt.Sprintf("; Sallyport keeps no route for it (%s): %s", r.Path, strings.TrimSuffix(r.Message, "."))
+				break
+			}
+		}
+	}
 	if g.note != "" {
 		f.Message += "; " + g.note
 	}
