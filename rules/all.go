@@ -43,6 +43,7 @@ var All = []*Rule{
 	reservedCompanion,
 	resolutionNone,
 	routeStraightToHost,
+	sallyportKeys,
 	sidecarNoWall,
 	sidecarOutbound,
 	subjectAltNames,
