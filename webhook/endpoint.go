@@ -60,15 +60,7 @@ func (e *endpoint) receive(w http.ResponseWriter, r *http.Request) (*received, e
 		return nil, fmt.Errorf("the Content-Type is %q; a review is application/json", contentType)
 	}
 	body := bytes.NewBuffer(make([]byte, 0, max(0, min(r.ContentLength, maxAnnounced))+bytes.MinRead))
-	// Whoever sends slowly is cut off when the time of the request is over.
-	// A deadline set beforehand would do the same, at the price of a message
-	// to the goroutine of the connection for every request.
-	stop := context.AfterFunc(r.Context(), func() {
-		// Where the connection cannot do this the server's own limits hold.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
-	})
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxReview))
-	stop()
+	err := readBody(w, r, body)
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, fmt.Errorf("the review is too large; the limit is %d bytes", tooLarge.Limit)
 	}
@@ -76,6 +68,28 @@ func (e *endpoint) receive(w http.ResponseWriter, r *http.Request) (*received, e
 		return nil, fmt.Errorf("reading the review: %w", err)
 	}
 	return decodeReview(body.Bytes())
+}
+
+// readBody reads the body of a request until the time of the request is over.
+func readBody(w http.ResponseWriter, r *http.Request, into *bytes.Buffer) error {
+	// Whoever sends slowly is cut off when the time of the request is over.
+	// A deadline set beforehand would do the same, at the price of a message
+	// to the goroutine of the connection for every request.
+	cut := make(chan struct{})
+	stop := context.AfterFunc(r.Context(), func() {
+		defer close(cut)
+		// Where the connection cannot do this the server's own limits hold.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+	})
+	_, err := into.ReadFrom(http.MaxBytesReader(w, r.Body, maxReview))
+	if !stop() {
+		// A sender who resets the stream ends the time of the request and the
+		// body at once. The response of HTTP/2 is torn down when the handler
+		// returns; a deadline that is set on it after that is a panic in a
+		// goroutine where nothing recovers, and the end of the process.
+		<-cut
+	}
+	return err
 }
 
 // handle lets the handler answer. The handlers recover from panics by

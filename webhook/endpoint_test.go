@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,6 +82,72 @@ func TestSlowSender(t *testing.T) {
 				t.Errorf("waited %v for the rest", waited)
 			}
 		})
+	}
+}
+
+// lateWriter is a response whose deadline takes a while to set.
+type lateWriter struct {
+	*httptest.ResponseRecorder
+	closeBody func() error
+	set       atomic.Bool
+}
+
+func (w *lateWriter) SetReadDeadline(time.Time) error {
+	_ = w.closeBody() // the reader wakes up while this is still at work
+	time.Sleep(50 * time.Millisecond)
+	w.set.Store(true)
+	return nil
+}
+
+// TestDeadlineIsSetBeforeTheEnd checks that nothing touches the response of a
+// request that was cut off once the handler has returned.
+func TestDeadlineIsSetBeforeTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	read, write := io.Pipe()
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", read)
+	r.Header.Set("Content-Type", "application/json")
+	w := &lateWriter{ResponseRecorder: httptest.NewRecorder(), closeBody: write.Close}
+	overHTTP(nil, logr.Discard()).ServeHTTP(w, r)
+	if !w.set.Load() {
+		t.Error("the handler returned while the deadline was being set on its response")
+	}
+}
+
+// TestResetStreams resets many HTTP/2 streams half way through their bodies:
+// the server must live on, and nothing of it touch a response that is over.
+func TestResetStreams(t *testing.T) {
+	allow := admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") })
+	s := server(t, allow, true)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of writes to streams that are reset
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				ctx, cancel := context.WithCancel(t.Context())
+				read, write := io.Pipe()
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"?timeout=3s", read)
+				if err != nil {
+					t.Error(err)
+				} else {
+					req.Header.Set("Content-Type", "application/json")
+					go func() {
+						_, _ = io.WriteString(write, `{"apiVersion":"admission.k8s.io/v1",`)
+						cancel() // which resets the stream
+					}()
+					if resp, err := s.Client().Do(req); err == nil {
+						_ = resp.Body.Close()
+					}
+				}
+				cancel()
+				_ = write.Close()
+			}
+		})
+	}
+	wg.Wait()
+	good := body(t, "v1", request(entry("api", "good.example.com")))
+	if review := send(t, s, "application/json", strings.NewReader(good)); !review.Response.Allowed {
+		t.Errorf("after the resets: %+v", review.Response)
 	}
 }
 
