@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -98,7 +99,8 @@ func (e *endpoint) handle(ctx context.Context, request admission.Request) (resp 
 	defer func() {
 		if v := recover(); v != nil {
 			err := fmt.Errorf("panic: %v", v)
-			e.log.Error(err, "no answer", "uid", string(request.UID))
+			// The sender needs no stack; whoever mends this needs nothing else.
+			e.log.Error(fmt.Errorf("%w\n%s", err, debug.Stack()), "no answer", "uid", string(request.UID))
 			resp = refused(http.StatusInternalServerError, err)
 		}
 		resp.UID = request.UID

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -154,7 +155,6 @@ func TestResetStreams(t *testing.T) {
 // TestEndpoint checks what is answered around the handlers.
 func TestEndpoint(t *testing.T) {
 	allow := admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") })
-	lost := admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { panic("lost") })
 	good := body(t, "v1", request(entry("api", "good.example.com")))
 	for _, tt := range []struct {
 		name, contentType, body string
@@ -168,7 +168,7 @@ func TestEndpoint(t *testing.T) {
 		{"another type of content", "application/yaml", good, allow, false, 400, `the Content-Type is "application/yaml"`, ""},
 		{"another case of the kind", "application/json", strings.Replace(good, `"kind":"AdmissionReview"`, `"Kind":"AdmissionReview"`, 1), allow, false, 400, `kind ""`, ""},
 		{"two reviews", "application/json", good + good, allow, false, 400, "no AdmissionReview", ""},
-		{"a panic", "application/json", good, lost, false, 500, "panic: lost", "7f1c"},
+		{"a panic", "application/json", good, admission.HandlerFunc(lostHandler), false, 500, "panic: lost", "7f1c"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			resp := send(t, server(t, tt.handler, true), tt.contentType, strings.NewReader(tt.body)).Response
@@ -178,6 +178,23 @@ func TestEndpoint(t *testing.T) {
 		})
 	}
 }
+
+// TestLostPanicIsTraced checks that the log says where a panic came from that
+// no handler recovered from, and the answer does not.
+func TestLostPanicIsTraced(t *testing.T) {
+	var logged strings.Builder
+	log := funcr.New(func(_, args string) { logged.WriteString(args) }, funcr.Options{})
+	e := &endpoint{handler: admission.HandlerFunc(lostHandler), log: log}
+	resp := e.handle(t.Context(), admission.Request{})
+	if !strings.Contains(logged.String(), "lostHandler") {
+		t.Errorf("the log does not name the function that panicked: %s", &logged)
+	}
+	if resp.Allowed || strings.Contains(resp.Result.Message, "goroutine") {
+		t.Errorf("allowed %v: %s", resp.Allowed, resp.Result.Message)
+	}
+}
+
+func lostHandler(context.Context, admission.Request) admission.Response { panic("lost") }
 
 // TestAnnouncedSize announces the largest review and sends none: what is said
 // about a body takes no memory, only what is sent.
