@@ -28,8 +28,8 @@ const (
 type Options struct {
 	// Mesh returns the mesh to judge in.
 	Mesh func() *mesh.Mesh
-	// Ready returns nil once Mesh and Judge are complete, and what is missing
-	// before that.
+	// Ready returns nil while Mesh and Judge are complete and current, and what
+	// is missing where they are not.
 	Ready func() error
 	// Judge returns the judge in force.
 	Judge func() *review.Judge

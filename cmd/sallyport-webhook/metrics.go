@@ -13,6 +13,8 @@ var (
 		"Objects left out of the mesh because they could not be decoded.", nil, nil)
 	meshSynced = prometheus.NewDesc("sallyport_mesh_synced",
 		"1 once the cluster has been read completely.", nil, nil)
+	meshStale = prometheus.NewDesc("sallyport_mesh_stale_seconds",
+		"Time since the mesh was last known to be current, by kind; 0 while the API server tells of changes.", []string{"kind"}, nil)
 )
 
 // meshCollector tells the size of the mesh when it is asked.
@@ -23,6 +25,7 @@ func (c meshCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- meshObjects
 	ch <- meshSkipped
 	ch <- meshSynced
+	ch <- meshStale
 }
 
 // Collect implements [prometheus.Collector].
@@ -36,4 +39,7 @@ func (c meshCollector) Collect(ch chan<- prometheus.Metric) {
 		synced = 1
 	}
 	ch <- prometheus.MustNewConstMetric(meshSynced, prometheus.GaugeValue, synced)
+	for kind, age := range c.store.Ages() {
+		ch <- prometheus.MustNewConstMetric(meshStale, prometheus.GaugeValue, age.Seconds(), kind)
+	}
 }

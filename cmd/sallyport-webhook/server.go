@@ -178,6 +178,7 @@ func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges
 		mgr.AddHealthzCheck("serving", mgr.GetWebhookServer().StartedChecker()),
 		mgr.AddReadyzCheck("serving", mgr.GetWebhookServer().StartedChecker()),
 		mgr.AddReadyzCheck("cluster-read", func(*http.Request) error { return store.Waiting() }),
+		mgr.AddReadyzCheck("cluster-followed", func(*http.Request) error { return store.Stale() }),
 		mgr.AddReadyzCheck("policies-loaded", func(*http.Request) error { return judges.Waiting() }),
 	)
 }

@@ -22,9 +22,9 @@ type reporter struct {
 	started  time.Time
 }
 
-// ready is nil once the server judges.
+// ready is nil while the server judges.
 func (r reporter) ready() error {
-	return errors.Join(r.store.Waiting(), r.policies.Waiting())
+	return errors.Join(r.store.Waiting(), r.store.Stale(), r.policies.Waiting())
 }
 
 func (r reporter) status() status.Status {

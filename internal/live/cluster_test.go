@@ -107,6 +107,19 @@ func (c *cluster) stop(path string) {
 	delete(c.served, path)
 	delete(c.objects, path)
 	delete(c.past, path)
+	c.endWatches(path)
+}
+
+// hangUp ends the watches of a resource, as an API server does every few
+// minutes.
+func (c *cluster) hangUp(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endWatches(path)
+}
+
+// endWatches is called with mu held.
+func (c *cluster) endWatches(path string) {
 	for _, w := range c.watchers[path] {
 		close(w)
 	}

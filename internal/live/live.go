@@ -8,11 +8,9 @@ package live
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,10 +33,12 @@ type Store struct {
 	wire      wire
 	discovery discovery.DiscoveryInterface
 	retry     time.Duration
+	patience  time.Duration
 	backoff   *wait.Backoff // of failing reflectors; nil for client-go's own
 
 	mesh   atomic.Pointer[mesh.Mesh]
-	synced chan struct{} // closed once every kind has been read or is known to be absent
+	synced chan struct{}             // closed once every kind has been read or is known to be absent
+	oldest atomic.Pointer[time.Time] // the first time at which a kind was lost that is not followed; nil where all are
 
 	mu          sync.Mutex // guards what follows, and every write to mesh
 	newest      *mesh.Mesh // published from the first sync on
@@ -46,13 +46,6 @@ type Store struct {
 	subscribers []func(old, new mesh.Object)
 	sizes       map[string]int
 	skipped     int
-}
-
-// state is how far the store got with one kind.
-type state struct {
-	done   bool   // read once, or known to be absent
-	served bool   // the cluster serves the kind
-	why    string // what stands in the way while not done
 }
 
 // New returns a store that will read the cluster behind cfg. Nothing is read
@@ -71,13 +64,14 @@ func New(cfg *rest.Config, settings mesh.Settings, log logr.Logger) (*Store, err
 		wire:      wire,
 		discovery: disco,
 		retry:     absentRetry,
+		patience:  patience,
 		synced:    make(chan struct{}),
 		newest:    mesh.New(settings),
 		states:    make(map[string]*state),
 		sizes:     make(map[string]int),
 	}
 	for _, r := range resources {
-		s.states[r.kind] = &state{why: "not asked for yet"}
+		s.states[r.kind] = &state{why: "not asked for yet", lost: time.Now()}
 	}
 	s.mesh.Store(s.newest)
 	return s, nil
@@ -104,23 +98,6 @@ func (s *Store) WaitForSync(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", s.Waiting(), context.Cause(ctx))
 	}
-}
-
-// Waiting says what has not been read yet and why, one clause a kind. It is
-// nil once the store is synced.
-func (s *Store) Waiting() error {
-	if s.Synced() {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var waiting []string
-	for _, kind := range slices.Sorted(maps.Keys(s.states)) {
-		if st := s.states[kind]; !st.done {
-			waiting = append(waiting, kind+": "+st.why)
-		}
-	}
-	return errors.New("the cluster has not been read completely: " + strings.Join(waiting, "; "))
 }
 
 // Sizes returns the number of objects of each kind in the snapshot.
@@ -232,27 +209,6 @@ func (s *Store) announce(old, new mesh.Object) {
 	for _, f := range s.subscribers {
 		f(old, new)
 	}
-}
-
-// settle records how far a kind got, and ends the first sync when it was the
-// last one missing.
-func (s *Store) settle(kind string, st state) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	current := s.states[kind]
-	st.done = st.done || current.done
-	*current = st
-	if s.Synced() {
-		return
-	}
-	for _, st := range s.states {
-		if !st.done {
-			return
-		}
-	}
-	s.mesh.Store(s.newest)
-	close(s.synced)
-	s.log.Info("read the cluster", "objects", s.sizes)
 }
 
 // skip counts an object that the model could not decode.

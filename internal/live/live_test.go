@@ -41,13 +41,18 @@ func entrySpec(host string) any {
 	}
 }
 
-func start(t *testing.T, c *cluster) *Store {
+// start runs a store until the test ends; patience is that of the store, where
+// it is given.
+func start(t *testing.T, c *cluster, patience ...time.Duration) *Store {
 	t.Helper()
 	s, err := New(c.start(), mesh.DefaultSettings(), testr.New(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.retry = 20 * time.Millisecond
+	for _, p := range patience {
+		s.patience = p
+	}
 	s.backoff = &wait.Backoff{Duration: 10 * time.Millisecond, Cap: 50 * time.Millisecond, Steps: 3, Factor: 2}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -226,6 +231,90 @@ func TestForbiddenKindHoldsReadinessUp(t *testing.T) {
 	waitForSync(t, s)
 	if err := s.Waiting(); err != nil {
 		t.Errorf("Waiting after the sync: %v", err)
+	}
+}
+
+// TestLostKindIsReported takes the right to read a kind away after the first
+// sync: the mesh grows old, and must not do so in silence.
+func TestLostKindIsReported(t *testing.T) {
+	c := newCluster(t, builtins())
+	s := start(t, c, 200*time.Millisecond)
+	waitForSync(t, s)
+	current := func() bool {
+		for _, age := range s.Ages() {
+			if age != 0 {
+				return false
+			}
+		}
+		return true
+	}
+	eventually(t, "all kinds are followed", current)
+
+	c.hangUp(entries)
+	eventually(t, "the watch is opened again", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.watchers[entries]) > 0
+	})
+	eventually(t, "all kinds are followed again", current)
+	if err := s.Stale(); err != nil {
+		t.Errorf("stale after a watch that was opened again: %v", err)
+	}
+
+	const message = `serviceentries.networking.istio.io is forbidden: User "sallyport" cannot list`
+	c.forbid(entries, message)
+	c.hangUp(entries)
+	eventually(t, "the kind grows old", func() bool { return s.Ages()["ServiceEntry"] > 0 })
+	if err := s.Stale(); err != nil {
+		t.Errorf("stale at once: %v", err)
+	}
+	eventually(t, "Stale names the kind and the reason", func() bool {
+		err := s.Stale()
+		return err != nil && strings.Contains(err.Error(), "ServiceEntry, since ") && strings.Contains(err.Error(), message) &&
+			!strings.Contains(err.Error(), "Namespace")
+	})
+	if got := s.Ages()["ServiceEntry"]; got < 200*time.Millisecond {
+		t.Errorf("the kind was current %v ago, and is stale", got)
+	}
+
+	c.allow(entries)
+	eventually(t, "all kinds are followed once more", current)
+	if err := s.Stale(); err != nil {
+		t.Errorf("stale after the kind is read again: %v", err)
+	}
+}
+
+// TestStaleDoesNotWait: every review asks whether the mesh is stale, and none
+// may wait for a large kind that is being put into it.
+func TestStaleDoesNotWait(t *testing.T) {
+	s := start(t, newCluster(t, builtins()))
+	waitForSync(t, s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	answered := make(chan error)
+	go func() { answered <- s.Stale() }()
+	select {
+	case err := <-answered:
+		if err != nil {
+			t.Errorf("stale: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("Stale waits for the lock of the mesh")
+		go func() { <-answered }()
+	}
+}
+
+// TestAbsentKindIsCurrent waits for longer than the mesh may be old: that a
+// kind is not served is something the store knows.
+func TestAbsentKindIsCurrent(t *testing.T) {
+	s := start(t, newCluster(t, builtins()), 100*time.Millisecond)
+	waitForSync(t, s)
+	time.Sleep(200 * time.Millisecond)
+	if err := s.Stale(); err != nil {
+		t.Errorf("stale: %v", err)
+	}
+	if got, ok := s.Ages()["TCPRoute"]; !ok || got != 0 {
+		t.Errorf("a kind that is not served is %v old (%v)", got, ok)
 	}
 }
 

@@ -69,7 +69,7 @@ func (s *Store) follow(ctx context.Context, r resource) {
 			s.pause(ctx, time.Second)
 		case !served:
 			s.replace(r.kind, nil) // the kind may have been there before
-			s.settle(r.kind, state{done: true})
+			s.settle(r.kind, state{done: true, followed: true})
 			s.pause(ctx, s.retry)
 		default:
 			if err := s.reflect(ctx, r, gv); err != nil {
@@ -111,13 +111,17 @@ func (s *Store) reflect(ctx context.Context, r resource, gv schema.GroupVersion)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.settle(r.kind, state{served: true, why: "not read yet"})
-	lw := reader.listWatch(func(err error) {
-		if apierrors.IsNotFound(err) {
-			cancel()
-			return
-		}
-		s.settle(r.kind, state{served: true, why: err.Error()})
+	s.settle(r.kind, state{why: "not read yet"})
+	lw := reader.listWatch(watched{
+		began: func() { s.settle(r.kind, state{followed: true}) },
+		ended: func() { s.settle(r.kind, state{why: "its watch has ended"}) },
+		failed: func(err error) {
+			if apierrors.IsNotFound(err) {
+				cancel()
+				return
+			}
+			s.settle(r.kind, state{why: err.Error()})
+		},
 	})
 	reflector := cache.NewReflectorWithOptions(lw, nil, &feed{store: s, kind: r.kind}, cache.ReflectorOptions{
 		Name:            "live",
@@ -174,7 +178,7 @@ func (f *feed) Replace(items []any, _ string) error {
 		objects = append(objects, it.object)
 	}
 	f.store.replace(f.kind, objects)
-	f.store.settle(f.kind, state{done: true, served: true})
+	f.store.settle(f.kind, state{done: true, why: "not watched yet", lost: time.Now()})
 	return nil
 }
 

@@ -69,14 +69,20 @@ func (r *reader) get(opts metav1.ListOptions) *rest.Request {
 	return r.client.Get().AbsPath(r.path...).SpecificallyVersionedParams(&opts, metav1.ParameterCodec, metav1.SchemeGroupVersion)
 }
 
-// listWatch lists and watches the resource in all namespaces. failed is told
-// of every request that the API server refused.
-func (r *reader) listWatch(failed func(error)) cache.ListerWatcher {
+// watched is told how the requests for a resource fare.
+type watched struct {
+	began  func()      // a watch is open
+	ended  func()      // that watch is no longer
+	failed func(error) // the API server refused a request, or was not reached
+}
+
+// listWatch lists and watches the resource in all namespaces.
+func (r *reader) listWatch(tell watched) cache.ListerWatcher {
 	return listFirst{&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			l, err := r.list(ctx, opts)
 			if err != nil {
-				failed(err)
+				tell.failed(err)
 				return nil, err
 			}
 			return l, nil
@@ -85,9 +91,11 @@ func (r *reader) listWatch(failed func(error)) cache.ListerWatcher {
 			opts.Watch = true
 			w, err := r.get(opts).Watch(ctx)
 			if err != nil {
-				failed(err)
+				tell.failed(err)
+				return nil, err
 			}
-			return w, err
+			tell.began()
+			return &followed{Interface: w, ended: tell.ended}, nil
 		},
 	}}
 }

@@ -24,8 +24,8 @@ type Status struct {
 	Started time.Time `json:"started"`
 	// Leader is whether this replica writes. Every replica answers reviews.
 	Leader bool `json:"leader"`
-	// Waiting says what the server waits for before it judges; empty once it
-	// does.
+	// Waiting says what the server waits for before it judges, at its start or
+	// once it can no longer follow the cluster; empty while it judges.
 	Waiting  string              `json:"waiting,omitempty"`
 	Mesh     Mesh                `json:"mesh"`
 	Policies policysource.Status `json:"policies"`
