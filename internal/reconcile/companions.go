@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -315,17 +316,47 @@ func (c *Companions) spread(old, new mesh.Object) {
 				c.enqueueEntries(o.Name)
 			}
 		case *mesh.Gateway:
-			c.enqueueEntries("") // what it takes of the gateway's ports concerns every host
+			if takes(c.store.Mesh().Settings(), old, new) {
+				c.enqueueEntries("") // what it takes of the gateway's ports concerns every host
+				return
+			}
+			c.enqueueAffected(o)
 		case *mesh.Service:
 			if c.isGateway(o.Ref) {
 				c.enqueueEntries("")
 			}
 		default:
-			for _, point := range c.store.Mesh().Affected(o) {
-				c.enqueueHost(point.Host)
-			}
+			c.enqueueAffected(o)
 		}
 	}
+}
+
+// enqueueAffected puts the hosts on the queue whose paths an object bears on.
+func (c *Companions) enqueueAffected(o mesh.Object) {
+	for _, point := range c.store.Mesh().Affected(o) {
+		c.enqueueHost(point.Host)
+	}
+}
+
+// takes reports whether a change of a Gateway may change what Gateways take of
+// an approved gateway's ports. A tenant's Gateway takes nothing, and must not
+// be able to keep the leader busy with every host of the mesh.
+func takes(s mesh.Settings, old, new mesh.Object) bool {
+	a, _ := old.(*mesh.Gateway)
+	b, _ := new.(*mesh.Gateway)
+	if a != nil && b != nil && maps.Equal(a.Selector, b.Selector) && reflect.DeepEqual(a.Servers, b.Servers) {
+		return false
+	}
+	return slices.ContainsFunc([]*mesh.Gateway{a, b}, func(g *mesh.Gateway) bool {
+		return g != nil && slices.ContainsFunc(s.Gateways, func(e mesh.EgressGateway) bool {
+			for k, v := range g.Selector { // an empty one picks every gateway
+				if e.Selector[k] != v {
+					return false
+				}
+			}
+			return true
+		})
+	})
 }
 
 // relabelled reports whether a namespace changed what it asks of Sallyport.
