@@ -1,8 +1,10 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -168,6 +170,8 @@ func TestEndpoint(t *testing.T) {
 		{"another type of content", "application/yaml", good, allow, false, 400, `the Content-Type is "application/yaml"`, ""},
 		{"another case of the kind", "application/json", strings.Replace(good, `"kind":"AdmissionReview"`, `"Kind":"AdmissionReview"`, 1), allow, false, 400, `kind ""`, ""},
 		{"two reviews", "application/json", good + good, allow, false, 400, "no AdmissionReview", ""},
+		{"a large review", "application/json", good + strings.Repeat(" ", 1<<20), allow, true, 200, "", "7f1c"},
+		{"too large a review", "application/json", good + strings.Repeat(" ", maxReview), allow, false, 400, "the limit is 7340032 bytes", ""},
 		{"a panic", "application/json", good, admission.HandlerFunc(lostHandler), false, 500, "panic: lost", "7f1c"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -204,7 +208,7 @@ func TestAnnouncedSize(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(""))
 		r.Header.Set("Content-Type", "application/json")
 		r.ContentLength = maxReview
-		if _, err := e.receive(httptest.NewRecorder(), r); err == nil {
+		if _, _, err := e.receive(httptest.NewRecorder(), r); err == nil {
 			t.Error("nothing is taken for a review")
 		}
 	}
@@ -216,6 +220,76 @@ func TestAnnouncedSize(t *testing.T) {
 	})
 	if n := result.AllocedBytesPerOp(); n > maxReview/10 {
 		t.Errorf("%d bytes for an empty body", n)
+	}
+}
+
+// TestLargeReviewsAreBounded sends more of the largest reviews than there is
+// room for, and stops short of their ends: the memory that they take is bounded,
+// small reviews are answered meanwhile, and large ones as soon as there is room.
+func TestLargeReviewsAreBounded(t *testing.T) {
+	allow := admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") })
+	e := overHTTP(allow, logr.Discard()).(*endpoint)
+	post := func(body io.Reader, length int64) *httptest.ResponseRecorder {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", body)
+		r.Header.Set("Content-Type", "application/json")
+		r.ContentLength = length
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, r)
+		return w
+	}
+	good := body(t, "v1", request(entry("api", "good.example.com")))
+	large := good + strings.Repeat(" ", 1<<20)
+
+	var wg sync.WaitGroup
+	var ends []*io.PipeWriter
+	var taken atomic.Int64 // of the bytes that are sent
+	const senders = 8
+	for range senders {
+		read, write := io.Pipe()
+		ends = append(ends, write)
+		wg.Go(func() { post(read, -1) })
+		wg.Go(func() {
+			for range (maxReview - 1) / (1 << 10) {
+				if _, err := write.Write(make([]byte, 1<<10)); err != nil {
+					return
+				}
+				taken.Add(1 << 10)
+			}
+		})
+	}
+	steady := func() int64 {
+		for {
+			before := taken.Load()
+			time.Sleep(100 * time.Millisecond)
+			if taken.Load() == before {
+				return before
+			}
+		}
+	}
+	if got := steady(); got < maxReview || got > maxLarge+senders*(maxAnnounced+bytes.MinRead) {
+		t.Errorf("%d bytes are in hand of reviews that are not complete", got)
+	}
+	if w := post(strings.NewReader(good), int64(len(good))); !strings.Contains(w.Body.String(), `"allowed":true`) {
+		t.Errorf("a small review beside large ones: %s", w.Body)
+	}
+	wg.Go(func() {
+		if w := post(strings.NewReader(large), int64(len(large))); !strings.Contains(w.Body.String(), `"allowed":true`) {
+			t.Errorf("a large review that had to wait: %s", w.Body)
+		}
+	})
+	for _, end := range ends {
+		_ = end.Close()
+	}
+	wg.Wait()
+	if !e.large.TryAcquire(maxLarge) {
+		t.Error("the room of some review was not given back")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := e.readAll(ctx, strings.NewReader(large), int64(len(large))); !errors.Is(err, errManyLarge) {
+		t.Errorf("without room, in time: %v", err)
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 )
 
 const (
-	// defaultTimeout is for callers that do not say how long they wait.
-	defaultTimeout = 3 * time.Second
+	// maxTimeout is how long callers wait: the longer timeout of the two entries
+	// in manifests/webhooks.yaml. One that says that it waits longer, or does
+	// not say, is taken to wait this long: whoever reaches the port can say
+	// anything, and what it has sent is held until its time is over.
+	maxTimeout = 3 * time.Second
 	// share of the caller's patience that is ours: the rest is for the way
 	// back.
 	share = 0.8
@@ -23,7 +26,8 @@ const (
 var errBusy = errors.New("too many reviews are in hand; try again, or run more replicas")
 
 // gate bounds the work in hand. A review takes a place once it has been read
-// completely, so that slow senders hold none.
+// completely, so that slow senders hold none; what they hold until then,
+// maxLarge bounds.
 type gate chan struct{}
 
 func newGate() gate { return make(gate, perCore*runtime.GOMAXPROCS(0)) }
@@ -52,8 +56,8 @@ func timed(next http.Handler) http.Handler {
 
 func deadline(r *http.Request) time.Duration {
 	timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
-	if err != nil || timeout <= 0 || timeout > 30*time.Second {
-		timeout = defaultTimeout
+	if err != nil || timeout <= 0 || timeout > maxTimeout {
+		timeout = maxTimeout
 	}
 	return time.Duration(share * float64(timeout))
 }

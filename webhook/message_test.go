@@ -1,15 +1,19 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
@@ -74,7 +78,8 @@ func TestDenialIsBounded(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	for query, want := range map[string]time.Duration{
 		"":                2400 * time.Millisecond,
-		"?timeout=10s":    8 * time.Second,
+		"?timeout=2s":     1600 * time.Millisecond,
+		"?timeout=30s":    2400 * time.Millisecond,
 		"?timeout=500ms":  400 * time.Millisecond,
 		"?timeout=-1s":    2400 * time.Millisecond,
 		"?timeout=900h":   2400 * time.Millisecond,
@@ -83,6 +88,28 @@ func TestDeadline(t *testing.T) {
 		if got := deadline(httptest.NewRequest("POST", "/validate"+query, nil)); got != want {
 			t.Errorf("deadline of %q = %v, want %v", query, got, want)
 		}
+	}
+}
+
+// TestTimeoutIsThatOfTheManifests: a review gets as long as the API server
+// really waits for it, and nobody gets longer.
+func TestTimeoutIsThatOfTheManifests(t *testing.T) {
+	data, err := os.ReadFile("../manifests/webhooks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var longest time.Duration
+	for doc := range bytes.SplitSeq(data, []byte("\n---\n")) {
+		var c admissionregistrationv1.ValidatingWebhookConfiguration // as far as this goes, the other kind is the same
+		if err := yaml.Unmarshal(doc, &c); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range c.Webhooks {
+			longest = max(longest, time.Duration(*w.TimeoutSeconds)*time.Second)
+		}
+	}
+	if longest != maxTimeout {
+		t.Errorf("the API server waits for %v, maxTimeout is %v", longest, maxTimeout)
 	}
 }
 
