@@ -186,7 +186,11 @@ func (c *Companions) work(ctx context.Context) {
 		if shutdown {
 			return
 		}
-		after, err := c.guarded(ctx, key)
+		var after time.Duration
+		err := guarded(func() (err error) {
+			after, err = c.reconcile(ctx, key)
+			return err
+		})
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
@@ -202,15 +206,15 @@ func (c *Companions) work(ctx context.Context) {
 	}
 }
 
-// guarded keeps a panic over one host from ending the process, which admission
-// needs.
-func (c *Companions) guarded(ctx context.Context, key string) (after time.Duration, err error) {
+// guarded keeps a panic over one key of a queue from ending the process, which
+// admission needs.
+func guarded(work func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 		}
 	}()
-	return c.reconcile(ctx, key)
+	return work()
 }
 
 // enqueueAll puts every host on the queue that a ServiceEntry registers or a

@@ -208,7 +208,7 @@ func (n *NetworkPolicies) work(ctx context.Context) {
 		if shutdown {
 			return
 		}
-		switch err := n.reconcile(ctx, namespace); {
+		switch err := guarded(func() error { return n.reconcile(ctx, namespace) }); {
 		case ctx.Err() != nil:
 		case err != nil:
 			n.log.Error(err, "NetworkPolicies are not as they should be; trying again", "namespace", namespace)

@@ -34,16 +34,20 @@ type walls struct {
 
 // newWalls starts a reconciler of NetworkPolicies, which the end of the test
 // ends.
-func newWalls(t *testing.T) *walls {
+func newWalls(t *testing.T, adjust ...func(*mesh.Settings, *reconcile.PolicyOptions)) *walls {
 	t.Helper()
 	w := &walls{Clientset: kubernetes.NewForConfigOrDie(plane.Config), t: t}
 	w.namespace("istio-system", nil)
-	store, err := live.New(plane.Config, mesh.DefaultSettings(), testr.New(t))
+	w.metrics = prometheus.NewRegistry()
+	settings, options := mesh.DefaultSettings(), reconcile.PolicyOptions{Metrics: w.metrics, Log: testr.New(t)}
+	for _, f := range adjust {
+		f(&settings, &options)
+	}
+	store, err := live.New(plane.Config, settings, testr.New(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.metrics = prometheus.NewRegistry()
-	policies, err := reconcile.NewNetworkPolicies(plane.Config, store, reconcile.PolicyOptions{Metrics: w.metrics, Log: testr.New(t)})
+	policies, err := reconcile.NewNetworkPolicies(plane.Config, store, options)
 	if err != nil {
 		t.Fatal(err)
 	}

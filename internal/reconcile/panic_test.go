@@ -1,10 +1,13 @@
 package reconcile_test
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/go-logr/logr/funcr"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/reconcile"
 )
 
@@ -24,5 +27,21 @@ func TestPanicIsAnError(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		c.create(held("panics", name, name+".panics.com", tls))
 		c.opens("panics", name)
+	}
+}
+
+// TestPanicOverAPolicyIsAnError: the same holds for namespaces and their
+// NetworkPolicies.
+func TestPanicOverAPolicyIsAnError(t *testing.T) {
+	w := newWalls(t, func(_ *mesh.Settings, o *reconcile.PolicyOptions) {
+		o.Log = funcr.New(func(_, args string) {
+			if strings.Contains(args, "created a NetworkPolicy") {
+				panic("no log")
+			}
+		}, funcr.Options{})
+	})
+	for _, name := range []string{"np-panic-one", "np-panic-two"} {
+		w.namespace(name, confined)
+		w.stands(name)
 	}
 }
