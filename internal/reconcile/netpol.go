@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -231,15 +232,16 @@ func (n *NetworkPolicies) reconcile(ctx context.Context, namespace string) error
 		return err
 	}
 	wanted := map[string]bool{}
+	// What stands in the way of one policy must not keep the others from being
+	// what they should be.
+	var problems []error
 	for _, policy := range netpol.For(m, namespace) {
 		wanted[policy.Name] = true
 		have, err := n.have(m, namespace, policy.Name)
-		if err != nil {
-			return err
+		if err == nil {
+			err = n.write(ctx, have, policy)
 		}
-		if err := n.write(ctx, have, policy); err != nil {
-			return err
-		}
+		problems = append(problems, err)
 	}
 	for o := range m.In("NetworkPolicy", namespace) {
 		ref := o.Metadata().Ref
@@ -247,14 +249,12 @@ func (n *NetworkPolicies) reconcile(ctx context.Context, namespace string) error
 			continue
 		}
 		have, err := n.have(m, namespace, ref.Name)
-		if err != nil {
-			return err
+		if err == nil {
+			err = n.delete(ctx, have)
 		}
-		if err := n.delete(ctx, have); err != nil {
-			return err
-		}
+		problems = append(problems, err)
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 // have returns a policy as the store last saw it, or nil.

@@ -343,6 +343,44 @@ func TestForeignPolicyStays(t *testing.T) {
 	}
 }
 
+// TestForeignPolicyIsNoObstacle has somebody else's policy under the name of one gateway's: the other gateway of the namespace
+// gets its own all the same, and what nobody wants any more goes.
+func TestForeignPolicyIsNoObstacle(t *testing.T) {
+	w := &walls{Clientset: kubernetes.NewForConfigOrDie(plane.Config), t: t}
+	const namespace = "np-gateways"
+	w.namespace(namespace, nil)
+	policies := w.NetworkingV1().NetworkPolicies(namespace)
+	put := func(name, manager string) {
+		t.Helper()
+		if _, err := policies.Create(t.Context(), &networkingv1.NetworkPolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{mesh.ManagedByLabel: mesh.ManagedBy}},
+		}, metav1.CreateOptions{FieldManager: manager}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("sallyport-gateway-one", "somebody")
+	put("sallyport-gateway-gone", reconcile.FieldManager)
+	newWalls(t, func(s *mesh.Settings, _ *reconcile.PolicyOptions) {
+		for _, name := range []string{"one", "two"} {
+			s.Gateways = append(s.Gateways, mesh.EgressGateway{Name: name, Namespace: namespace, Service: name, Selector: map[string]string{"istio": name}})
+		}
+	})
+	w.namespace(namespace, map[string]string{mesh.NetworkPolicyLabel: "enabled"})
+	w.eventually("the policy of the other gateway, and the end of the old one", func() error {
+		if _, err := policies.Get(t.Context(), "sallyport-gateway-two", metav1.GetOptions{}); err != nil {
+			return err
+		}
+		if _, err := policies.Get(t.Context(), "sallyport-gateway-gone", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			return fmt.Errorf("the old one is still there (error %v)", err)
+		}
+		return nil
+	})
+	theirs, err := policies.Get(t.Context(), "sallyport-gateway-one", metav1.GetOptions{})
+	if err != nil || len(theirs.Spec.Egress) > 0 {
+		t.Errorf("the policy of somebody else was touched (error %v)", err)
+	}
+}
+
 // TestGatewayIsSurrounded checks that the API server takes the policy around the gateway, IPv6 ranges and all.
 func TestGatewayIsSurrounded(t *testing.T) {
 	w := newWalls(t)
