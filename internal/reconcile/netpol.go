@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	networkingclient "k8s.io/client-go/kubernetes/typed/networking/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
@@ -275,29 +274,29 @@ func (n *NetworkPolicies) have(m *mesh.Mesh, namespace, name string) (*networkin
 // our names stays: it would be taken over silently, and given back never.
 func (n *NetworkPolicies) write(ctx context.Context, have, want *networkingv1.NetworkPolicy) error {
 	ref := mesh.Ref{Kind: "NetworkPolicy", Namespace: want.Namespace, Name: want.Name}
+	policies := n.client.NetworkPolicies(want.Namespace)
 	operation, done := "create", "created a NetworkPolicy"
-	options := metav1.PatchOptions{FieldManager: FieldManager}
-	if have != nil {
-		switch {
-		case !ours(have):
-			return fmt.Errorf("%s is not Sallyport's, and its name is reserved: delete or rename it", ref)
-		case have.DeletionTimestamp != nil:
-			return nil
-		case equality.Semantic.DeepEqual(have.Spec, want.Spec) && holds(have.Labels, want.Labels):
-			return nil
-		}
-		operation, done = "repair", "repaired a NetworkPolicy"
-		options.Force = new(true)
-		want = want.DeepCopy()
-		want.ResourceVersion = have.ResourceVersion // whoever was faster is looked at again
-	}
-	data, err := json.Marshal(want)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", ref, err)
-	}
-	_, err = n.client.NetworkPolicies(want.Namespace).Patch(ctx, want.Name, types.ApplyPatchType, data, options)
+	var err error
 	switch {
-	case apierrors.IsConflict(err):
+	case have == nil:
+		_, err = policies.Create(ctx, want, metav1.CreateOptions{FieldManager: FieldManager})
+	case !ours(have):
+		return fmt.Errorf("%s is not Sallyport's, and its name is reserved: delete or rename it", ref)
+	case have.DeletionTimestamp != nil:
+		return nil
+	case equality.Semantic.DeepEqual(have.Spec, want.Spec) && holds(have.Labels, want.Labels):
+		return nil
+	default:
+		operation, done = "repair", "repaired a NetworkPolicy"
+		// In place of the whole spec: what somebody else has added to it, an
+		// apply would leave to its owner. At the version that was looked at:
+		// whoever was faster is looked at again.
+		repaired := have.DeepCopy()
+		repaired.Spec, repaired.Labels = want.Spec, merged(have.Labels, want.Labels)
+		_, err = policies.Update(ctx, repaired, metav1.UpdateOptions{FieldManager: FieldManager})
+	}
+	switch {
+	case apierrors.IsConflict(err), have == nil && apierrors.IsAlreadyExists(err), have != nil && apierrors.IsNotFound(err):
 		return nil // the store will tell of it
 	case err != nil:
 		return fmt.Errorf("writing %s: %w", ref, err)

@@ -280,7 +280,8 @@ func TestWallIsRepaired(t *testing.T) {
 	before := w.stands("np-drift")
 	policies := w.NetworkingV1().NetworkPolicies("np-drift")
 
-	open := []byte(`{"spec": {"egress": [{}]}, "metadata": {"labels": {"app.kubernetes.io/managed-by": "me", "mine": "yes"}}}`)
+	// What Sallyport never sets is taken away as well.
+	open := []byte(`{"spec": {"egress": [{}], "ingress": [{}]}, "metadata": {"labels": {"app.kubernetes.io/managed-by": "me", "mine": "yes"}}}`)
 	if _, err := policies.Patch(t.Context(), netpol.EgressName, types.MergePatchType, open, metav1.PatchOptions{FieldManager: "somebody"}); err != nil {
 		t.Fatal(err)
 	}
