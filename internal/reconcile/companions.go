@@ -325,6 +325,11 @@ func (c *Companions) spread(old, new mesh.Object) {
 				return
 			}
 			c.enqueueAffected(o)
+		case *mesh.DestinationRule:
+			if c.shadows(o) {
+				c.enqueueEntries(o.Namespace)
+			}
+			c.enqueueAffected(o)
 		case *mesh.Service:
 			if c.isGateway(o.Ref) {
 				c.enqueueEntries("")
@@ -340,6 +345,15 @@ func (c *Companions) enqueueAffected(o mesh.Object) {
 	for _, point := range c.store.Mesh().Affected(o) {
 		c.enqueueHost(point.Host)
 	}
+}
+
+// shadows reports whether a DestinationRule is for a gateway's Service: it hides
+// the subsets of the gateway's namespace from the sidecars of its own, whether
+// it has subsets itself or not.
+func (c *Companions) shadows(dr *mesh.DestinationRule) bool {
+	s := c.store.Mesh().Settings()
+	host := mesh.ResolveHost(dr.Host, dr.Namespace, s.ClusterDomain)
+	return slices.ContainsFunc(s.Gateways, func(g mesh.EgressGateway) bool { return mesh.HostCovers(host, g.Host(s.ClusterDomain)) })
 }
 
 // takes reports whether a change of a Gateway may change what Gateways take of

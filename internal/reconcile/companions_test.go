@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -146,6 +148,48 @@ func TestDriftIsRepaired(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestShadowedSubsets: where a tenant's own DestinationRule for the gateway hides
+// the subsets of the gateway's namespace, there is one with them beside it, which
+// is kept, and goes with it.
+func TestShadowedSubsets(t *testing.T) {
+	c := newCluster(t, "shadowed")
+	c.run()
+	c.create(held("shadowed", "api", "shadowed.partner.com", tls))
+	c.opens("shadowed", "api")
+	c.create(`
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: own, namespace: shadowed}
+spec: {host: istio-egressgateway.istio-system.svc.cluster.local, exportTo: [.]}
+`)
+	key := client.ObjectKey{Namespace: "shadowed", Name: companion.Key("shadowed.partner.com") + "-hop"}
+	var hop networking.DestinationRule
+	c.eventually("the subsets", func() error { return c.Get(t.Context(), key, &hop) })
+	want := comparable(&hop)
+	hop.Spec.Subsets = nil
+	if err := c.Update(t.Context(), &hop); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually("the repair", func() error {
+		if err := c.Get(t.Context(), key, &hop); err != nil {
+			return err
+		}
+		if diff := cmp.Diff(want, comparable(&hop)); diff != "" {
+			return fmt.Errorf("(-before +after)\n%s", diff)
+		}
+		return nil
+	})
+	if err := c.Delete(t.Context(), &networking.DestinationRule{ObjectMeta: metav1.ObjectMeta{Namespace: "shadowed", Name: "own"}}); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually("the end of the subsets", func() error {
+		if err := c.Get(t.Context(), key, &hop); !apierrors.IsNotFound(err) {
+			return fmt.Errorf("they are still there (error %v)", err)
+		}
+		return nil
+	})
 }
 
 // comparable is what is to be the same in an object before and after a repair.
