@@ -92,6 +92,24 @@ func testCertificate(t *testing.T, namespace, secret, annotation string, configu
 		t.Errorf("the gateway presents %q", got)
 	}
 
+	// Without the label it is not among those that are looked through.
+	c.eventually("the Certificate to be changed", func() error {
+		if err := certificates.Get(t.Context(), key, &cert); err != nil {
+			return err
+		}
+		cert.Labels, cert.Spec.CommonName = nil, "somebody"
+		return certificates.Update(t.Context(), &cert)
+	})
+	c.eventually("the Certificate to be repaired", func() error {
+		if err := certificates.Get(t.Context(), key, &cert); err != nil {
+			return err
+		}
+		if cert.Spec.CommonName != "sallyport" || cert.Labels[mesh.ManagedByLabel] != mesh.ManagedBy {
+			return fmt.Errorf("it asks for %q, with labels %v", cert.Spec.CommonName, cert.Labels)
+		}
+		return nil
+	})
+
 	if err := c.Delete(t.Context(), entry); err != nil {
 		t.Fatal(err)
 	}

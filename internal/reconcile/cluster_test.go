@@ -3,9 +3,11 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	nethttp "net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,13 +47,34 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+		if err := giveRights(context.Background(), plane); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		code := m.Run()
+		if code == 0 && everything() {
+			unused, err := used.unused()
+			if err != nil || len(unused) > 0 {
+				fmt.Fprintf(os.Stderr, "FAIL: manifests/rbac.yaml grants rights of which no test makes use (error %v):\n%s\n", err, strings.Join(unused, "\n"))
+				code = 1
+			}
+		}
 		if err := plane.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return code
 	}())
+}
+
+// everything reports whether all tests of the package are run.
+func everything() bool {
+	for _, name := range []string{"test.run", "test.skip", "test.list", "test.bench", "test.short"} {
+		if v := flag.Lookup(name).Value.String(); v != "" && v != "false" {
+			return false
+		}
+	}
+	return true
 }
 
 // patience is how long a test waits for the reconciler, which needs some
@@ -77,7 +100,9 @@ type cluster struct {
 
 func newCluster(t testing.TB, namespaces ...string) *cluster {
 	t.Helper()
-	return newClusterOn(t, plane, namespaces...)
+	c := newClusterOn(t, plane, namespaces...)
+	c.config = account
+	return c
 }
 
 func newClusterOn(t testing.TB, plane *controlplane.ControlPlane, namespaces ...string) *cluster {

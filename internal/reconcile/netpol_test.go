@@ -43,11 +43,11 @@ func newWalls(t *testing.T, adjust ...func(*mesh.Settings, *reconcile.PolicyOpti
 	for _, f := range adjust {
 		f(&settings, &options)
 	}
-	store, err := live.New(plane.Config, settings, testr.New(t))
+	store, err := live.New(account, settings, testr.New(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	policies, err := reconcile.NewNetworkPolicies(plane.Config, store, options)
+	policies, err := reconcile.NewNetworkPolicies(account, store, options)
 	if err != nil {
 		t.Fatal(err)
 	}
