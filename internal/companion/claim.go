@@ -204,9 +204,12 @@ func dnsName(host string) bool {
 
 // openExport is the exportTo of an entry once it is open: nil, which Istio
 // reads as public, becomes ["*"], and the entry's own namespace ["."]. It is
-// empty for an entry that its owner shows to nobody.
+// empty for an entry that its owner shows to nobody. What Sallyport has noted
+// counts for an entry that is held; who has written another exportTo since
+// means that one.
 func openExport(m *mesh.Mesh, entry *mesh.ServiceEntry) []string {
-	if open := entry.Annotations[mesh.ExportAnnotation]; open == "." || open == "*" {
+	held := len(entry.ExportTo) == 0 || len(entry.ExportTo) == 1 && entry.ExportTo[0] == "~"
+	if open := entry.Annotations[mesh.ExportAnnotation]; held && (open == "." || open == "*") {
 		return []string{open}
 	}
 	export := slices.Clone(m.ExportTo(entry))
