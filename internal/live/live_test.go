@@ -300,7 +300,7 @@ func TestStaleDoesNotWait(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("Stale waits for the lock of the mesh")
-		go func() { <-answered }()
+		go func() { _ = <-answered }()
 	}
 }
 

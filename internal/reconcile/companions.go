@@ -334,6 +334,12 @@ func (c *Companions) spread(old, new mesh.Object) {
 			if c.isGateway(o.Ref) {
 				c.enqueueEntries("")
 			}
+		case *mesh.EnvoyFilter: // what it does to the proxies on the way cannot be told
+			if s := c.store.Mesh().Settings(); o.Namespace != s.RootNamespace && !slices.ContainsFunc(s.Gateways, func(g mesh.EgressGateway) bool { return g.Namespace == o.Namespace }) {
+				c.enqueueEntries(o.Namespace)
+			} else {
+				c.enqueueEntries("")
+			}
 		default:
 			c.enqueueAffected(o)
 		}

@@ -452,3 +452,33 @@ func TestIndistinctHostWaits(t *testing.T) {
 	}
 	c.opens("indistinct", "b-second")
 }
+
+// TestEnvoyFilterHolds: behind an EnvoyFilter nobody can tell where traffic goes,
+// so that an entry is held, and opened as soon as the filter goes.
+func TestEnvoyFilterHolds(t *testing.T) {
+	c := newCluster(t, "filtered")
+	filter, err := object(`
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {namespace: filtered, name: any}
+spec: {configPatches: [{applyTo: CLUSTER, patch: {operation: MERGE, value: {connect_timeout: 1s}}}]}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Create(t.Context(), filter); err != nil {
+		t.Fatal(err)
+	}
+	c.run()
+	c.create(held("filtered", "api", "api.filtered.com", tls))
+	c.eventually("a word on what the entry waits for", func() error {
+		if status := c.entry("filtered", "api").Annotations[mesh.StatusAnnotation]; !strings.Contains(status, "undetermined") {
+			return fmt.Errorf("%s=%q", mesh.StatusAnnotation, status)
+		}
+		return nil
+	})
+	if err := c.Delete(t.Context(), filter); err != nil {
+		t.Fatal(err)
+	}
+	c.opens("filtered", "api")
+}
