@@ -250,6 +250,9 @@ func directFix(p *Pass, path mesh.Path) string {
 	if mesh.ClassOf(path.Protocol) == mesh.Sniffed {
 		return "Give the port a protocol, HTTP or TLS: rules of a VirtualService do not hold for traffic whose protocol Istio has to guess.\n"
 	}
+	if mesh.IsWildcard(path.Host) {
+		return fmt.Sprintf("Register every name on its own (hosts: [api%s]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration.\n", strings.TrimPrefix(path.Host, "*"))
+	}
 	var b strings.Builder
 	owner := path.Entry.Namespace
 	if path.Entry == p.Subject.Metadata().Ref && !p.Injected && !p.Platform() {

@@ -41,7 +41,15 @@ for your information.`,
 			case mode == "PASSTHROUGH":
 				p.Report(Finding{Path: base + ".tls.mode", Severity: Info, Message: "PASSTHROUGH does not tell who connects; ISTIO_MUTUAL does", Fix: "tls: {mode: ISTIO_MUTUAL}\n"})
 			case mode == "" && mesh.ClassOf(s.Port.Protocol) != mesh.UDPLike:
-				p.Report(Finding{Path: base + ".port.protocol", Severity: Info, Message: fmt.Sprintf("protocol %s without TLS does not tell who connects; HTTPS with ISTIO_MUTUAL does", strings.ToUpper(s.Port.Protocol)), Fix: "port: {protocol: HTTPS}\ntls: {mode: ISTIO_MUTUAL}\n"})
+				protocol := "TLS" // with HTTPS the gateway looks for HTTP inside
+				if mesh.ClassOf(s.Port.Protocol) == mesh.HTTPLike {
+					protocol = "HTTPS"
+				}
+				p.Report(Finding{
+					Path: base + ".port.protocol", Severity: Info,
+					Message: fmt.Sprintf("protocol %s without TLS does not tell who connects; %s with ISTIO_MUTUAL does", strings.ToUpper(s.Port.Protocol), protocol),
+					Fix:     fmt.Sprintf("port: {protocol: %s}\ntls: {mode: ISTIO_MUTUAL}\n", protocol),
+				})
 			}
 		}
 	}),
