@@ -261,6 +261,7 @@ func directFix(p *Pass, path mesh.Path) string {
 	name, namespace := slug(path.Host), owner
 	if vs, ok := p.Subject.(*mesh.VirtualService); ok {
 		name, namespace = vs.Name, vs.Namespace
+		b.WriteString(rewriteHint(p, vs, path.Host))
 	}
 	b.WriteString(twoHops(p, name, path.Host, path.Port, path.Protocol, namespace))
 	return b.String()

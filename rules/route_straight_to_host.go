@@ -124,11 +124,20 @@ func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) s
 	if mesh.ClassOf(protocol) == mesh.Sniffed {
 		protocol = strings.ToUpper(d.section)
 	}
-	fix := twoHops(p, vs.Name, host, port, protocol, vs.Namespace)
+	fix := rewriteHint(p, vs, host) + twoHops(p, vs.Name, host, port, protocol, vs.Namespace)
 	if !slices.ContainsFunc(vs.Hosts, func(h string) bool { return mesh.CanonicalHost(h) == host }) {
 		fix = fmt.Sprintf("# Let clients call %s by its own name, and route that:\n%s", host, fix)
 	}
 	return fix
+}
+
+// rewriteHint says how a route keeps what else it says: written by hand, both
+// hops say no more than where to go.
+func rewriteHint(p *Pass, vs *mesh.VirtualService, host string) string {
+	if vs.Annotations[mesh.RewriteAnnotation] == "true" || !managedRoute(p, vs.Namespace, host) {
+		return ""
+	}
+	return fmt.Sprintf("# Have admission lead your route to the gateway, with its matches, timeouts and retries:\n#   metadata: {annotations: {%s: \"true\"}}\n# or write both hops:\n", mesh.RewriteAnnotation)
 }
 
 func hostPort(host string, port *mesh.PortSelector) string {
