@@ -188,7 +188,7 @@ func (c *cluster) write(ctx context.Context, w write) (denials []string, err err
 	}
 	for _, f := range out.Findings {
 		if f.Severity == rules.Deny {
-			denials = append(denials, fmt.Sprintf("%s %s: %s (%s)", r.Request.Operation, ref, f.Message, f.Rule))
+			denials = append(denials, fmt.Sprintf("%s %s: %s: %s", r.Request.Operation, ref, f.Path, f.Rule))
 		}
 	}
 	switch {
