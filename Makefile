@@ -3,7 +3,8 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 
-# How many random meshes "make differential" sends to Istio's control plane.
+# How many random meshes "make differential" sends to Istio's control plane, and
+# a tenth as many histories of writes.
 N ?= 20000
 
 LINT := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
@@ -48,8 +49,8 @@ demo: ## Walk through the product on a real API server (KEEP=1: leave it running
 demo-stop: ## End what "make demo KEEP=1" left running
 	@go run ./hack/demo -stop
 
-differential: ## Let Istio's control plane judge N random meshes (default 20000)
-	cd test/istio && go test -count=1 -timeout 0 -v -run TestDifferential . -meshes $(N)
+differential: ## Let Istio's control plane judge N random meshes (default 20000), and a tenth as many histories
+	cd test/istio && go test -count=1 -timeout 0 -v -run 'TestDifferential|TestHistories' . -meshes $(N) -histories $$(($(N) / 10))
 
 bench: ## Measure how the judge scales with the size of the mesh
 	go test -timeout 60m -run '^$$' -bench . -benchmem ./internal/... ./policies ./webhook ./cmd/...

@@ -7,6 +7,9 @@
 //     the cases under testdata, and records them in testdata/table.golden.
 //   - TestDifferential compares them for random meshes, shrinks what
 //     contradicts and writes it to testdata/counterexamples, where it stays.
+//   - TestSequences judges writes one after the other, as admission does, and
+//     lets Istio judge what was admitted; testdata/sequences holds what got past
+//     the gateway once. TestHistories does so for random writes.
 //   - TestCompanions asks Istio what the companions lead to.
 //   - TestAmbient compares the verdicts for clients without sidecars, by what
 //     Istio tells ztunnel and the waypoints, for the cases of testdata/ambient.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -77,6 +78,22 @@ func TestSequences(t *testing.T) {
 // addresses of entries that say they are in the mesh (see the limits in
 // rules/README.md): such a path is undetermined.
 func TestHistories(t *testing.T) {
+	if *histories > perProcess {
+		for done := 0; done < *histories; done += perProcess {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHistories$", "-test.v",
+				"-histories", strconv.Itoa(min(perProcess, *histories-done)), "-seed", strconv.FormatUint(*seed+uint64(done), 10))
+			out, err := cmd.CombinedOutput()
+			for line := range strings.Lines(string(out)) {
+				if strings.Contains(line, "histories") || err != nil {
+					t.Log(strings.TrimSpace(line))
+				}
+			}
+			if err != nil {
+				t.Errorf("histories from seed %d: %v", *seed+uint64(done), err)
+			}
+		}
+		return
+	}
 	refused, denied := 0, 0
 	for i := range *histories {
 		settings := mesh.DefaultSettings()
