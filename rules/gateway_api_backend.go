@@ -87,7 +87,7 @@ func idleRoute(p *Pass, r *mesh.Route) bool {
 		}
 		for _, h := range se.Hosts {
 			host := mesh.CanonicalHost(h)
-			judged := !mesh.IsWildcard(host) && slices.ContainsFunc(p.Paths, func(path mesh.Path) bool { return mesh.HostsOverlap(host, path.Host) })
+			judged := slices.ContainsFunc(p.Paths, func(path mesh.Path) bool { return mesh.HostsOverlap(host, path.Host) })
 			if !judged || managedRoute(p, r.Namespace, host) {
 				return false
 			}
@@ -100,7 +100,7 @@ func idleRoute(p *Pass, r *mesh.Route) bool {
 // ServiceEntry, rather than a gateway.
 func followedBySidecars(r *mesh.Route) bool {
 	for _, parent := range r.ParentRefs {
-		if parent.Kind == "ServiceEntry" || parent.Kind == "Service" || parent.Kind == "Hostname" {
+		if parent.IsEntry() || parent.Kind == "Service" || parent.Kind == "Hostname" {
 			return true
 		}
 	}

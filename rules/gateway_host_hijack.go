@@ -12,8 +12,8 @@ var gatewayHostHijack = &Rule{
 
 A ServiceEntry in the client's namespace is preferred to the Kubernetes Service
 of the same name. One that bears the egress gateway's name makes "through the
-gateway" mean the endpoints of whoever wrote it, even beside the Service and seen
-by nobody, for Istio dials the endpoints of both; one that bears the name of any
+gateway" mean the endpoints of whoever wrote it; beside the gateway's Service and
+seen by nobody as well, for Istio dials the endpoints of both. One that bears the name of any
 other Service takes over that Service's clients. Names under the cluster domain,
 names that end in .svc and names of a single label are the cluster's.`,
 	Severity: Deny,
@@ -28,7 +28,7 @@ names that end in .svc and names of a single label are the cluster's.`,
 			name := mesh.CanonicalHost(h)
 			path := func() string { return fmt.Sprintf("spec.hosts[%d]", i) }
 			switch g := egressGateway(p.After, mesh.ResolveHost(h, se.Namespace, domain)); {
-			case g != nil && (!p.Platform() || p.After.HasPoints(se)):
+			case g != nil && (!p.Platform() || se.Namespace == g.Namespace && p.After.HasPoints(se)):
 				p.Reportf(path(), "host %q is the egress gateway %s: mesh traffic for the gateway would go to this entry's endpoints", h, g.Name)
 			case clusterName(name, domain):
 				p.Report(Finding{

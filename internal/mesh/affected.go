@@ -74,7 +74,7 @@ func (m *Mesh) Affected(o Object) []Point {
 	case *Route:
 		for _, p := range o.ParentRefs {
 			ref := Ref{Kind: "ServiceEntry", Namespace: orDefault(p.Namespace, o.Namespace), Name: p.Name}
-			if se, ok := m.Get(ref).(*ServiceEntry); ok && p.isEntry() {
+			if se, ok := m.Get(ref).(*ServiceEntry); ok && p.IsEntry() {
 				a.entry(se)
 				for _, h := range se.Hosts {
 					a.host(CanonicalHost(h))

@@ -27,7 +27,7 @@ func (m *Mesh) attachedTo(host string) []*VirtualService {
 			}
 			for r := range m.attached.under("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep) {
 				for _, p := range r.ParentRefs {
-					if p.isEntry() && p.Name == se.Name && orDefault(p.Namespace, r.Namespace) == se.Namespace {
+					if p.IsEntry() && p.Name == se.Name && orDefault(p.Namespace, r.Namespace) == se.Namespace {
 						out = append(out, m.routeVirtual(r, h, p.Port))
 					}
 				}
@@ -37,9 +37,9 @@ func (m *Mesh) attachedTo(host string) []*VirtualService {
 	return out
 }
 
-// isEntry reports whether a parent is a ServiceEntry: a kind without Istio's
+// IsEntry reports whether a parent is a ServiceEntry: a kind without Istio's
 // group is nothing to Istio, and the route is attached to nothing.
-func (p *ParentRef) isEntry() bool { return p.Kind == "ServiceEntry" && p.Group == groupIstio }
+func (p *ParentRef) IsEntry() bool { return p.Kind == "ServiceEntry" && p.Group == groupIstio }
 
 // joins reports whether two routes become one VirtualService: Istio merges
 // those of one kind and namespace for one host.
