@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/report"
@@ -47,6 +49,9 @@ not be read or judged (file, line and reason on standard error).`,
 			for _, namespace := range j.absent() {
 				cmd.PrintErrf("note: no Namespace %s is among the objects: its pods were not judged\n", namespace)
 			}
+			for _, secret := range j.issued() {
+				cmd.PrintErrf("note: the gateway presents the certificate in Secret %s, which cert-manager issues for a Certificate that the server keeps and a plan does not hold\n", secret)
+			}
 			objects, err := j.plan()
 			if err != nil {
 				return err
@@ -56,6 +61,26 @@ not be read or judged (file, line and reason on standard error).`,
 	}
 	in.addFlags(cmd)
 	return cmd
+}
+
+// issued are the Secrets ("namespace/name") that the companions name and that
+// the server has cert-manager issue; sorted.
+func (j *judged) issued() []string {
+	credentials := companion.Issued(j.batch.Mesh.Settings())
+	var secrets []string
+	for _, o := range j.batch.Companions {
+		dr, ok := o.(*mesh.DestinationRule)
+		if !ok || dr.TrafficPolicy == nil {
+			continue
+		}
+		for _, p := range dr.TrafficPolicy.PortLevelSettings {
+			if p.TLS != nil && slices.ContainsFunc(credentials, func(c mesh.Credential) bool { return c.Secret == p.TLS.CredentialName }) {
+				secrets = append(secrets, dr.Namespace+"/"+p.TLS.CredentialName)
+			}
+		}
+	}
+	slices.Sort(secrets)
+	return slices.Compact(secrets)
 }
 
 // refuse says on standard error why there is no plan.
