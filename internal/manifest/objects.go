@@ -103,6 +103,12 @@ func (r Reader) newObject(file string, v *value) (*Object, error) {
 	if o.Namespace != "" && o.Namespace != meta.get("namespace").str() && isNamespaced(o.APIVersion, o.Kind) {
 		meta.set("namespace", o.Namespace)
 	}
+	if g := group(o.APIVersion); istioGroup(g) || g == "gateway.networking.k8s.io" {
+		// Custom resources have names by which DNS could call them.
+		if msgs := validation.IsDNS1123Subdomain(o.Name); len(msgs) > 0 {
+			c.errorf(meta.at("name").line, "metadata.name", "%q is not a name: at most 253 lower-case letters, digits, '-' and '.'", o.Name)
+		}
+	}
 	c.object(o)
 	o.Raw = v.json()
 	o.Notes = c.notes
