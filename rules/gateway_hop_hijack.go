@@ -62,7 +62,7 @@ from binding to them.`,
 func atEgress(m *mesh.Mesh, name, namespace string) bool {
 	gw := boundGateway(m, name, namespace)
 	if gw == nil {
-		return gatewayNamespace(m, mesh.BoundGateway(name, namespace).Namespace)
+		return m.Settings().GatewayNamespace(mesh.BoundGateway(name, namespace).Namespace)
 	}
 	return selectsEgress(m, gw.Selector) != nil
 }

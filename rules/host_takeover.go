@@ -54,7 +54,7 @@ func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) 
 	candidates := append(p.After.Clients(host), mesh.AnyClient)
 	slices.Sort(candidates)
 	for _, client := range slices.Compact(candidates) {
-		if client == se.Namespace || gatewayNamespace(p.After, client) {
+		if client == se.Namespace || p.After.Settings().GatewayNamespace(client) {
 			continue
 		}
 		for _, port := range se.Ports {

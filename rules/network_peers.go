@@ -51,7 +51,7 @@ such a namespace comes to be.`,
 // pods are reached although it has no wall itself, empty where there is none.
 func openToWalls(m *mesh.Mesh, name string) string {
 	ns := m.Namespace(name)
-	if ns == nil || !netpol.InMesh(ns) || netpol.StageOf(m, name) == netpol.Enforced || m.Settings().Platform(name) {
+	if ns == nil || !ns.InMesh() || netpol.StageOf(m, name) == netpol.Enforced || m.Settings().Platform(name) {
 		return ""
 	}
 	for o := range m.All("Namespace") {

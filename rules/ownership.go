@@ -20,12 +20,7 @@ func foreignEntries(m *mesh.Mesh, host, namespace string) []*mesh.ServiceEntry {
 // keeps for a gateway: its names are reserved, and the namespace is not one
 // that tenants write to.
 func companionEntry(m *mesh.Mesh, ref mesh.Ref) bool {
-	return gatewayNamespace(m, ref.Namespace) && strings.HasPrefix(ref.Name, "sallyport-")
-}
-
-// gatewayNamespace reports whether an egress gateway runs in the namespace.
-func gatewayNamespace(m *mesh.Mesh, namespace string) bool {
-	return slices.ContainsFunc(m.Settings().Gateways, func(g mesh.EgressGateway) bool { return g.Namespace == namespace })
+	return m.Settings().GatewayNamespace(ref.Namespace) && strings.HasPrefix(ref.Name, "sallyport-")
 }
 
 // exportsBeyond reports whether an exportTo lets other namespaces see the
@@ -62,6 +57,5 @@ func meshNamespace(m *mesh.Mesh, name string) bool {
 	if ns == nil {
 		return false
 	}
-	return ns.Labels["istio-injection"] == "enabled" || ns.Labels["istio.io/rev"] != "" ||
-		ns.Labels["istio.io/dataplane-mode"] == "ambient" || netpol.Walled(m, name)
+	return ns.InMesh() || netpol.Walled(m, name)
 }

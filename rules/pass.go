@@ -124,12 +124,7 @@ func (p *Pass) Explained() []mesh.Path {
 // moment: no sidecar sees it until its paths are via.
 func (p *Pass) Held(entry mesh.Ref) bool {
 	se, ok := p.Live.Get(entry).(*mesh.ServiceEntry)
-	return ok && Held(se)
-}
-
-// Held reports whether Sallyport holds the entry back.
-func Held(se *mesh.ServiceEntry) bool {
-	return len(se.ExportTo) == 1 && se.ExportTo[0] == "~" && se.Annotations[mesh.ExportAnnotation] != ""
+	return ok && se.Held()
 }
 
 // ByTenant reports whether the write brings or keeps an object in a namespace

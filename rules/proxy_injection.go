@@ -21,7 +21,7 @@ only a NetworkPolicy confines it.`,
 	Rows:     []string{"K-2", "B-E3"},
 	Kinds:    workloadKinds,
 	Check: On(onWorkload(func(p *Pass, w *mesh.Workload, base string) {
-		ambient := p.After.Ambient(w.Namespace)
+		ambient := p.After.Namespace(w.Namespace).Ambient()
 		for field, set := range map[string]map[string]string{"labels": w.PodLabels, "annotations": w.PodAnnotations} {
 			if set["sidecar.istio.io/inject"] == "false" {
 				p.Report(Finding{Severity: Warn, Path: fmt.Sprintf(`%smetadata.%s["sidecar.istio.io/inject"]`, base, field), Message: "the pod has no sidecar: its traffic is nobody's"})

@@ -48,7 +48,7 @@ func reportExport(p *Pass, exportTo []string, namespace string, absentMatters bo
 	}
 	for i, e := range exportTo {
 		// The gateway's namespace has to see what the gateway is to carry.
-		if e != "." && e != "~" && e != namespace && !gatewayNamespace(p.After, e) {
+		if e != "." && e != "~" && e != namespace && !p.After.Settings().GatewayNamespace(e) {
 			p.Reportf(fmt.Sprintf("spec.exportTo[%d]", i), "exportTo %q lets other namespaces see the object of a tenant", e)
 		}
 	}

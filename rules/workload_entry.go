@@ -2,7 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -26,7 +25,7 @@ about.`,
 			if !p.ByTenant() || !outside(we.Address) {
 				return
 			}
-			labels := workloadLabels(we)
+			labels := we.SelectorLabels()
 			for o := range p.After.In("Service", we.Namespace) {
 				if svc := o.(*mesh.Service); len(svc.Selector) > 0 && selects(svc.Selector, labels) {
 					p.Reportf("spec.address", "address %s outside the mesh becomes an endpoint of %s", we.Address, svc.Ref)
@@ -45,7 +44,7 @@ about.`,
 				return
 			}
 			for o := range p.After.In("WorkloadEntry", svc.Namespace) {
-				if we := o.(*mesh.WorkloadEntry); outside(we.Address) && selects(svc.Selector, workloadLabels(we)) {
+				if we := o.(*mesh.WorkloadEntry); outside(we.Address) && selects(svc.Selector, we.SelectorLabels()) {
 					p.Reportf("spec.selector", "selects %s, whose address %s lies outside the mesh", we.Ref, we.Address)
 					return
 				}
@@ -63,14 +62,4 @@ func outside(address string) bool {
 	}
 	ip = ip.Unmap()
 	return !ip.IsPrivate() && !ip.IsLoopback()
-}
-
-// workloadLabels are those by which a WorkloadEntry is selected: of its spec,
-// and of its metadata.
-func workloadLabels(we *mesh.WorkloadEntry) map[string]string {
-	labels := map[string]string{}
-	for _, set := range []map[string]string{we.Meta.Labels, we.Endpoint.Labels} {
-		maps.Copy(labels, set)
-	}
-	return labels
 }

@@ -9,7 +9,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
-	"github.com/sallyport-io/sallyport/internal/netpol"
 )
 
 // istioCNI configures Istio's CNI plugin, where its chart puts it by default.
@@ -80,7 +79,7 @@ func (e *Exam) injector(c *corev1.ConfigMap) {
 func (e *Exam) passedBy(c *corev1.ConfigMap) {
 	for name := range strings.SplitSeq(c.Data["EXCLUDE_NAMESPACES"], ",") {
 		ns := e.Mesh().Namespace(strings.TrimSpace(name))
-		if ns != nil && netpol.InMesh(ns) && !e.Settings.Platform(ns.Name) {
+		if ns != nil && ns.InMesh() && !e.Settings.Platform(ns.Name) {
 			e.fail(ref("ConfigMap", &c.ObjectMeta), "data.EXCLUDE_NAMESPACES", kubectl("-n %s edit configmap %s   # then restart the plugin and the pods", c.Namespace, c.Name),
 				"namespace %s is in the mesh, and Istio's CNI plugin leads none of its traffic into sidecars", ns.Name)
 		}

@@ -2,12 +2,10 @@ package doctor
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
-	"github.com/sallyport-io/sallyport/rules"
 )
 
 var egressPaths = &Check{
@@ -29,7 +27,7 @@ and the gateway's statistics.`,
 		n, mark := 0, e.mark()
 		for p := range m.AllPoints() {
 			for _, client := range append(m.Clients(p.Host), mesh.AnyClient) {
-				if e.gatewayNamespace(client) {
+				if e.Settings.GatewayNamespace(client) {
 					continue // what the gateway itself sends is on its way out
 				}
 				n++
@@ -38,10 +36,6 @@ and the gateway's statistics.`,
 		}
 		e.passed(mark, mesh.Ref{}, "", "%s", count(n, "path"))
 	},
-}
-
-func (f *Facts) gatewayNamespace(name string) bool {
-	return slices.ContainsFunc(f.Settings.Gateways, func(g mesh.EgressGateway) bool { return g.Namespace == name })
 }
 
 // path reports a path that is not as it should be.
@@ -92,7 +86,7 @@ cannot be written.`,
 		for o := range e.Mesh().All("ServiceEntry") {
 			se := o.(*mesh.ServiceEntry)
 			n++
-			if rules.Held(se) && !se.Created.IsZero() && e.Now.Sub(se.Created) > 5*time.Minute {
+			if se.Held() && !se.Created.IsZero() && e.Now.Sub(se.Created) > 5*time.Minute {
 				e.fail(se.Ref, "spec.exportTo", kubectl("-n %s events --for serviceentry/%s", se.Namespace, se.Name)+"\n"+kubectl("-n %s logs -l app.kubernetes.io/name=%s --tail=100 | grep companions", e.Namespace, e.Account),
 					"no sidecar sees it: Sallyport holds it back since %s", se.Created.UTC().Format(time.RFC3339))
 			}

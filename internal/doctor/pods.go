@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
-	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -46,7 +45,7 @@ func (f *Facts) tenants(yield func(*mesh.Namespace, *pod) bool) {
 	for i := range f.pods {
 		p := &f.pods[i]
 		ns := m.Namespace(p.Namespace)
-		if ns == nil || finished(p) || f.Settings.Platform(p.Namespace) || !netpol.InMesh(ns) {
+		if ns == nil || finished(p) || f.Settings.Platform(p.Namespace) || !ns.InMesh() {
 			continue
 		}
 		if !yield(ns, p) {

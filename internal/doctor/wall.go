@@ -31,7 +31,7 @@ Sallyport writes it, and have none beside it that opens more: policies add up.`,
 		n, mark, m := 0, e.mark(), e.Mesh()
 		for o := range m.All("Namespace") {
 			ns := o.(*mesh.Namespace)
-			if !netpol.InMesh(ns) || e.Settings.Platform(ns.Name) {
+			if !ns.InMesh() || e.Settings.Platform(ns.Name) {
 				continue
 			}
 			n++
@@ -135,7 +135,7 @@ network plugin's own kinds are not seen.`,
 		mark := e.mark()
 		for o := range e.Mesh().All("Namespace") {
 			ns := o.(*mesh.Namespace)
-			if running[ns.Name] == 0 || netpol.InMesh(ns) || e.Settings.Platform(ns.Name) || e.confined(ns.Name) {
+			if running[ns.Name] == 0 || ns.InMesh() || e.Settings.Platform(ns.Name) || e.confined(ns.Name) {
 				continue
 			}
 			e.fail(ns.Ref, "", kubectl("label namespace %s istio-injection=enabled %s=enabled", ns.Name, mesh.NetworkPolicyLabel)+

@@ -50,12 +50,12 @@ func (m *Mesh) Affected(o Object) []Point {
 		a.sidecar(o)
 	case *WorkloadEntry:
 		for e := range m.In("ServiceEntry", o.Namespace) {
-			if se := e.(*ServiceEntry); se.WorkloadLabels != nil && hasLabels(se.WorkloadLabels.Labels, workloadLabels(o)) {
+			if se := e.(*ServiceEntry); se.WorkloadLabels != nil && hasLabels(se.WorkloadLabels.Labels, o.SelectorLabels()) {
 				a.entry(se)
 			}
 		}
 		for e := range m.In("Service", o.Namespace) {
-			if svc := e.(*Service); len(svc.Selector) > 0 && hasLabels(svc.Selector, workloadLabels(o)) {
+			if svc := e.(*Service); len(svc.Selector) > 0 && hasLabels(svc.Selector, o.SelectorLabels()) {
 				a.routedTo(m.serviceHost(svc.Namespace, svc.Name), "", false)
 			}
 		}
@@ -284,7 +284,7 @@ func (a *affected) everywhere(port *ServerPort) {
 // has sidecars or is in ambient mode: in ambient mode all, as exportTo does
 // not count there, and with sidecars those of ambient namespaces.
 func (a *affected) dataplane(n *Namespace) {
-	if ambient(n) {
+	if n.Ambient() {
 		for o := range a.m.All("ServiceEntry") {
 			if a.full() {
 				return
@@ -292,7 +292,7 @@ func (a *affected) dataplane(n *Namespace) {
 			a.points = append(a.points, a.m.Points(o)...)
 		}
 	}
-	if hasSidecars(n) {
+	if n.Injected() {
 		for other := range a.m.ambient.under("") {
 			a.namespace(other.Name)
 		}

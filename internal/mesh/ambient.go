@@ -4,15 +4,32 @@ import "fmt"
 
 const dataplaneLabel = "istio.io/dataplane-mode"
 
-func ambient(n *Namespace) bool { return n != nil && n.Labels[dataplaneLabel] == "ambient" }
+// InMesh reports whether the labels of a namespace put its pods into the mesh, by
+// sidecar or in ambient mode. A single pod may still be in or out by labels of
+// its own.
+func (n *Namespace) InMesh() bool { return n.Ambient() || n.Injected() }
 
-// Ambient reports whether a namespace is in ambient mode.
-func (m *Mesh) Ambient(namespace string) bool { return ambient(m.Namespace(namespace)) }
+// Ambient reports whether the pods of a namespace are in ambient mode, and speak
+// HBONE to one another. A nil namespace is not.
+func (n *Namespace) Ambient() bool { return n != nil && n.Labels[dataplaneLabel] == "ambient" }
 
-// hasSidecars reports whether the pods of a namespace get sidecars. One in
-// ambient mode may say so as well: a pod with a sidecar is not ztunnel's then.
-func hasSidecars(n *Namespace) bool {
-	return n != nil && (n.Labels["istio-injection"] == "enabled" || n.Labels["istio.io/rev"] != "")
+// Injected reports whether the pods of a namespace get sidecars. One in ambient
+// mode may say so as well: a pod with a sidecar is not ztunnel's then. A nil
+// namespace does not.
+//
+// https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#controlling-the-injection-policy
+func (n *Namespace) Injected() bool {
+	if n == nil {
+		return false
+	}
+	switch n.Labels["istio-injection"] {
+	case "enabled":
+		return true
+	case "disabled":
+		return false
+	default:
+		return n.Labels[RevisionLabel] != ""
+	}
 }
 
 // inAmbient reports whether traffic from a namespace to an entry is ztunnel's
@@ -20,7 +37,7 @@ func hasSidecars(n *Namespace) bool {
 // namespace is not known to have sidecars.
 func (m *Mesh) inAmbient(namespace string, se *ServiceEntry) bool {
 	n := m.Namespace(namespace)
-	return ambient(n) || !hasSidecars(n) && ambient(m.Namespace(se.Namespace))
+	return n.Ambient() || !n.Injected() && m.Namespace(se.Namespace).Ambient()
 }
 
 // throughZtunnel is the path of a client without sidecar: to the waypoint of

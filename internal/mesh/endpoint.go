@@ -68,17 +68,17 @@ func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
 func (m *Mesh) selectsOutside(se *ServiceEntry) bool {
 	for o := range m.In("WorkloadEntry", se.Namespace) {
 		we := o.(*WorkloadEntry)
-		if hasLabels(se.WorkloadLabels.Labels, workloadLabels(we)) && m.outside(we.Address, se.Location, se.Namespace) {
+		if hasLabels(se.WorkloadLabels.Labels, we.SelectorLabels()) && m.outside(we.Address, se.Location, se.Namespace) {
 			return true
 		}
 	}
 	return false
 }
 
-// workloadLabels are the labels by which a WorkloadEntry is selected: those of
+// SelectorLabels are the labels by which a WorkloadEntry is selected: those of
 // its spec, and those of its metadata (convertWorkloadEntry in Istio's
 // pilot/pkg/serviceregistry/serviceentry).
-func workloadLabels(we *WorkloadEntry) map[string]string {
+func (we *WorkloadEntry) SelectorLabels() map[string]string {
 	if len(we.Meta.Labels) == 0 {
 		return we.Endpoint.Labels
 	}
@@ -154,7 +154,7 @@ func (m *Mesh) slicesOutside(svc *Service) bool {
 	if len(svc.Selector) > 0 {
 		for o := range m.In("WorkloadEntry", svc.Namespace) {
 			we := o.(*WorkloadEntry)
-			if hasLabels(svc.Selector, workloadLabels(we)) && m.outside(we.Address, "MESH_INTERNAL", svc.Namespace) {
+			if hasLabels(svc.Selector, we.SelectorLabels()) && m.outside(we.Address, "MESH_INTERNAL", svc.Namespace) {
 				return true
 			}
 		}

@@ -47,13 +47,17 @@ func (m *Mesh) ExportTo(se *ServiceEntry) []string {
 	return orDefaults(m.declaredExport(se), m.settings.DefaultExports.Services)
 }
 
+// Held reports whether Sallyport holds the entry back: no sidecar sees it until
+// its paths are via, and it is then opened to what it says it is to be.
+func (se *ServiceEntry) Held() bool {
+	to := se.Annotations[ExportAnnotation]
+	return len(se.ExportTo) == 1 && se.ExportTo[0] == "~" && (to == "." || to == "*")
+}
+
 // declaredExport is ExportTo without the mesh configuration's default.
 func (m *Mesh) declaredExport(se *ServiceEntry) []string {
-	if m.open && len(se.ExportTo) == 1 && se.ExportTo[0] == "~" {
-		switch to := se.Annotations[ExportAnnotation]; to {
-		case ".", "*":
-			return []string{to}
-		}
+	if m.open && se.Held() {
+		return []string{se.Annotations[ExportAnnotation]}
 	}
 	return se.ExportTo
 }

@@ -185,10 +185,10 @@ func (x *index) visit(o Object, i indexer) {
 		}
 	case *Namespace:
 		x.visitWaypoint(o, o.Name, i)
-		if ambient(o) {
+		if o.Ambient() {
 			put(i, &x.ambient, o, o.Name)
 		}
-		if hasSidecars(o) {
+		if o.Injected() {
 			put(i, &x.injected, o, o.Name)
 		}
 	case *Route:

@@ -61,7 +61,7 @@ func (m *Mesh) pathsBy(sidecars []*Sidecar, namespace, host string, port int, te
 	if o, se, ok := m.throughZtunnel(namespace, host, port); ok {
 		path.Verdict, path.Because, path.Hops, path.Gateway = o.verdict, o.because, o.hops, o.gateway
 		path.Entry, path.Protocol = se.Ref, m.protocolOf(host, port)
-		if o.verdict == Direct || !hasSidecars(m.Namespace(namespace)) {
+		if o.verdict == Direct || !m.Namespace(namespace).Injected() {
 			return path
 		}
 		if beside := m.throughSidecars(sidecars, path, namespace, terse); beside.Verdict.rank() > path.Verdict.rank() {

@@ -100,6 +100,11 @@ type Wildcard struct {
 	Server string // canonical: "www.wikipedia.org"
 }
 
+// GatewayNamespace reports whether an egress gateway runs in the namespace.
+func (s Settings) GatewayNamespace(name string) bool {
+	return slices.ContainsFunc(s.Gateways, func(g EgressGateway) bool { return g.Namespace == name })
+}
+
 // Serves reports whether some gateway serves a canonical host by pattern.
 func (s Settings) Serves(wildcard string) bool {
 	return slices.ContainsFunc(s.Gateways, func(g EgressGateway) bool {

@@ -51,7 +51,7 @@ func surround(m *mesh.Mesh, g mesh.EgressGateway) *networkingv1.NetworkPolicy {
 	}
 	var plain, hbone []string
 	for _, name := range meshNamespaces(m) {
-		if ambient(m.Namespace(name)) {
+		if m.Namespace(name).Ambient() {
 			hbone = append(hbone, name)
 		} else {
 			plain = append(plain, name)

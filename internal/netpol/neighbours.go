@@ -7,37 +7,13 @@ import (
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
-// InMesh reports whether the namespace's labels put its pods into the mesh:
-// by sidecar (istio-injection or a revision) or in ambient mode. A single pod
-// may still be in or out by labels of its own.
-//
-// https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#controlling-the-injection-policy
-func InMesh(ns *mesh.Namespace) bool {
-	if ambient(ns) {
-		return true
-	}
-	switch ns.Labels["istio-injection"] {
-	case "enabled":
-		return true
-	case "disabled":
-		return false
-	}
-	return ns.Labels["istio.io/rev"] != ""
-}
-
-// ambient reports whether the namespace's pods are in ambient mode, and speak
-// HBONE to one another.
-func ambient(ns *mesh.Namespace) bool {
-	return ns != nil && ns.Labels["istio.io/dataplane-mode"] == "ambient"
-}
-
 // meshNamespaces are the namespaces of the mesh that are not the platform's,
 // sorted.
 func meshNamespaces(m *mesh.Mesh) []string {
 	var names []string
 	for o := range m.All("Namespace") {
 		ns := o.(*mesh.Namespace)
-		if InMesh(ns) && !m.Settings().Platform(ns.Name) {
+		if ns.InMesh() && !m.Settings().Platform(ns.Name) {
 			names = append(names, ns.Name)
 		}
 	}

@@ -58,7 +58,7 @@ const (
 func StageOf(m *mesh.Mesh, namespace string) Stage {
 	s := m.Settings()
 	ns := m.Namespace(namespace)
-	if ns == nil || controlPlane(s, namespace) && !gatewayNamespace(s, namespace) {
+	if ns == nil || controlPlane(s, namespace) && !s.GatewayNamespace(namespace) {
 		return Off
 	}
 	switch ns.Labels[mesh.NetworkPolicyLabel] {
@@ -70,7 +70,7 @@ func StageOf(m *mesh.Mesh, namespace string) Stage {
 		return Off
 	}
 	switch {
-	case gatewayNamespace(s, namespace) || s.Platform(namespace) || !InMesh(ns):
+	case s.GatewayNamespace(namespace) || s.Platform(namespace) || !ns.InMesh():
 		return Off
 	case s.NetworkPolicy:
 		return Enforced
@@ -105,7 +105,7 @@ func For(m *mesh.Mesh, namespace string) []*networkingv1.NetworkPolicy {
 // it asked for them.
 func Planned(m *mesh.Mesh, namespace string) []*networkingv1.NetworkPolicy {
 	switch s := m.Settings(); {
-	case gatewayNamespace(s, namespace):
+	case s.GatewayNamespace(namespace):
 		return surroundings(m, namespace)
 	case controlPlane(s, namespace):
 		return nil
@@ -131,15 +131,11 @@ func Count(m *mesh.Mesh, namespace string) int {
 
 // Walled reports whether the namespace's pods are confined.
 func Walled(m *mesh.Mesh, namespace string) bool {
-	return StageOf(m, namespace) == Enforced && !gatewayNamespace(m.Settings(), namespace)
+	return StageOf(m, namespace) == Enforced && !m.Settings().GatewayNamespace(namespace)
 }
 
 func controlPlane(s mesh.Settings, namespace string) bool {
-	return namespace == dnsNamespace || namespace == s.RootNamespace || gatewayNamespace(s, namespace)
-}
-
-func gatewayNamespace(s mesh.Settings, namespace string) bool {
-	return slices.ContainsFunc(s.Gateways, func(g mesh.EgressGateway) bool { return g.Namespace == namespace })
+	return namespace == dnsNamespace || namespace == s.RootNamespace || s.GatewayNamespace(namespace)
 }
 
 // wall confines the pods of a namespace to DNS, istiod, the egress gateways,
@@ -161,7 +157,7 @@ func wall(m *mesh.Mesh, namespace string) *networkingv1.NetworkPolicy {
 	for _, g := range s.Gateways {
 		p.Spec.Egress = append(p.Spec.Egress, networkingv1.NetworkPolicyEgressRule{
 			To:    []networkingv1.NetworkPolicyPeer{pods(g.Selector, g.Namespace)},
-			Ports: gatewayPorts(m, g, ambient(m.Namespace(namespace))),
+			Ports: gatewayPorts(m, g, m.Namespace(namespace).Ambient()),
 		})
 	}
 	p.Spec.Egress = append(p.Spec.Egress, networkingv1.NetworkPolicyEgressRule{

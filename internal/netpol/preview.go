@@ -210,7 +210,7 @@ func (v view) outside(namespace string) string {
 		return "namespace " + namespace + " has neither the label istio=system nor, for DNS, kube-system=true"
 	case v.m.Settings().Platform(namespace):
 		return "namespace " + namespace + " is the platform's, of which only DNS, istiod and the egress gateways remain open"
-	case ns != nil && InMesh(ns):
+	case ns != nil && ns.InMesh():
 		return "namespace " + namespace + " is in the mesh, but not among the neighbours of " + v.own
 	}
 	return "namespace " + namespace + " is not in the mesh"

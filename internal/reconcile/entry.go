@@ -23,11 +23,6 @@ const maxStatus = 1024
 
 func uid(entry *mesh.ServiceEntry) types.UID { return types.UID(entry.UID) }
 
-// held reports whether Sallyport holds the entry back.
-func held(entry *mesh.ServiceEntry) bool {
-	return entry.Annotations[mesh.ExportAnnotation] != "" && slices.Equal(entry.ExportTo, []string{"~"})
-}
-
 // opened returns a held entry as it will be.
 func opened(entry *mesh.ServiceEntry) *mesh.ServiceEntry {
 	out := *entry
@@ -41,16 +36,16 @@ func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.Service
 	if entry.Deleting || c.outdated(entry.Ref, entry.ResourceVersion) {
 		return nil
 	}
-	if held(entry) {
+	if entry.Held() {
 		c.waits(entry.Ref)
 	}
 	status := c.status(m, entry, taken)
 	if !status.ready {
 		c.await(m, status.unseen)
 	}
-	switch export := entry.Annotations[mesh.ExportAnnotation]; {
-	case held(entry) && status.ready && (export == "." || export == "*"):
-		return c.export(ctx, entry, export, status.text)
+	switch {
+	case entry.Held() && status.ready:
+		return c.export(ctx, entry, entry.Annotations[mesh.ExportAnnotation], status.text)
 	case len(status.unseen) == 0 && !told(entry, status.text):
 		return c.tell(ctx, entry, status)
 	}
@@ -67,7 +62,7 @@ type status struct {
 // status looks at what the API server has, never at what is intended.
 func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh.Ref) status {
 	open := entry
-	if held(entry) {
+	if entry.Held() {
 		open = opened(entry)
 	}
 	m = companion.Lasting(m, entry).With(open)
@@ -99,7 +94,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 		waiting = append(waiting, companion.Unready(m, open, host)...)
 	}
 	switch {
-	case len(waiting) == 0 && (len(keys) > 0 || held(entry)):
+	case len(waiting) == 0 && (len(keys) > 0 || entry.Held()):
 		return status{ready: true, text: clip("ready: " + strings.Join(slices.Concat([]string{"every port goes through the egress gateway"}, keys, certificates), "; "))}
 	case len(waiting) == 0:
 		return status{ready: true}
@@ -111,7 +106,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 			names = append(names, ref.String())
 		}
 		return status{text: clip("held: not Sallyport's, but under its names: " + strings.Join(names, ", "))}
-	case len(keys) > 0 || held(entry):
+	case len(keys) > 0 || entry.Held():
 		return status{unseen: unseen, text: clip("held: " + strings.Join(waiting, "; "))}
 	default:
 		return status{}

@@ -83,7 +83,7 @@ func (c *Companions) explain(ctx context.Context, m *mesh.Mesh, host string, why
 		return nil
 	}
 	for _, entry := range users(m, host) {
-		if !held(entry) || entry.Deleting {
+		if !entry.Held() || entry.Deleting {
 			continue
 		}
 		if err := c.tell(ctx, entry, status{text: clip("held: " + why.Error())}); err != nil && !apierrors.IsConflict(err) {
@@ -165,7 +165,7 @@ func (c *Companions) write(ctx context.Context, m *mesh.Mesh, set companion.Set)
 // is held, and the gateway's own registration is not there either.
 func unseen(m *mesh.Mesh, host string) bool {
 	for _, entry := range m.EntriesFor(host) {
-		if companion.Is(entry.Ref) || !held(entry) {
+		if companion.Is(entry.Ref) || !entry.Held() {
 			return false
 		}
 	}

@@ -262,7 +262,7 @@ func namespacesOf(m *mesh.Mesh) []string {
 			if ns, ok := o.(*mesh.Namespace); ok {
 				name = ns.Name
 			}
-			if name != "" && !gatewayNamespace(m.Settings(), name) {
+			if name != "" && !m.Settings().GatewayNamespace(name) {
 				names = append(names, name)
 			}
 		}
@@ -290,7 +290,7 @@ func (w *world) clientsOf(host string) []string {
 		clients = append(slices.Clone(w.clients), w.after.Clients(host)...)
 		slices.Sort(clients)
 		clients = slices.DeleteFunc(slices.Compact(clients), func(ns string) bool {
-			return gatewayNamespace(w.live.Settings(), ns)
+			return w.live.Settings().GatewayNamespace(ns)
 		})
 		w.singled[host] = clients
 	}

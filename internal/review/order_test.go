@@ -49,7 +49,7 @@ func TestOrderOfGoodSets(t *testing.T) {
 					}
 					for o := range end.mesh.All("ServiceEntry") {
 						se := o.(*mesh.ServiceEntry)
-						if rules.Held(se) {
+						if se.Held() {
 							t.Fatalf("%v: %s is still held back: %v", order, se.Ref, end.paths())
 						}
 					}
@@ -189,7 +189,7 @@ func (c cluster) reconcile() cluster {
 	c.mesh = written
 	for o := range written.All("ServiceEntry") {
 		se := o.(*mesh.ServiceEntry)
-		if !rules.Held(se) {
+		if !se.Held() {
 			continue
 		}
 		open := *se

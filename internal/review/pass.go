@@ -150,7 +150,9 @@ func standsAlone(o mesh.Object) bool {
 }
 
 // clients returns the namespaces whose path for the point the write can
-// change, sorted; [mesh.AnyClient] among them where it can.
+// change, sorted; [mesh.AnyClient] among them where it can. That of a gateway is
+// no client: it holds the door, and what is registered for the gateway alone
+// must be reachable from there.
 func (s scope) clients(m *mesh.Mesh, point mesh.Point) []string {
 	if s.reach != nil {
 		return s.reach
@@ -158,16 +160,7 @@ func (s scope) clients(m *mesh.Mesh, point mesh.Point) []string {
 	clients := append(m.Clients(point.Host), mesh.AnyClient, s.extra, point.Entry.Namespace)
 	slices.Sort(clients)
 	return slices.DeleteFunc(slices.Compact(clients), func(ns string) bool {
-		return ns == "" || gatewayNamespace(m.Settings(), ns)
-	})
-}
-
-// gatewayNamespace reports whether an egress gateway runs in the namespace.
-// Such a namespace is no client: it holds the door, and what is registered
-// for the gateway alone must be reachable from there.
-func gatewayNamespace(s mesh.Settings, namespace string) bool {
-	return slices.ContainsFunc(s.Gateways, func(g mesh.EgressGateway) bool {
-		return g.Namespace == namespace
+		return ns == "" || m.Settings().GatewayNamespace(ns)
 	})
 }
 
@@ -177,7 +170,7 @@ func reachOf(m *mesh.Mesh, o mesh.Object) ([]string, bool) {
 	s := m.Settings()
 	ns := o.Metadata().Namespace
 	own := []string{ns}
-	if s.Platform(ns) || ns == s.RootNamespace || gatewayNamespace(s, ns) {
+	if s.Platform(ns) || ns == s.RootNamespace || s.GatewayNamespace(ns) {
 		return nil, false
 	}
 	switch o := o.(type) {
@@ -185,7 +178,7 @@ func reachOf(m *mesh.Mesh, o mesh.Object) ([]string, bool) {
 		return own, true
 	case *mesh.ServiceEntry:
 		exportTo := o.ExportTo
-		if rules.Held(o) {
+		if o.Held() {
 			exportTo = []string{o.Annotations[mesh.ExportAnnotation]}
 		}
 		return own, private(exportTo)

@@ -248,7 +248,7 @@ func (c *cluster) reconcile() error {
 	}
 	for o := range c.mesh.All("ServiceEntry") {
 		se := o.(*mesh.ServiceEntry)
-		if !rules.Held(se) {
+		if !se.Held() {
 			continue
 		}
 		open := *se
