@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"cmp"
+	"context"
 	"iter"
 	"slices"
 )
@@ -9,9 +10,10 @@ import (
 // Mesh is an immutable set of objects with the indexes that [Mesh.Paths]
 // needs. Its zero value is not usable; see [New].
 type Mesh struct {
-	open   bool // held entries read as open
-	draft  bool // changes are not meant to last; see tree
-	*index      // shared by the meshes that read the same objects in these ways
+	open   bool            // held entries read as open
+	draft  bool            // changes are not meant to last; see tree
+	ended  <-chan struct{} // closed when nobody waits for an answer any more; see Within
+	*index                 // shared by the meshes that read the same objects in these ways
 }
 
 // New builds a mesh.
@@ -57,7 +59,7 @@ func (m *Mesh) Without(refs ...Ref) *Mesh {
 // copied returns the same mesh with an index of its own.
 func (m *Mesh) copied() *Mesh {
 	x := *m.index
-	return &Mesh{open: m.open, draft: m.draft, index: &x}
+	return &Mesh{open: m.open, draft: m.draft, ended: m.ended, index: &x}
 }
 
 // Draft returns the same mesh for a question of the kind "what if": a few
@@ -70,6 +72,25 @@ func (m *Mesh) Draft() *Mesh {
 	out := *m
 	out.draft = true
 	return &out
+}
+
+// Within returns the same mesh for questions that nobody waits for once the
+// context has ended: from then on every path of it, and of the meshes made from
+// it, is direct. Whoever asks has to look at the context before believing that.
+func (m *Mesh) Within(ctx context.Context) *Mesh {
+	out := *m
+	out.ended = ctx.Done()
+	return &out
+}
+
+// over reports whether nobody waits for an answer any more.
+func (m *Mesh) over() bool {
+	select {
+	case <-m.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // Open returns the mesh as it stands once every ServiceEntry that Sallyport

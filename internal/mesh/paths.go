@@ -55,6 +55,10 @@ func (m *Mesh) paths(namespace, host string, port int, terse bool) Path {
 // pathsBy is the path for workloads of which each has one of the Sidecars.
 func (m *Mesh) pathsBy(sidecars []*Sidecar, namespace, host string, port int, terse bool) Path {
 	path := Path{Host: host, Port: port, Client: namespace}
+	if m.over() {
+		path.Verdict, path.Because = Direct, []Reason{{Message: "nobody waited for the answer"}}
+		return path
+	}
 	if namespace == AnyClient {
 		namespace = ""
 	}

@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -128,6 +129,22 @@ func TestTooManyWays(t *testing.T) {
 		path := m.Paths("shop", "api.example.com", 80)
 		if path.Verdict != want {
 			t.Errorf("%d ways: %s, want %s (%v)", ways, path.Verdict, want, path.Because)
+		}
+	}
+}
+
+// TestWithin ends the context of questions to a mesh, and to one made from it:
+// nothing is followed any more, and nothing is called better than direct.
+func TestWithin(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	m := mesh.New(mesh.DefaultSettings()).Draft().Within(ctx)
+	if got, _ := m.Verdict("shop", "api.example.com", 443); got != mesh.Blocked {
+		t.Errorf("before: %s", got)
+	}
+	cancel()
+	for _, m := range []*mesh.Mesh{m, m.With(&mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: "shop"}}}), m.Open()} {
+		if path := m.Paths("shop", "api.example.com", 443); path.Verdict != mesh.Direct || len(path.Because) == 0 {
+			t.Errorf("after: %+v", path)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (c *client) exhausted() bool {
 		return c.behind.exhausted()
 	}
 	c.follows++
-	return c.follows > maxFollows
+	return c.follows > maxFollows || c.m.over()
 }
 
 // listener is what one egress listener of a Sidecar imports. A client without

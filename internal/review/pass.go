@@ -16,7 +16,7 @@ import (
 // nobody has looked.
 // The error is that of a context that ended.
 func newPass(ctx context.Context, m *mesh.Mesh, r rules.Request, subject, old mesh.Object, affected []mesh.Point) (rules.Pass, error) {
-	m = m.Draft()
+	m = m.Draft().Within(ctx)
 	ref := subject.Metadata().Ref
 	prior, live := m.Without(ref), m.With(subject)
 	switch {
@@ -71,7 +71,7 @@ func newPass(ctx context.Context, m *mesh.Mesh, r rules.Request, subject, old me
 			p.Paths = append(p.Paths, after.Decided(client, point.Host, point.Port))
 		}
 	}
-	return p, nil
+	return p, ctx.Err()
 }
 
 // hostsOf are the canonical hosts that a ServiceEntry registers, sorted; other
