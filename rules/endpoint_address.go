@@ -20,6 +20,7 @@ server on private addresses are denied to tenants, and so is a range in
 addresses that is wider than /24 (IPv6: /64), for the entry captures all of it.
 Other private addresses are warned about.`,
 	Severity: Deny,
+	Remedy:   "Write the name or the public address of the external host.",
 	Rows:     []string{"S-5", "S-6", "S-8"},
 	Kinds:    []string{"ServiceEntry", "WorkloadEntry"},
 	Check: Each(

@@ -11,6 +11,7 @@ namespace, past everything that Sallyport can follow. Tenants are denied it. In
 a platform namespace it is warned about, and the paths of the proxies that it
 patches count as undetermined.`,
 	Severity: Deny,
+	Remedy:   "Ask the platform team to keep the filter, in one of its own namespaces.",
 	Rows:     []string{"B-E1"},
 	Kinds:    []string{"EnvoyFilter"},
 	Check: On(func(p *Pass, _ *mesh.EnvoyFilter) {

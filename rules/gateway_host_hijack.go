@@ -17,6 +17,7 @@ seen by nobody as well, for Istio dials the endpoints of both. One that bears th
 other Service takes over that Service's clients. Names under the cluster domain,
 names that end in .svc and names of a single label are the cluster's.`,
 	Severity: Deny,
+	Remedy:   "Register the external host by its public name; the gateway needs no ServiceEntry.",
 	Rows:     []string{"S-13"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {

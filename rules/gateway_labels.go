@@ -12,6 +12,7 @@ Gateways select pods by label in every namespace, and so do NetworkPolicies that
 forget to name one. A tenant's pod with the egress gateway's labels passes for
 it.`,
 	Severity: Deny,
+	Remedy:   "Give the pods other labels, and their Service a selector for those.",
 	Rows:     []string{"K-13"},
 	Kinds:    workloadKinds,
 	Check: On(func(p *Pass, w *mesh.Workload) {

@@ -17,6 +17,7 @@ whoever writes one chooses what they connect to. A tenant's that names an addres
 of the cluster, of the node or of the metadata service is denied; Istio's own
 block list (BLOCKED_CIDRS_IN_JWKS_URIS) covers what a name resolves to.`,
 	Severity: Deny,
+	Remedy:   "Name the public address of the issuer, or write the keys under jwks.",
 	Rows:     []string{"B-E6"},
 	Kinds:    []string{"RequestAuthentication"},
 	Check: func(_ context.Context, p *Pass) error {

@@ -77,13 +77,17 @@ type Refusal struct {
 	Fix     string
 }
 
-// Report records a finding. Rule and Severity are filled in where empty.
+// Report records a finding. Rule and Severity are filled in where empty, and
+// the Fix of a denial.
 func (p *Pass) Report(f Finding) {
 	if f.Rule == "" {
 		f.Rule = p.rule.Name
 	}
 	if f.Severity == "" {
 		f.Severity = p.rule.Severity
+	}
+	if f.Severity == Deny && f.Fix == "" && p.rule.Remedy != "" {
+		f.Fix = p.rule.Remedy + "\n"
 	}
 	p.report(f)
 }

@@ -14,6 +14,7 @@ environmentVariables reach into the proxy's bootstrap (interception, tracing and
 discovery endpoints), and image chooses another proxy. Tenants may set
 concurrency.`,
 	Severity: Deny,
+	Remedy:   "Leave the field out, or ask the platform team for a ProxyConfig of its own.",
 	Rows:     []string{"B-E3"},
 	Kinds:    []string{"ProxyConfig"},
 	Check: func(_ context.Context, p *Pass) error {

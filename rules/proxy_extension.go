@@ -13,6 +13,7 @@ A WasmPlugin or TrafficExtension runs code in the proxy, and the proxy's agent,
 whose own traffic is not captured, fetches it from any registry. Tenants are
 denied both.`,
 	Severity: Deny,
+	Remedy:   "Ask the platform team to keep the extension, in one of its own namespaces.",
 	Rows:     []string{"B-E2"},
 	Kinds:    []string{"TrafficExtension", "WasmPlugin"},
 	Check: func(_ context.Context, p *Pass) error {

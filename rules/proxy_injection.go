@@ -18,6 +18,7 @@ so is a sidecar in a namespace in ambient mode: its hosts are led through a
 waypoint, which sidecars do not know. A pod without a sidecar is warned about:
 only a NetworkPolicy confines it.`,
 	Severity: Deny,
+	Remedy:   "Leave it out: what the proxy is and does is the platform team's to say.",
 	Rows:     []string{"K-2", "B-E3"},
 	Kinds:    workloadKinds,
 	Check: On(onWorkload(func(p *Pass, w *mesh.Workload, base string) {

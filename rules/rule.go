@@ -51,6 +51,8 @@ type Rule struct {
 	Doc string
 	// Severity of the rule's findings, unless a finding says otherwise.
 	Severity Severity
+	// Remedy is what mends a denial that has no fix of its own: a sentence.
+	Remedy string
 	// Rows are the rows of the bypass matrix (S-1, V-3, B-G1 ...) that the
 	// rule decides.
 	Rows []string

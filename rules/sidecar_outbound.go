@@ -19,6 +19,7 @@ A Sidecar in the root namespace does so for the whole mesh. All are denied, but
 for an egressProxy that is an approved egress gateway. Capture mode NONE is
 warned about: the listener is used only by who asks for it.`,
 	Severity: Deny,
+	Remedy:   "Leave the listener out, and let the pods call hosts by their names.",
 	Rows:     []string{"B-S1", "B-S2", "B-S4", "B-S5"},
 	Kinds:    []string{"Sidecar"},
 	Check: On(func(p *Pass, s *mesh.Sidecar) {

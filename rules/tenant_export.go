@@ -16,6 +16,7 @@ annotation ` + mesh.ExportAnnotation + ` says what an entry that Sallyport holds
 back is to be opened to: "." or "*"; anything else would keep it closed for ever
 and is denied.`,
 	Severity: Warn,
+	Remedy:   `Write "." for the entry's own namespace.`,
 	Rows:     []string{"S-15", "V-3"},
 	Kinds:    []string{"DestinationRule", "ServiceEntry", "VirtualService"},
 	Check: Each(

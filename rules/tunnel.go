@@ -14,6 +14,7 @@ trafficPolicy.tunnel wraps TCP and TLS traffic in HTTP CONNECT or POST to an
 arbitrary target: the destination that Istio shows, and that policies see, is
 not where the traffic ends. Tenants are denied it.`,
 	Severity: Deny,
+	Remedy:   "Leave the tunnel out: the egress gateway is the way out.",
 	Rows:     []string{"B-D3"},
 	Kinds:    []string{"DestinationRule"},
 	Check: On(func(p *Pass, dr *mesh.DestinationRule) {

@@ -18,6 +18,7 @@ denied, whichever comes last. Behind a ServiceEntry the address makes an egress
 point, which direct-path judges; a WorkloadEntry that nothing selects is warned
 about.`,
 	Severity: Deny,
+	Remedy:   "Register the external host with a ServiceEntry, and leave the address out of the Service.",
 	Rows:     []string{"W-1", "S-9"},
 	Kinds:    []string{"Service", "WorkloadEntry"},
 	Check: Each(

@@ -103,6 +103,11 @@ func runCase(t *testing.T, rule *rules.Rule, all []*rules.Rule, file string, upd
 			case isGood && found:
 				t.Errorf("%s: %s is good, but: %+v", f.Name, out.Ref, out.Findings)
 			}
+			for _, f := range out.Findings {
+				if f.Severity == rules.Deny && f.Fix == "" {
+					t.Errorf("%s: %s: a denial without a remedy: %s", f.Path, out.Ref, f.Message)
+				}
+			}
 			if isBad {
 				bad++
 				Print(&got, f.Name, out)
