@@ -29,7 +29,7 @@ in files it is their label on the slice that tells theirs.`,
 			return // Kubernetes' own controllers write the pods' addresses
 		}
 		svc, _ := p.After.Get(mesh.Ref{Kind: "Service", Namespace: s.Namespace, Name: s.Service}).(*mesh.Service)
-		if svc != nil && s.OfPods(svc) && (p.Request.User == "" || s.Kind == "Endpoints") {
+		if svc != nil && s.OfPods(svc) && p.Request.User == "" {
 			return
 		}
 		for _, a := range s.Addresses {

@@ -48,10 +48,23 @@ func (m *Mesh) Affected(o Object) []Point {
 		a.gateway(o)
 	case *Sidecar:
 		a.sidecar(o)
+		// One that goes, or takes other workloads, uncovers the next.
+		in := m.sidecarsFor(o.Namespace)
+		if o.Namespace == m.settings.RootNamespace {
+			in = []*Sidecar{m.rootSidecar()}
+		}
+		for _, s := range in {
+			if s != nil && s.Ref != o.Ref {
+				a.sidecar(s)
+			}
+		}
 	case *WorkloadEntry:
 		for e := range m.In("ServiceEntry", o.Namespace) {
 			if se := e.(*ServiceEntry); se.WorkloadLabels != nil && hasLabels(se.WorkloadLabels.Labels, o.SelectorLabels()) {
-				a.entry(se)
+				for _, h := range se.Hosts {
+					a.host(CanonicalHost(h))
+					a.routedTo(CanonicalHost(h), "", false)
+				}
 			}
 		}
 		for e := range m.In("Service", o.Namespace) {
@@ -107,22 +120,13 @@ func (a *affected) full() bool {
 
 // entry adds the egress points of an entry.
 func (a *affected) entry(se *ServiceEntry) {
-	if a.m.leavesMesh(se) {
-		a.points = slices.AppendSeq(a.points, se.points())
-	}
+	a.points = slices.AppendSeq(a.points, a.m.points(se, ""))
 }
 
 // host adds the registered egress points that share a name with the host.
 func (a *affected) host(host string) {
 	add := func(se *ServiceEntry) bool {
-		if !a.m.leavesMesh(se) {
-			return true
-		}
-		for p := range se.points() {
-			if HostsOverlap(p.Host, host) {
-				a.points = append(a.points, p)
-			}
-		}
+		a.points = slices.AppendSeq(a.points, a.m.points(se, host))
 		return !a.full()
 	}
 	for se := range a.m.entries.exactly(host) {
@@ -234,6 +238,9 @@ func (a *affected) sidecar(s *Sidecar) {
 	} else {
 		a.namespace(own)
 	}
+	sees := func(exportTo []string, owner string) bool {
+		return own == "*" || visibleFrom(exportTo, owner, own) != hidden
+	}
 	for i := range s.Egress {
 		for _, entry := range s.Egress[i].Hosts {
 			ns, host, excluded, ok := importHost(entry, own)
@@ -253,10 +260,21 @@ func (a *affected) sidecar(s *Sidecar) {
 				}
 			default:
 				for o := range a.m.In("ServiceEntry", ns) {
-					for _, p := range a.m.Points(o) {
-						if HostCovers(host, p.Host) {
-							a.points = append(a.points, p)
+					if se := o.(*ServiceEntry); sees(a.m.ExportTo(se), ns) {
+						for p := range a.m.points(se, "") {
+							if HostCovers(host, p.Host) {
+								a.points = append(a.points, p)
+							}
 						}
+					}
+				}
+				// A route comes with what it leads to, and without those that
+				// go before it.
+				for o := range a.m.In("VirtualService", ns) {
+					vs := o.(*VirtualService)
+					if vs.inMesh() && sees(a.m.routeExport(vs), ns) && slices.ContainsFunc(slices.Collect(a.m.hosts(vs)), func(h string) bool { return HostsOverlap(host, h) }) {
+						a.virtual(vs)
+						a.destinations(vs)
 					}
 				}
 			}

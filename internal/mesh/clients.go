@@ -28,8 +28,9 @@ func (m *Mesh) Clients(host string) []string {
 	for _, vs := range virtuals {
 		c.add(vs.Namespace)
 		c.add(m.routeExport(vs)...)
-		for _, ns := range vs.sourceNamespaces() {
-			c.add(ns)
+		c.add(vs.sourceNamespaces()...)
+		for leaf := range m.leaves(vs) {
+			c.add(leaf.sourceNamespaces()...)
 		}
 		if !vs.inMesh() {
 			continue
@@ -74,8 +75,19 @@ func (m *Mesh) Clients(host string) []string {
 	}
 	if ns, ok := m.ambient.first(""); ok {
 		c.add(ns.Name)
-		if ns, ok := m.injected.first(""); ok {
-			c.add(ns.Name)
+		// Of namespaces with sidecars one that nothing else singles out stands
+		// for all; one that is in both is like no other.
+		for ns := range m.injected.under("") {
+			if !c[ns.Name] {
+				c.add(ns.Name)
+				break
+			}
+		}
+		for ns := range m.ambient.under("") {
+			if ns.Injected() {
+				c.add(ns.Name)
+				break
+			}
 		}
 	}
 	return slices.Sorted(maps.Keys(c))
@@ -205,10 +217,16 @@ func (m *Mesh) addScopes(c crowd, entries []*ServiceEntry, virtuals []*VirtualSe
 			return
 		}
 		start = hash + "\x01" // beyond the Sidecars that say the same
+		s = nil
 		for same := range m.scopes.under(hash + sep) {
-			if s = same; !c[s.Namespace] && s.Namespace != m.settings.RootNamespace {
-				break
+			if same.Namespace != m.settings.RootNamespace && slices.Contains(m.sidecarsFor(same.Namespace), same) {
+				if s = same; !c[s.Namespace] {
+					break
+				}
 			}
+		}
+		if s == nil {
+			continue // none of them is in force
 		}
 		if view := m.scopeView(s, entries, virtuals); !seen[view] {
 			seen[view] = true

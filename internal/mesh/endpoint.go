@@ -6,28 +6,27 @@ import (
 	"strings"
 )
 
-// leavesMesh reports whether traffic for the entry leaves the mesh, judged by
-// where its endpoints lie and not by what its location claims. An endpoint
-// that is an approved egress gateway counts: what is behind it is outside.
+// leavesMesh reports whether traffic for one of the entry's canonical hosts
+// leaves the mesh.
 //
 // Istio keeps the endpoints of all entries of one namespace for one host
 // together (EndpointIndex in its pilot/pkg/model), so that what one of them
 // has is dialled for the ports of the others too, held or not.
-func (m *Mesh) leavesMesh(se *ServiceEntry) bool {
+func (m *Mesh) leavesMesh(se *ServiceEntry, host string) bool {
 	if m.leavesAlone(se) {
 		return true
 	}
-	for _, h := range se.Hosts {
-		for other := range m.entries.exactly(CanonicalHost(h)) {
-			if other.Namespace == se.Namespace && other.Ref != se.Ref && slices.Contains(other.Hosts, h) && m.leavesAlone(other) {
-				return true
-			}
+	for other := range m.entries.exactly(host) {
+		if other.Namespace == se.Namespace && other.Ref != se.Ref && m.leavesAlone(other) {
+			return true
 		}
 	}
 	return false
 }
 
-// leavesAlone is leavesMesh for one entry's own endpoints.
+// leavesAlone reports whether traffic for the entry leaves the mesh, judged by
+// where its own endpoints lie and not by what its location claims. An endpoint
+// that is an approved egress gateway counts: what is behind it is outside.
 func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
 	// With a resolution that takes no endpoints a selector selects nothing.
 	if se.WorkloadLabels != nil && se.Resolution != "NONE" && se.Resolution != "DYNAMIC_DNS" {
@@ -35,7 +34,7 @@ func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
 	}
 	if len(se.Endpoints) > 0 {
 		for i := range se.Endpoints {
-			if a := se.Endpoints[i].Address; m.outside(a, se.Location, se.Namespace) || m.gatewayOf(CanonicalHost(a)) != nil {
+			if a := se.Endpoints[i].Address; m.outside(a, se.Location) || m.gatewayOf(CanonicalHost(a)) != nil {
 				return true
 			}
 		}
@@ -52,10 +51,10 @@ func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
 			return true
 		}
 		return slices.ContainsFunc(se.Ports, func(p ServicePort) bool { return ClassOf(p.Protocol) != TCPLike }) ||
-			slices.ContainsFunc(se.Addresses, func(a string) bool { return m.outside(prefixAddress(a), se.Location, se.Namespace) })
+			slices.ContainsFunc(se.Addresses, func(a string) bool { return m.outside(prefixAddress(a), se.Location) })
 	default: // DNS, DNS_ROUND_ROBIN, DYNAMIC_DNS: the host is the address
 		for _, h := range se.Hosts {
-			if m.outside(CanonicalHost(h), se.Location, se.Namespace) {
+			if m.outside(CanonicalHost(h), se.Location) {
 				return true
 			}
 		}
@@ -68,7 +67,7 @@ func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
 func (m *Mesh) selectsOutside(se *ServiceEntry) bool {
 	for o := range m.In("WorkloadEntry", se.Namespace) {
 		we := o.(*WorkloadEntry)
-		if hasLabels(se.WorkloadLabels.Labels, we.SelectorLabels()) && m.outside(we.Address, se.Location, se.Namespace) {
+		if hasLabels(se.WorkloadLabels.Labels, we.SelectorLabels()) && m.outside(we.Address, se.Location) {
 			return true
 		}
 	}
@@ -88,11 +87,11 @@ func (we *WorkloadEntry) SelectorLabels() map[string]string {
 	return labels
 }
 
-// outside reports whether the address of an endpoint in a namespace lies outside
-// the mesh. A private address is inside where the entry says so: it may be a
-// machine that joined the mesh. A public one never is. A name without a dot is
-// that of a Service beside it, or whatever the node's search list makes of it.
-func (m *Mesh) outside(address, location, namespace string) bool {
+// outside reports whether the address of an endpoint lies outside the mesh. A private address is inside where the entry says so: it may be a
+// machine that joined the mesh. A public one never is, and neither is a name
+// without a dot, which is whatever the node's search list makes of it once there
+// is no Service of that name.
+func (m *Mesh) outside(address, location string) bool {
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		return path != ""
 	}
@@ -108,12 +107,7 @@ func (m *Mesh) outside(address, location, namespace string) bool {
 		}
 	}
 	name := CanonicalHost(address)
-	if !strings.Contains(name, ".") {
-		if name = m.serviceHost(namespace, name); m.service(name) == nil {
-			return true
-		}
-	}
-	return m.outsideName(name)
+	return !strings.Contains(name, ".") || m.outsideName(name)
 }
 
 // ClusterSet is what the names of Services of several clusters end with, in the
@@ -154,7 +148,7 @@ func (m *Mesh) slicesOutside(svc *Service) bool {
 	if len(svc.Selector) > 0 {
 		for o := range m.In("WorkloadEntry", svc.Namespace) {
 			we := o.(*WorkloadEntry)
-			if hasLabels(svc.Selector, we.SelectorLabels()) && m.outside(we.Address, "MESH_INTERNAL", svc.Namespace) {
+			if hasLabels(svc.Selector, we.SelectorLabels()) && m.outside(we.Address, "MESH_INTERNAL") {
 				return true
 			}
 		}
@@ -166,7 +160,7 @@ func (m *Mesh) slicesOutside(svc *Service) bool {
 				continue
 			}
 			for _, a := range slice.Addresses {
-				if m.outside(a, "MESH_INTERNAL", svc.Namespace) {
+				if m.outside(a, "MESH_INTERNAL") {
 					return true
 				}
 			}

@@ -26,6 +26,11 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	if c.exhausted() {
 		return outcome{verdict: Direct, host: host, port: t.port, because: []Reason{reason.with("there are more than %d ways from here, too many to follow", maxFollows)}}
 	}
+	if c.only != "" && CanonicalHost(host) != c.only {
+		if alias := c.m.service(CanonicalHost(host)); alias == nil || alias.Type != "ExternalName" {
+			return outcome{verdict: Undetermined}
+		}
+	}
 	s := c.destination(l, host)
 	if s != nil && s.k8s != nil && s.k8s.Type == "ExternalName" {
 		// An alias: Istio puts the name it stands for in its place.
@@ -284,7 +289,7 @@ func (m *Mesh) outsideService(s *service) bool {
 		return false
 	}
 	for se := range m.siblings(s) {
-		if m.leavesMesh(se) {
+		if m.leavesAlone(se) {
 			return true
 		}
 	}

@@ -139,31 +139,36 @@ func (m *Mesh) EntriesFor(host string) []*ServiceEntry {
 // too: its host is outside.
 func (m *Mesh) Points(o Object) []Point {
 	se, ok := o.(*ServiceEntry)
-	if !ok || !m.leavesMesh(se) {
+	if !ok {
 		return nil
 	}
-	return uniquePoints(slices.AppendSeq(make([]Point, 0, len(se.Hosts)*len(se.Ports)), se.points()))
+	return uniquePoints(slices.AppendSeq(make([]Point, 0, len(se.Hosts)*len(se.Ports)), m.points(se, "")))
 }
 
 // HasPoints reports whether an entry registers any egress points.
 func (m *Mesh) HasPoints(se *ServiceEntry) bool {
-	for range se.points() {
-		return m.leavesMesh(se)
+	for range m.points(se, "") {
+		return true
 	}
 	return false
 }
 
-// points yields what would be the entry's egress points if its endpoints lie
-// outside the mesh, some perhaps more than once.
-func (se *ServiceEntry) points() iter.Seq[Point] {
+// points yields the entry's egress points, some perhaps more than once: those
+// whose host shares a name with the given one, all where that is empty.
+func (m *Mesh) points(se *ServiceEntry, of string) iter.Seq[Point] {
 	return func(yield func(Point) bool) {
+		alone := m.leavesAlone(se)
 		for _, h := range se.Hosts {
+			host := CanonicalHost(h)
+			if of != "" && !HostsOverlap(host, of) || !alone && !m.leavesMesh(se, host) {
+				continue
+			}
 			for i := range se.Ports {
 				p := &se.Ports[i]
 				if ClassOf(p.Protocol) == UDPLike {
 					continue
 				}
-				if !yield(Point{Host: CanonicalHost(h), Port: p.Number, Protocol: protocolName(p.Protocol), Entry: se.Ref}) {
+				if !yield(Point{Host: host, Port: p.Number, Protocol: protocolName(p.Protocol), Entry: se.Ref}) {
 					return
 				}
 			}

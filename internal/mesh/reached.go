@@ -12,6 +12,8 @@ const maxBelow = 16
 func (c *client) reached(l *listener, host string, port int) []outcome {
 	var out []outcome
 	var last *VirtualService
+	c.only = host
+	defer func() { c.only = "" }()
 	for vs := range c.m.targets.under(hostPrefix(host)) {
 		if vs == last {
 			continue

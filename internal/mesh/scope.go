@@ -15,6 +15,7 @@ type client struct {
 	gateway   *EgressGateway // set where the proxy is an egress gateway's
 	terse     bool           // nobody asks for reasons and hops: they may be missing
 
+	only    string  // set where no other destination is of interest; see reached
 	behind  *client // set where the proxy is an egress gateway's: whose traffic it takes
 	follows int     // how many ways have been followed; see maxFollows
 }

@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -12,10 +13,9 @@ import (
 
 // newPass builds the world around one write. m may or may not hold the object
 // already: an informer can be ahead of the admission request.
-// affected are the egress points on which the subject bears in m; nil where
-// nobody has looked.
-// The error is that of a context that ended.
-func newPass(ctx context.Context, m *mesh.Mesh, r rules.Request, subject, old mesh.Object, affected []mesh.Point) (rules.Pass, error) {
+// The error is that of a context that ended or, where the bound is strict, about
+// an object that bears on more egress points than a write is judged by.
+func newPass(ctx context.Context, m *mesh.Mesh, r rules.Request, subject, old mesh.Object, strict bool) (rules.Pass, error) {
 	m = m.Draft().Within(ctx)
 	ref := subject.Metadata().Ref
 	prior, live := m.Without(ref), m.With(subject)
@@ -26,10 +26,11 @@ func newPass(ctx context.Context, m *mesh.Mesh, r rules.Request, subject, old me
 		prior = m.With(old)
 	}
 
-	if m.Get(ref) != nil {
-		affected = nil
+	s := scopeOf(prior, live, subject, old)
+	if strict && s.full {
+		return rules.Pass{}, fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects for fewer hosts or ports",
+			ref, mesh.MaxAffected)
 	}
-	s := scopeOf(prior, live, subject, old, affected)
 	after, sets := companion.Apply(live, s.hosts...)
 	before := sync.OnceValue(func() *mesh.Mesh {
 		applied, _ := companion.Apply(prior, s.hosts...)
@@ -96,25 +97,20 @@ type scope struct {
 	hosts  []string
 	reach  []string // client namespaces; nil means all of them
 	extra  string   // the subject's namespace
+	full   bool     // the subject bears on more points than there is room for
 }
 
-// scopeOf returns what the write can change. affected are the egress points on
-// which the subject bears in the mesh without it; nil where nobody has looked.
-func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object, affected []mesh.Point) scope {
-	s := scope{extra: subject.Metadata().Namespace}
-	stands := standsAlone(subject)
-	if stands && len(affected) > 0 {
-		s.points = affected
-	} else {
-		s.points = live.Affected(subject)
-	}
+// scopeOf returns what the write can change.
+func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object) scope {
+	s := scope{extra: subject.Metadata().Namespace, points: live.Affected(subject)}
+	s.full = len(s.points) >= mesh.MaxAffected
 	reach, bounded := reachOf(live, subject)
 	switch {
 	case old != nil:
 		s.points = append(s.points, prior.Affected(old)...)
 		more, ok := reachOf(prior, old)
 		reach, bounded = append(reach, more...), bounded && ok
-	case !stands || len(s.points) == mesh.MaxAffected:
+	case s.full || !standsAlone(subject):
 		s.points = append(s.points, prior.Affected(subject)...)
 	}
 	if bounded {
@@ -137,9 +133,9 @@ func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object, affected []mesh.P
 	return s
 }
 
-// standsAlone reports whether an object bears on the same egress points with
-// and without itself in the mesh. What an entry registers and what a route is
-// for stands in them, and neither has a say in what is outside the mesh.
+// standsAlone reports whether an object bears on no egress point in the mesh
+// without it that it does not bear on with it: what an entry registers and what
+// a route is for stands in them.
 func standsAlone(o mesh.Object) bool {
 	switch o.(type) {
 	case *mesh.ServiceEntry, *mesh.VirtualService:
@@ -181,7 +177,7 @@ func reachOf(m *mesh.Mesh, o mesh.Object) ([]string, bool) {
 		if o.Held() {
 			exportTo = []string{o.Annotations[mesh.ExportAnnotation]}
 		}
-		return own, private(exportTo)
+		return own, private(exportTo) && !lends(m, o)
 	case *mesh.VirtualService:
 		// One without hosts is a delegate: its root may be seen anywhere.
 		// One that is bound to a gateway changes what the gateway does.
@@ -189,6 +185,16 @@ func reachOf(m *mesh.Mesh, o mesh.Object) ([]string, bool) {
 	default:
 		return nil, false
 	}
+}
+
+// lends reports whether another entry of the namespace has a host of the entry:
+// whoever sees that one reaches the endpoints of both.
+func lends(m *mesh.Mesh, se *mesh.ServiceEntry) bool {
+	return slices.ContainsFunc(hostsOf(se), func(host string) bool {
+		return slices.ContainsFunc(m.EntriesFor(host), func(other *mesh.ServiceEntry) bool {
+			return other.Namespace == se.Namespace && other.Ref != se.Ref
+		})
+	})
 }
 
 func private(exportTo []string) bool {

@@ -96,13 +96,11 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 			old = o
 		}
 	}
-	var affected []mesh.Point
-	if w.Request.Operation != "DELETE" && mode == modeEnforce && (old == nil || !sameSpec(w.Object, w.OldObject)) {
-		if affected, err = bounded(m, subject); err != nil {
-			return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
-		}
-	}
-	p, err := newPass(ctx, m, w.Request, subject, old, affected)
+	// A write that only deletes, or changes metadata alone, or is for warnings
+	// only, is judged by as much as there is room for.
+	strict := mode == modeEnforce && w.Request.Operation != "DELETE" && bounded(m.Settings(), subject) &&
+		(old == nil || !sameSpec(w.Object, w.OldObject))
+	p, err := newPass(ctx, m, w.Request, subject, old, strict)
 	if err != nil {
 		return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
 	}
@@ -127,28 +125,19 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 	return out, nil
 }
 
-// bounded returns the egress points that an object bears on, nil where it may
-// bear on any number; and an error for an object that bears on more of them
+// bounded reports whether an object is refused that bears on more egress points
 // than a write is judged by, and may do something else to each: what is beyond
-// the bound would pass unseen. A write that only deletes, or changes metadata alone,
-// or is for warnings only, is not refused for that. The platform's routes and Sidecars may be for
+// the bound would pass unseen. The platform's routes and Sidecars may be for
 // everything; rule unjudged-points says so then.
-func bounded(m *mesh.Mesh, o mesh.Object) ([]mesh.Point, error) {
+func bounded(s mesh.Settings, o mesh.Object) bool {
 	switch o.(type) {
-	case *mesh.ServiceEntry, *mesh.Route:
+	case *mesh.ServiceEntry, *mesh.Route, *mesh.WorkloadEntry:
+		return true
 	case *mesh.VirtualService, *mesh.Sidecar:
-		if s := m.Settings(); s.Platform(o.Metadata().Namespace) {
-			return nil, nil
-		}
+		return !s.Platform(o.Metadata().Namespace)
 	default:
-		return nil, nil
+		return false
 	}
-	affected := m.Affected(o)
-	if len(affected) < mesh.MaxAffected {
-		return affected, nil
-	}
-	return nil, fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects for fewer hosts or ports",
-		o.Metadata().Ref, mesh.MaxAffected)
 }
 
 // sameSpec reports whether two versions of an object differ in their metadata
@@ -161,7 +150,7 @@ func sameSpec(a, b []byte) bool {
 // earned them already: an old sin never blocks an unrelated edit. Findings are
 // compared by rule, message and what they are about, for the indices in a path move.
 func (j *Judge) forgive(ctx context.Context, m *mesh.Mesh, w Write, old mesh.Object, findings []rules.Finding) ([]rules.Finding, error) {
-	p, err := newPass(ctx, m, w.Request, old, nil, nil)
+	p, err := newPass(ctx, m, w.Request, old, nil, false)
 	if err != nil {
 		return nil, err
 	}
