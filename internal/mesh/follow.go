@@ -26,10 +26,8 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	if c.exhausted() {
 		return outcome{verdict: Direct, host: host, port: t.port, because: []Reason{reason.with("there are more than %d ways from here, too many to follow", maxFollows)}}
 	}
-	if c.only != "" && CanonicalHost(host) != c.only {
-		if alias := c.m.service(CanonicalHost(host)); alias == nil || alias.Type != "ExternalName" {
-			return outcome{verdict: Undetermined}
-		}
+	if c.ignored(CanonicalHost(host)) {
+		return outcome{verdict: Undetermined}
 	}
 	s := c.destination(l, host)
 	if s != nil && s.k8s != nil && s.k8s.Type == "ExternalName" {

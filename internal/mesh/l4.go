@@ -20,7 +20,7 @@ func (c *client) tls(l *listener, host string, port int) []outcome {
 		}
 		for i := range vs.TLS {
 			rule := &vs.TLS[i]
-			if len(rule.Route) == 0 {
+			if len(rule.Route) == 0 || c.ignores(vs, rule.Route) {
 				continue
 			}
 			for j := range rule.Match {
@@ -106,7 +106,7 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 		}
 		for i := range vs.TCP {
 			rule := &vs.TCP[i]
-			if len(rule.Route) == 0 {
+			if len(rule.Route) == 0 || c.ignores(vs, rule.Route) {
 				continue
 			}
 			matched, last := never, false

@@ -35,6 +35,21 @@ func (c *client) reached(l *listener, host string, port int) []outcome {
 	return out
 }
 
+// ignored reports whether traffic to a canonical host is of no interest, for only
+// what goes to another one is.
+func (c *client) ignored(host string) bool {
+	if c.only == "" || host == c.only {
+		return false
+	}
+	alias := c.m.service(host)
+	return alias == nil || alias.Type != "ExternalName"
+}
+
+// ignores reports whether all destinations of a rule are ignored.
+func (c *client) ignores(vs *VirtualService, routes []RouteDestination) bool {
+	return c.only != "" && !slices.ContainsFunc(routes, func(r RouteDestination) bool { return !c.ignored(c.m.host(vs, r.Destination.Host)) })
+}
+
 // fromHost follows all traffic for a host that a VirtualService names: on
 // every port of every service of that name, or below it. Services of the
 // cluster that the mesh does not hold are taken to exist.
