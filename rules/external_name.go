@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -47,15 +48,23 @@ straight to that host: then the Service is denied.`,
 // ExternalName.
 func leadsTo(p *Pass, svc *mesh.Service) (mesh.Ref, bool) {
 	domain := p.After.Settings().ClusterDomain
-	name := svc.Name + "." + svc.Namespace + ".svc." + domain
-	for vs := range p.After.LeadingTo(name) {
-		if slices.Contains(vs.Gateways, "mesh") {
-			return vs.Ref, true
+	// The Service, and those that stand for it.
+	names := []string{svc.Name + "." + svc.Namespace + ".svc." + domain}
+	for i := 0; i < len(names) && len(names) < 8; i++ {
+		for alias := range p.After.AliasesOf(names[i]) {
+			names = append(names, alias.Name+"."+alias.Namespace+".svc."+domain)
+		}
+	}
+	for _, name := range names {
+		for vs := range p.After.LeadingTo(name) {
+			if slices.Contains(vs.Gateways, "mesh") {
+				return vs.Ref, true
+			}
 		}
 	}
 	is := func(host, namespace string) bool {
 		host = mesh.ResolveHost(host, namespace, domain)
-		return host == name || host+"."+domain == name
+		return slices.Contains(names, host) || slices.Contains(names, host+"."+domain)
 	}
 	for _, kind := range gatewayAPIBackend.Kinds {
 		for o := range p.After.All(kind) {
@@ -66,7 +75,7 @@ func leadsTo(p *Pass, svc *mesh.Service) (mesh.Ref, bool) {
 			for _, b := range backendsOf(r) {
 				switch {
 				case b.Group == "" && (b.Kind == "" || b.Kind == "Service"):
-					if b.Name == svc.Name && (b.Namespace == svc.Namespace || b.Namespace == "" && r.Namespace == svc.Namespace) {
+					if is(b.Name+"."+cmp.Or(b.Namespace, r.Namespace)+".svc", r.Namespace) {
 						return r.Ref, true
 					}
 				case b.Kind == "Hostname" && is(b.Name, r.Namespace):

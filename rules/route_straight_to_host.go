@@ -26,6 +26,9 @@ An ExternalName Service is the external host that it stands for.`,
 		if p.Deleting() {
 			return
 		}
+		if slices.Contains(vs.Gateways, "mesh") {
+			reportDelegates(p, vs)
+		}
 		for _, d := range p.destinations(vs) {
 			if !d.mesh || d.dropped {
 				continue
@@ -56,14 +59,43 @@ An ExternalName Service is the external host that it stands for.`,
 	}),
 }
 
+// reportDelegates reports the first straight route of each VirtualService that
+// this one delegates to: it comes into force with its root.
+func reportDelegates(p *Pass, root *mesh.VirtualService) {
+	for leaf := range p.After.Leaves(root) {
+		for _, d := range p.destinations(leaf) {
+			host, external := externalHost(p.After, d.Host, leaf.Namespace)
+			if !d.mesh || d.dropped || !external {
+				continue
+			}
+			f := Finding{
+				Path:    "spec.http",
+				Message: fmt.Sprintf("delegates to %s, which sends mesh traffic straight to %s, past the egress gateway", leaf.Ref, hostPort(host, d.Port)),
+				Fix:     fmt.Sprintf("Lead the routes of %s to the egress gateway first.\n", leaf.Ref),
+			}
+			if idle(p, root) && !opens(p, leaf.Ref) {
+				f.Severity = Warn
+				f.Message += "; no traffic takes that route today, because other routes win"
+			}
+			p.Report(f)
+			break
+		}
+	}
+}
+
 // idle reports whether the model has followed every host of the
 // VirtualService, with its entries open, and found that it opens no path.
 // Where it is a companion that wins, the rule is not idle but in wait: Istio
 // prefers the older of two, and a companion that is written anew is the newer.
 func idle(p *Pass, vs *mesh.VirtualService) bool {
 	if len(vs.Hosts) == 0 {
-		// A delegate: the paths of its roots tell, and without root there
-		// are none.
+		// A delegate: without a root that sidecars follow nobody takes its
+		// routes, and who writes that is told.
+		for root := range p.After.Roots(vs) {
+			if slices.Contains(root.Gateways, "mesh") {
+				return false
+			}
+		}
 		return !opens(p, vs.Ref)
 	}
 	for _, h := range vs.Hosts {

@@ -31,7 +31,7 @@ func (m *Mesh) Affected(o Object) []Point {
 		}
 		a.virtual(o)
 		a.destinations(o)
-		for leaf := range m.leaves(o) {
+		for leaf := range m.Leaves(o) {
 			a.destinations(leaf)
 		}
 	case *DestinationRule:
@@ -161,7 +161,7 @@ func (a *affected) virtual(vs *VirtualService) {
 	if len(vs.Hosts) > 0 {
 		return
 	}
-	for root := range a.m.roots(vs) {
+	for root := range a.m.Roots(vs) {
 		for h := range a.m.hosts(root) {
 			a.host(h)
 		}

@@ -29,7 +29,7 @@ func (m *Mesh) Clients(host string) []string {
 		c.add(vs.Namespace)
 		c.add(m.routeExport(vs)...)
 		c.add(vs.sourceNamespaces()...)
-		for leaf := range m.leaves(vs) {
+		for leaf := range m.Leaves(vs) {
 			c.add(leaf.sourceNamespaces()...)
 		}
 		if !vs.inMesh() {
@@ -48,7 +48,7 @@ func (m *Mesh) Clients(host string) []string {
 	}
 	// Those are reached, too, whose own rules for other hosts lead here.
 	for vs := range m.targets.under(hostPrefix(host)) {
-		for root := range m.roots(vs) {
+		for root := range m.Roots(vs) {
 			if root.inMesh() {
 				c.add(root.Namespace)
 				c.add(m.routeExport(root)...)

@@ -56,9 +56,9 @@ func (m *Mesh) delegate(vs *VirtualService, d *Delegate) *VirtualService {
 	return found
 }
 
-// roots are the VirtualServices for whose hosts the rules of this one are: itself,
+// Roots are the VirtualServices for whose hosts the rules of this one are: itself,
 // or those that delegate to it.
-func (m *Mesh) roots(vs *VirtualService) iter.Seq[*VirtualService] {
+func (m *Mesh) Roots(vs *VirtualService) iter.Seq[*VirtualService] {
 	return func(yield func(*VirtualService) bool) {
 		if len(vs.Hosts) > 0 {
 			yield(vs)
@@ -72,8 +72,8 @@ func (m *Mesh) roots(vs *VirtualService) iter.Seq[*VirtualService] {
 	}
 }
 
-// leaves are the VirtualServices to which this one delegates.
-func (m *Mesh) leaves(vs *VirtualService) iter.Seq[*VirtualService] {
+// Leaves are the VirtualServices to which this one delegates.
+func (m *Mesh) Leaves(vs *VirtualService) iter.Seq[*VirtualService] {
 	return func(yield func(*VirtualService) bool) {
 		for i := range vs.HTTP {
 			if d := vs.HTTP[i].Delegate; d != nil {

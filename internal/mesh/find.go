@@ -27,6 +27,12 @@ func (m *Mesh) LeadingTo(host string) iter.Seq[*VirtualService] {
 	return m.targets.under(hostPrefix(host))
 }
 
+// AliasesOf yields the Services of type ExternalName that stand for a canonical
+// name.
+func (m *Mesh) AliasesOf(host string) iter.Seq[*Service] {
+	return m.aliases.under(hostPrefix(host))
+}
+
 // RouteRank says how early Istio looks at a VirtualService for a client of the
 // namespace: those of a lower rank come first, and of one rank the oldest. seen
 // is false where the client does not see it at all.

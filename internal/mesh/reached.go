@@ -19,7 +19,7 @@ func (c *client) reached(l *listener, host string, port int) []outcome {
 			continue
 		}
 		last = vs
-		for root := range c.m.roots(vs) {
+		for root := range c.m.Roots(vs) {
 			if !root.inMesh() || c.m.routeVisibility(root, c.namespace) == hidden || !l.importsVirtual(c, root) {
 				continue
 			}
