@@ -20,26 +20,46 @@ it is denied unless the new name is a host that the tenant's namespace has
 registered.`,
 	Severity: Deny,
 	Rows:     []string{"V-12"},
-	Kinds:    []string{"VirtualService"},
-	Check: On(func(p *Pass, vs *mesh.VirtualService) {
-		if !p.ByTenant() {
-			return
-		}
-		for _, a := range authorities(p, vs) {
-			if !a.rule.mesh || !leadsToGateway(p.After, a.rule.Host, vs.Namespace) {
-				continue
+	Kinds:    []string{"GRPCRoute", "HTTPRoute", "VirtualService"},
+	Check: Each(
+		On(func(p *Pass, vs *mesh.VirtualService) {
+			if !p.ByTenant() {
+				return
 			}
-			host := mesh.CanonicalHost(hostOfAuthority(a.value))
-			if slices.ContainsFunc(p.After.EntriesFor(host), func(se *mesh.ServiceEntry) bool { return se.Namespace == vs.Namespace }) {
-				continue
+			for _, a := range authorities(p, vs) {
+				if a.rule.mesh && leadsToGateway(p.After, a.rule.Host, vs.Namespace) {
+					reportAuthority(p, a.path, a.value)
+				}
 			}
-			p.Report(Finding{
-				Path:    a.path,
-				Message: fmt.Sprintf("presents traffic to the egress gateway as host %q, which namespace %s has not registered", a.value, vs.Namespace),
-				Fix:     "Remove the rewrite, or register the host with a ServiceEntry in this namespace.\n",
-			})
-		}
-	}),
+		}),
+		On(func(p *Pass, r *mesh.Route) {
+			if !p.ByTenant() || !followedBySidecars(r) {
+				return
+			}
+			for i, rule := range r.Rules {
+				if slices.ContainsFunc(rule.BackendRefs, func(b mesh.BackendRef) bool { return leadsToGateway(p.After, backendHost(p, r, b), r.Namespace) }) {
+					for _, value := range rule.Authorities {
+						reportAuthority(p, fmt.Sprintf("spec.rules[%d].filters", i), value)
+					}
+				}
+			}
+		}),
+	),
+}
+
+// reportAuthority reports a Host header that the subject's namespace has not
+// registered.
+func reportAuthority(p *Pass, path, value string) {
+	namespace := p.Subject.Metadata().Namespace
+	host := mesh.CanonicalHost(hostOfAuthority(value))
+	if slices.ContainsFunc(p.After.EntriesFor(host), func(se *mesh.ServiceEntry) bool { return se.Namespace == namespace }) {
+		return
+	}
+	p.Report(Finding{
+		Path:    path,
+		Message: fmt.Sprintf("presents traffic to the egress gateway as host %q, which namespace %s has not registered", value, namespace),
+		Fix:     "Remove the rewrite, or register the host with a ServiceEntry in this namespace.\n",
+	})
 }
 
 // authority is a place where an http rule sets the Host header.

@@ -37,26 +37,32 @@ or it is for another protocol), it is warned about.`,
 	}),
 }
 
-func reportBackend(p *Pass, r *mesh.Route, path, verb string, b mesh.BackendRef) {
+// backendHost is the host that a backend of a route stands for; empty for one
+// that is none to sidecars.
+func backendHost(p *Pass, r *mesh.Route, b mesh.BackendRef) string {
 	namespace := b.Namespace
 	if namespace == "" {
 		namespace = r.Namespace
 	}
-	name := b.Name
 	switch {
 	case b.Group == "networking.istio.io" && b.Kind == "Hostname":
+		return b.Name
 	case b.Group == "networking.istio.io" && b.Kind == "ServiceEntry":
-		se, ok := p.After.Get(mesh.Ref{Kind: "ServiceEntry", Namespace: namespace, Name: b.Name}).(*mesh.ServiceEntry)
-		if !ok || len(se.Hosts) == 0 {
-			return
+		if se, ok := p.After.Get(mesh.Ref{Kind: "ServiceEntry", Namespace: namespace, Name: b.Name}).(*mesh.ServiceEntry); ok && len(se.Hosts) > 0 {
+			return se.Hosts[0]
 		}
-		name = se.Hosts[0]
 	case b.Group == "" && (b.Kind == "" || b.Kind == "Service"):
-		name = b.Name + "." + namespace + ".svc." + p.After.Settings().ClusterDomain
-	default:
+		return b.Name + "." + namespace + ".svc." + p.After.Settings().ClusterDomain
+	}
+	return ""
+}
+
+func reportBackend(p *Pass, r *mesh.Route, path, verb string, b mesh.BackendRef) {
+	name := backendHost(p, r, b)
+	if name == "" {
 		return
 	}
-	host, external := externalHost(p.After, name, namespace)
+	host, external := externalHost(p.After, name, r.Namespace)
 	if !external {
 		return
 	}

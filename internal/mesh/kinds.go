@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -252,18 +253,52 @@ func decodeK8sGateway(m Meta, spec, _ []byte) (Object, error) {
 	return g, nil
 }
 
+// wireFilter is what counts of a filter of an HTTPRoute or GRPCRoute.
+type wireFilter struct {
+	RequestMirror *struct {
+		BackendRef BackendRef `json:"backendRef"`
+	} `json:"requestMirror"`
+	URLRewrite *struct {
+		Hostname string `json:"hostname"`
+	} `json:"urlRewrite"`
+	RequestHeaderModifier *struct {
+		Set []wireHeader `json:"set"`
+		Add []wireHeader `json:"add"`
+	} `json:"requestHeaderModifier"`
+}
+
+type wireHeader struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// authorities are the values that the filter gives the Host header.
+func (f *wireFilter) authorities() []string {
+	var out []string
+	if f.URLRewrite != nil && f.URLRewrite.Hostname != "" {
+		out = append(out, f.URLRewrite.Hostname)
+	}
+	if m := f.RequestHeaderModifier; m != nil {
+		for _, h := range slices.Concat(m.Set, m.Add) {
+			if strings.EqualFold(h.Name, "host") || strings.EqualFold(h.Name, ":authority") {
+				out = append(out, h.Value)
+			}
+		}
+	}
+	return out
+}
+
 func decodeRoute(m Meta, spec, _ []byte) (Object, error) {
 	var w struct {
 		Hostnames  []string    `json:"hostnames"`
 		ParentRefs []ParentRef `json:"parentRefs"`
 		Rules      []struct {
 			Matches     []json.RawMessage `json:"matches"`
-			BackendRefs []BackendRef      `json:"backendRefs"`
-			Filters     []struct {
-				RequestMirror *struct {
-					BackendRef BackendRef `json:"backendRef"`
-				} `json:"requestMirror"`
-			} `json:"filters"`
+			BackendRefs []struct {
+				BackendRef
+				Filters []wireFilter `json:"filters"`
+			} `json:"backendRefs"`
+			Filters []wireFilter `json:"filters"`
 		} `json:"rules"`
 	}
 	if err := unmarshalSpec(spec, &w); err != nil {
@@ -271,10 +306,17 @@ func decodeRoute(m Meta, spec, _ []byte) (Object, error) {
 	}
 	r := &Route{Meta: m, Hostnames: w.Hostnames, ParentRefs: w.ParentRefs}
 	for _, rule := range w.Rules {
-		out := RouteRule{BackendRefs: rule.BackendRefs, HasMatches: len(rule.Matches) > 0}
+		out := RouteRule{HasMatches: len(rule.Matches) > 0}
 		for _, f := range rule.Filters {
 			if f.RequestMirror != nil {
 				out.Mirrors = append(out.Mirrors, f.RequestMirror.BackendRef)
+			}
+			out.Authorities = append(out.Authorities, f.authorities()...)
+		}
+		for _, b := range rule.BackendRefs {
+			out.BackendRefs = append(out.BackendRefs, b.BackendRef)
+			for _, f := range b.Filters {
+				out.Authorities = append(out.Authorities, f.authorities()...)
 			}
 		}
 		r.Rules = append(r.Rules, out)

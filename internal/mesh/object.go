@@ -452,6 +452,7 @@ type ParentRef struct {
 type RouteRule struct {
 	BackendRefs []BackendRef `json:"backendRefs"`
 	Mirrors     []BackendRef `json:"-"` // requestMirror filters
+	Authorities []string     `json:"-"` // what filters, of the rule or of a backend, make of the Host header
 	HasMatches  bool         `json:"-"`
 }
 
