@@ -17,12 +17,12 @@ Sidecars treat it as an alias of the host where a ServiceEntry knows it, and its
 traffic then takes the host's route; a client without sidecar just follows the
 DNS name. A VirtualService that routes to it is judged by the host it stands
 for. Where a route or an endpoint leads to the Service already, it would go
-straight to that host: then the Service is denied.`,
+straight to that host: then the Service is denied, and the platform's warned about.`,
 	Severity: Warn,
 	Rows:     []string{"K-9", "V-16"},
 	Kinds:    []string{"Service"},
 	Check: On(func(p *Pass, svc *mesh.Service) {
-		if !p.ByTenant() || svc.Type != "ExternalName" {
+		if p.Deleting() || svc.Type != "ExternalName" {
 			return
 		}
 		host, external := externalHost(p.After, svc.ExternalName, svc.Namespace)
@@ -34,9 +34,14 @@ straight to that host: then the Service is denied.`,
 			Message: fmt.Sprintf("is an alias in the cluster for external host %q", host),
 			Fix:     "Register the host with a ServiceEntry, and call it by its own name.\n",
 		}
-		if ref, ok := leadsTo(p, svc); ok {
-			f.Severity = Deny
+		switch ref, ok := leadsTo(p, svc); {
+		case ok:
 			f.Message += fmt.Sprintf(", to which %s leads mesh traffic", ref)
+			if !p.Platform() {
+				f.Severity = Deny
+			}
+		case p.Platform():
+			return
 		}
 		p.Report(f)
 	}),
