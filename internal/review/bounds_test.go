@@ -136,3 +136,32 @@ func TestReviewEnds(t *testing.T) {
 		t.Errorf("error %v, want that of the context", err)
 	}
 }
+
+// TestTooManyPointsByLabel relabels a WorkloadEntry, so that an entry for many
+// hosts selects it: its labels are no mere metadata.
+func TestTooManyPointsByLabel(t *testing.T) {
+	var hosts []string
+	for i := range 1_200 {
+		hosts = append(hosts, fmt.Sprintf("h%d.example.com", i))
+	}
+	m := mesh.New(mesh.DefaultSettings(), decode(t, fmt.Sprintf(`
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: many, namespace: shop}
+spec: {hosts: [%s], exportTo: ["~"], location: MESH_INTERNAL, resolution: STATIC, workloadSelector: {labels: {app: a}}, ports: [{number: 80, name: http, protocol: HTTP}]}
+`, strings.Join(hosts, ", ")))...)
+	machine := func(app string) []byte {
+		return document(t, fmt.Sprintf(`
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: machine, namespace: shop, labels: {app: %s}}
+spec: {address: 203.0.113.9}
+`, app))
+	}
+	_, err := (&review.Judge{Rules: rules.All}).Review(t.Context(), m, review.Write{
+		Request: rules.Request{Operation: "UPDATE", User: "alice"}, OldObject: machine("b"), Object: machine("a"),
+	})
+	if err == nil || !strings.Contains(err.Error(), "too many for one write") {
+		t.Errorf("error %v, want that it bears on too much", err)
+	}
+}

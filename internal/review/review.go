@@ -99,7 +99,7 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 	// A write that only deletes, or changes metadata alone, or is for warnings
 	// only, is judged by as much as there is room for.
 	strict := mode == modeEnforce && w.Request.Operation != "DELETE" && bounded(m.Settings(), subject) &&
-		(old == nil || !sameSpec(w.Object, w.OldObject))
+		(old == nil || !sameSpec(subject, w.Object, w.OldObject))
 	p, err := newPass(ctx, m, w.Request, subject, old, strict)
 	if err != nil {
 		return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
@@ -141,8 +141,11 @@ func bounded(s mesh.Settings, o mesh.Object) bool {
 }
 
 // sameSpec reports whether two versions of an object differ in their metadata
-// alone.
-func sameSpec(a, b []byte) bool {
+// alone. By the labels of a WorkloadEntry it is selected: they count as its spec.
+func sameSpec(o mesh.Object, a, b []byte) bool {
+	if _, ok := o.(*mesh.WorkloadEntry); ok {
+		return false
+	}
 	return bytes.Equal(rawjson.Member(a, "spec"), rawjson.Member(b, "spec"))
 }
 
