@@ -54,10 +54,10 @@ straight to that host: then the Service is denied, and the platform's warned abo
 func leadsTo(p *Pass, svc *mesh.Service) (mesh.Ref, bool) {
 	domain := p.After.Settings().ClusterDomain
 	// The Service, and those that stand for it.
-	names := []string{svc.Name + "." + svc.Namespace + ".svc." + domain}
+	names := []string{p.After.ServiceHost(svc.Namespace, svc.Name)}
 	for i := 0; i < len(names) && len(names) < 8; i++ {
 		for alias := range p.After.AliasesOf(names[i]) {
-			names = append(names, alias.Name+"."+alias.Namespace+".svc."+domain)
+			names = append(names, p.After.ServiceHost(alias.Namespace, alias.Name))
 		}
 	}
 	for _, name := range names {

@@ -52,7 +52,7 @@ func backendHost(p *Pass, r *mesh.Route, b mesh.BackendRef) string {
 			return se.Hosts[0]
 		}
 	case b.Group == "" && (b.Kind == "" || b.Kind == "Service"):
-		return b.Name + "." + namespace + ".svc." + p.After.Settings().ClusterDomain
+		return p.After.ServiceHost(namespace, b.Name)
 	}
 	return ""
 }

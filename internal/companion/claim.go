@@ -208,8 +208,7 @@ func dnsName(host string) bool {
 // counts for an entry that is held; who has written another exportTo since
 // means that one.
 func openExport(m *mesh.Mesh, entry *mesh.ServiceEntry) []string {
-	held := len(entry.ExportTo) == 0 || len(entry.ExportTo) == 1 && entry.ExportTo[0] == "~"
-	if open := entry.Annotations[mesh.ExportAnnotation]; held && (open == "." || open == "*") {
+	if open := entry.Annotations[mesh.ExportAnnotation]; entry.Held() || len(entry.ExportTo) == 0 && (open == "." || open == "*") {
 		return []string{open}
 	}
 	export := slices.Clone(m.ExportTo(entry))

@@ -69,15 +69,15 @@ func (m *Mesh) Affected(o Object) []Point {
 		}
 		for e := range m.In("Service", o.Namespace) {
 			if svc := e.(*Service); len(svc.Selector) > 0 && hasLabels(svc.Selector, o.SelectorLabels()) {
-				a.routedTo(m.serviceHost(svc.Namespace, svc.Name), "", false)
+				a.routedTo(m.ServiceHost(svc.Namespace, svc.Name), "", false)
 			}
 		}
 	case *Service:
-		h := m.serviceHost(o.Namespace, o.Name)
+		h := m.ServiceHost(o.Namespace, o.Name)
 		a.host(h)
 		a.routedTo(h, "", false)
 	case *EndpointSlice:
-		a.routedTo(m.serviceHost(o.Namespace, o.Service), "", false)
+		a.routedTo(m.ServiceHost(o.Namespace, o.Service), "", false)
 	case *Namespace:
 		a.namespace(o.Name)
 		a.dataplane(o)
@@ -99,7 +99,8 @@ func (m *Mesh) Affected(o Object) []Point {
 	return points[:min(len(points), MaxAffected)]
 }
 
-func (m *Mesh) serviceHost(namespace, name string) string {
+// ServiceHost is the canonical name of a Kubernetes Service.
+func (m *Mesh) ServiceHost(namespace, name string) string {
 	return name + "." + namespace + m.names.suffix
 }
 

@@ -272,9 +272,7 @@ func (m *Mesh) scopeView(s *Sidecar, entries []*ServiceEntry, virtuals []*Virtua
 // traffic for hosts that nobody registers out, or sends it to a proxy of its
 // choice, and what says so.
 func (m *Mesh) Passthrough(namespace string) (bool, []Reason) {
-	if namespace == AnyClient {
-		namespace = ""
-	}
+	namespace = namespaceOf(namespace)
 	for _, s := range m.sidecarsFor(namespace) {
 		c := &client{m: m, namespace: namespace, sidecar: s}
 		if open, reasons := c.passthrough(); open {

@@ -87,10 +87,11 @@ func (we *WorkloadEntry) SelectorLabels() map[string]string {
 	return labels
 }
 
-// outside reports whether the address of an endpoint lies outside the mesh. A private address is inside where the entry says so: it may be a
-// machine that joined the mesh. A public one never is, and neither is a name
-// without a dot, which is whatever the node's search list makes of it once there
-// is no Service of that name.
+// outside reports whether the address of an endpoint lies outside the mesh. A
+// private address is inside where the entry says so: it may be a machine that
+// joined the mesh. A public one never is, and neither is a name without a dot,
+// which is whatever the node's search list makes of it once there is no Service
+// of that name.
 func (m *Mesh) outside(address, location string) bool {
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		return path != ""

@@ -101,7 +101,7 @@ func (m *Mesh) backends(r *Route, refs []BackendRef) []RouteDestination {
 		case b.Group == groupIstio && b.Kind == "Hostname":
 			d.Destination.Host = b.Name
 		case b.Group == "" && (b.Kind == "" || b.Kind == "Service"):
-			d.Destination.Host = m.serviceHost(orDefault(b.Namespace, r.Namespace), b.Name)
+			d.Destination.Host = m.ServiceHost(orDefault(b.Namespace, r.Namespace), b.Name)
 		default:
 			d.Destination.Host = unknownService
 		}

@@ -33,10 +33,7 @@ func (m *Mesh) Decided(namespace, host string, port int) Path {
 // Confined reports whether a Sidecar decides what some workload of the namespace
 // imports.
 func (m *Mesh) Confined(namespace string) bool {
-	if namespace == AnyClient {
-		namespace = ""
-	}
-	return slices.ContainsFunc(m.sidecarsFor(namespace), func(s *Sidecar) bool { return s != nil })
+	return slices.ContainsFunc(m.sidecarsFor(namespaceOf(namespace)), func(s *Sidecar) bool { return s != nil })
 }
 
 // Unconfined is [Mesh.Paths] as it would be if there were no Sidecars.
@@ -45,44 +42,47 @@ func (m *Mesh) Unconfined(namespace, host string, port int) Path {
 }
 
 func (m *Mesh) paths(namespace, host string, port int, terse bool) Path {
-	of := namespace
-	if of == AnyClient {
-		of = ""
-	}
-	return m.pathsBy(m.sidecarsFor(of), namespace, host, port, terse)
+	return m.pathsBy(m.sidecarsFor(namespaceOf(namespace)), namespace, host, port, terse)
 }
 
-// pathsBy is the path for workloads of which each has one of the Sidecars.
-func (m *Mesh) pathsBy(sidecars []*Sidecar, namespace, host string, port int, terse bool) Path {
-	path := Path{Host: host, Port: port, Client: namespace}
+// namespaceOf is the namespace of a client, empty for [AnyClient].
+func namespaceOf(client string) string {
+	if client == AnyClient {
+		return ""
+	}
+	return client
+}
+
+// pathsBy is the path from a client namespace, or [AnyClient], for workloads of
+// which each has one of the Sidecars.
+func (m *Mesh) pathsBy(sidecars []*Sidecar, from, host string, port int, terse bool) Path {
+	path := Path{Host: host, Port: port, Client: from}
 	if m.over() {
 		path.Verdict, path.Because = Direct, []Reason{{Message: "nobody waited for the answer"}}
 		return path
 	}
-	if namespace == AnyClient {
-		namespace = ""
+	namespace := namespaceOf(from)
+	o, se, ok := m.throughZtunnel(namespace, host, port)
+	if !ok {
+		return m.throughSidecars(sidecars, from, host, port, terse)
 	}
-	if o, se, ok := m.throughZtunnel(namespace, host, port); ok {
-		path.Verdict, path.Because, path.Hops, path.Gateway = o.verdict, o.because, o.hops, o.gateway
-		path.Entry, path.Protocol = se.Ref, m.protocolOf(host, port)
-		if o.verdict == Direct || !m.Namespace(namespace).Injected() {
-			return path
-		}
-		if beside := m.throughSidecars(sidecars, path, namespace, terse); beside.Verdict.rank() > path.Verdict.rank() {
+	path.Verdict, path.Because, path.Hops, path.Gateway = o.verdict, o.because, o.hops, o.gateway
+	path.Entry, path.Protocol = se.Ref, m.protocolOf(host, port)
+	if o.verdict != Direct && m.Namespace(namespace).Injected() {
+		if beside := m.throughSidecars(sidecars, from, host, port, terse); beside.Verdict.rank() > path.Verdict.rank() {
 			return beside
 		}
-		return path
 	}
-	return m.throughSidecars(sidecars, path, namespace, terse)
+	return path
 }
 
-// throughSidecars completes the path for workloads with sidecars.
-func (m *Mesh) throughSidecars(sidecars []*Sidecar, path Path, namespace string, terse bool) Path {
-	path = Path{Host: path.Host, Port: path.Port, Client: path.Client}
+// throughSidecars is the path for workloads with sidecars.
+func (m *Mesh) throughSidecars(sidecars []*Sidecar, from, host string, port int, terse bool) Path {
+	path, namespace := Path{Host: host, Port: port, Client: from}, namespaceOf(from)
 	var o outcome
 	for i, sidecar := range sidecars {
 		c := &client{m: m, namespace: namespace, sidecar: sidecar, terse: terse}
-		found, protocol, entry := c.path(path.Host, path.Port)
+		found, protocol, entry := c.path(host, port)
 		if i == 0 || found.verdict.rank() > o.verdict.rank() {
 			o = found
 		}
@@ -96,7 +96,7 @@ func (m *Mesh) throughSidecars(sidecars []*Sidecar, path Path, namespace string,
 		path.Gateway = o.gateway
 	}
 	if path.Protocol == "" {
-		path.Protocol = m.protocolOf(path.Host, path.Port)
+		path.Protocol = m.protocolOf(host, port)
 	}
 	return path
 }

@@ -335,7 +335,7 @@ func (c *Companions) spread(old, new mesh.Object) {
 				c.enqueueEntries("")
 			}
 		case *mesh.EnvoyFilter: // what it does to the proxies on the way cannot be told
-			if s := c.store.Mesh().Settings(); o.Namespace != s.RootNamespace && !slices.ContainsFunc(s.Gateways, func(g mesh.EgressGateway) bool { return g.Namespace == o.Namespace }) {
+			if s := c.store.Mesh().Settings(); o.Namespace != s.RootNamespace && !s.GatewayNamespace(o.Namespace) {
 				c.enqueueEntries(o.Namespace)
 			} else {
 				c.enqueueEntries("")
@@ -372,14 +372,7 @@ func takes(s mesh.Settings, old, new mesh.Object) bool {
 		return false
 	}
 	return slices.ContainsFunc([]*mesh.Gateway{a, b}, func(g *mesh.Gateway) bool {
-		return g != nil && slices.ContainsFunc(s.Gateways, func(e mesh.EgressGateway) bool {
-			for k, v := range g.Selector { // an empty one picks every gateway
-				if e.Selector[k] != v {
-					return false
-				}
-			}
-			return true
-		})
+		return g != nil && slices.ContainsFunc(s.Gateways, func(e mesh.EgressGateway) bool { return e.SelectedBy(g.Selector) })
 	})
 }
 

@@ -33,7 +33,8 @@ func TestTakes(t *testing.T) {
 		"one that turns to it":     {gateway("ingressgateway", "a.com", "1"), gateway("egressgateway", "a.com", "2"), true},
 		"one that turns from it":   {gateway("egressgateway", "a.com", "1"), gateway("ingressgateway", "a.com", "2"), true},
 		"one that narrows from it": {gateway("egressgateway", "a.com", "1"), more, true},
-		"that of every gateway":    {nil, gateway("", "a.com", "1"), true},
+		"one with labels of its own that the configuration does not list": {nil, more, true},
+		"that of every gateway": {nil, gateway("", "a.com", "1"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := takes(mesh.DefaultSettings(), tt.old, tt.new); got != tt.want {
