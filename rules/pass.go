@@ -97,6 +97,11 @@ func (p *Pass) Reportf(path, format string, args ...any) {
 	p.Report(Finding{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
+// Spend takes steps from the budget of the review; see [budget.Budget.Spend]. Every
+// loop of a rule whose length a write, or the objects that are stored, can choose
+// does so.
+func (p *Pass) Spend(steps int) { p.After.Spend(steps) }
+
 // spec is the JSON of the subject's spec.
 func (p *Pass) spec() string { return string(rawjson.Member(p.Raw, "spec")) }
 

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sallyport-io/sallyport/internal/budget"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -152,6 +153,10 @@ func (f *Failure) Unwrap() error { return f.Err }
 func run(ctx context.Context, p *Pass) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
+			if ended, ok := budget.Ended(v); ok {
+				err = ended
+				return
+			}
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 		}
 	}()

@@ -77,7 +77,7 @@ func (c *call) validate(ctx context.Context) (resp admission.Response) {
 }
 
 // mutate fills in what the client left out.
-func (c *call) mutate() (resp admission.Response) {
+func (c *call) mutate(ctx context.Context) (resp admission.Response) {
 	defer func() {
 		if v := recover(); v != nil {
 			resp = c.unchanged(fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
@@ -93,7 +93,7 @@ func (c *call) mutate() (resp admission.Response) {
 	if err := c.Ready(); err != nil {
 		return c.unchanged(err)
 	}
-	ops, err := review.Default(c.Mesh(), write)
+	ops, err := review.Default(ctx, c.Mesh(), write)
 	if err != nil {
 		return c.unchanged(err)
 	}

@@ -76,6 +76,6 @@ func NewMutator(o Options) admission.Handler {
 			return c.unchanged(err)
 		}
 		defer gate.leave()
-		return c.mutate()
+		return c.mutate(ctx)
 	})
 }

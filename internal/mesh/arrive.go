@@ -38,7 +38,7 @@ func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
 	// are those of requests and of SNI.
 	a.host, a.authority = CanonicalHost(a.host), CanonicalHost(a.authority)
 	d := &door{m: m, a: a, index: m.gatewayIndex(a.gateway)}
-	d.client = client{m: m, namespace: a.gateway.Namespace, gateway: a.gateway, terse: a.from.terse, behind: a.from}
+	d.client = client{m: m, namespace: a.gateway.Namespace, gateway: a.gateway, terse: a.from.terse}
 	if !a.from.terse {
 		hop.To += d.describe()
 	}

@@ -16,16 +16,15 @@ type traffic struct {
 	port      int    // of the destination
 }
 
+// followSteps is what it costs to follow traffic to a destination, beside the
+// loops on the way that count for themselves.
+const followSteps = 20
+
 // follow returns what becomes of traffic that a proxy sends to a destination:
 // the cluster must exist, and then it is a matter of what is behind it. The
 // reason names the field that sends the traffic there.
-//
-// Traffic that has more ways than are followed counts as direct: what is not
-// known to be via is not admitted.
 func (c *client) follow(l *listener, t traffic, host, subset string, reason Reason) outcome {
-	if c.exhausted() {
-		return outcome{verdict: Direct, host: host, port: t.port, because: []Reason{reason.with("there are more than %d ways from here, too many to follow", maxFollows)}}
-	}
+	c.m.Spend(followSteps)
 	if c.ignored(CanonicalHost(host)) {
 		return outcome{verdict: Undetermined}
 	}

@@ -2,18 +2,19 @@ package mesh
 
 import (
 	"cmp"
-	"context"
 	"iter"
 	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/budget"
 )
 
 // Mesh is an immutable set of objects with the indexes that [Mesh.Paths]
 // needs. Its zero value is not usable; see [New].
 type Mesh struct {
-	open   bool            // held entries read as open
-	draft  bool            // changes are not meant to last; see tree
-	ended  <-chan struct{} // closed when nobody waits for an answer any more; see Within
-	*index                 // shared by the meshes that read the same objects in these ways
+	open   bool           // held entries read as open
+	draft  bool           // changes are not meant to last; see tree
+	budget *budget.Budget // what questions to it may cost; see Bounded
+	*index                // shared by the meshes that read the same objects in these ways
 }
 
 // New builds a mesh.
@@ -59,7 +60,7 @@ func (m *Mesh) Without(refs ...Ref) *Mesh {
 // copied returns the same mesh with an index of its own.
 func (m *Mesh) copied() *Mesh {
 	x := *m.index
-	return &Mesh{open: m.open, draft: m.draft, ended: m.ended, index: &x}
+	return &Mesh{open: m.open, draft: m.draft, budget: m.budget, index: &x}
 }
 
 // Draft returns the same mesh for a question of the kind "what if": a few
@@ -74,24 +75,18 @@ func (m *Mesh) Draft() *Mesh {
 	return &out
 }
 
-// Within returns the same mesh for questions that nobody waits for once the
-// context has ended: from then on every path of it, and of the meshes made from
-// it, is direct. Whoever asks has to look at the context before believing that.
-func (m *Mesh) Within(ctx context.Context) *Mesh {
+// Bounded returns the same mesh for questions that have a budget: what they cost is
+// taken from it, as is what is asked of the meshes made from this one. Whoever
+// gave it has to expect its end in the middle of any question; see
+// [budget.Catch].
+func (m *Mesh) Bounded(b *budget.Budget) *Mesh {
 	out := *m
-	out.ended = ctx.Done()
+	out.budget = b
 	return &out
 }
 
-// over reports whether nobody waits for an answer any more.
-func (m *Mesh) over() bool {
-	select {
-	case <-m.ended:
-		return true
-	default:
-		return false
-	}
-}
+// Spend takes steps from the budget of the questions to the mesh, if there is one.
+func (m *Mesh) Spend(steps int) { m.budget.Spend(steps) }
 
 // Open returns the mesh as it stands once every ServiceEntry that Sallyport
 // holds back is open: exportTo ["~"] together with the annotation

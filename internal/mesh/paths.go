@@ -1,8 +1,11 @@
 package mesh
 
 import (
+	"context"
 	"fmt"
 	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/budget"
 )
 
 // Paths returns the verdict for one client namespace ([AnyClient] for a
@@ -56,11 +59,11 @@ func namespaceOf(client string) string {
 // pathsBy is the path from a client namespace, or [AnyClient], for workloads of
 // which each has one of the Sidecars.
 func (m *Mesh) pathsBy(sidecars []*Sidecar, from, host string, port int, terse bool) Path {
-	path := Path{Host: host, Port: port, Client: from}
-	if m.over() {
-		path.Verdict, path.Because = Direct, []Reason{{Message: "nobody waited for the answer"}}
-		return path
+	if m.budget == nil {
+		return m.pathAlone(sidecars, from, host, port, terse)
 	}
+	m.Spend(pathSteps)
+	path := Path{Host: host, Port: port, Client: from}
 	namespace := namespaceOf(from)
 	o, se, ok := m.throughZtunnel(namespace, host, port)
 	if !ok {
@@ -72,6 +75,30 @@ func (m *Mesh) pathsBy(sidecars []*Sidecar, from, host string, port int, terse b
 		if beside := m.throughSidecars(sidecars, from, host, port, terse); beside.Verdict.rank() > path.Verdict.rank() {
 			return beside
 		}
+	}
+	return path
+}
+
+// pathSteps is what it costs to begin with a path.
+const pathSteps = 20
+
+// maxPathSteps is what a path may cost that is asked for by itself, of a mesh
+// without a budget. It is far beyond what anybody routes for one host; without it,
+// rules times hosts times ports of a few objects would keep a reconciler busy for
+// minutes.
+const maxPathSteps = 1_000_000
+
+// pathAlone is pathsBy with a budget for this path alone. A path with more ways
+// than are followed counts as direct: what is not known to be via is not taken for
+// it.
+func (m *Mesh) pathAlone(sidecars []*Sidecar, from, host string, port int, terse bool) (path Path) {
+	var ended error
+	func() {
+		defer budget.Catch(&ended)
+		path = m.Bounded(budget.New(context.Background(), maxPathSteps)).pathsBy(sidecars, from, host, port, terse)
+	}()
+	if ended != nil {
+		return Path{Host: host, Port: port, Client: from, Verdict: Direct, Because: []Reason{{Message: "there are too many ways from here to follow"}}}
 	}
 	return path
 }

@@ -2,7 +2,7 @@ package mesh_test
 
 import (
 	"bytes"
-	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +15,7 @@ import (
 	"golang.org/x/tools/txtar"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sallyport-io/sallyport/internal/budget"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -133,18 +134,23 @@ func TestTooManyWays(t *testing.T) {
 	}
 }
 
-// TestWithin ends the context of questions to a mesh, and to one made from it:
-// nothing is followed any more, and nothing is called better than direct.
-func TestWithin(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	m := mesh.New(mesh.DefaultSettings()).Draft().Within(ctx)
+// TestBounded asks questions that have a budget of a mesh, and of ones made from
+// it: beyond the budget there is no answer.
+func TestBounded(t *testing.T) {
+	steps := budget.New(t.Context(), 1_000)
+	m := mesh.New(mesh.DefaultSettings()).Draft().Bounded(steps)
 	if got, _ := m.Verdict("shop", "api.example.com", 443); got != mesh.Blocked {
-		t.Errorf("before: %s", got)
+		t.Errorf("within the budget: %s", got)
 	}
-	cancel()
+	m.Spend(1_000 - int(steps.Spent()))
 	for _, m := range []*mesh.Mesh{m, m.With(&mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: "shop"}}}), m.Open()} {
-		if path := m.Paths("shop", "api.example.com", 443); path.Verdict != mesh.Direct || len(path.Because) == 0 {
-			t.Errorf("after: %+v", path)
+		err := func() (err error) {
+			defer budget.Catch(&err)
+			t.Errorf("beyond the budget: %+v", m.Paths("shop", "api.example.com", 443))
+			return nil
+		}()
+		if _, ok := errors.AsType[*budget.TooLarge](err); !ok {
+			t.Errorf("beyond the budget: error %v", err)
 		}
 	}
 }

@@ -15,25 +15,7 @@ type client struct {
 	gateway   *EgressGateway // set where the proxy is an egress gateway's
 	terse     bool           // nobody asks for reasons and hops: they may be missing
 
-	only    string  // set where no other destination is of interest; see reached
-	behind  *client // set where the proxy is an egress gateway's: whose traffic it takes
-	follows int     // how many ways have been followed; see maxFollows
-}
-
-// maxFollows bounds how many ways one path is followed, those through the
-// gateway included. It is far beyond what anybody routes for one host; without
-// it, rules times hosts times ports of a few objects would keep a server busy for
-// minutes.
-const maxFollows = 1 << 15
-
-// exhausted counts a way that is followed, and reports whether it is one too
-// many.
-func (c *client) exhausted() bool {
-	if c.behind != nil {
-		return c.behind.exhausted()
-	}
-	c.follows++
-	return c.follows > maxFollows || c.m.over()
+	only string // set where no other destination is of interest; see reached
 }
 
 // listener is what one egress listener of a Sidecar imports. A client without

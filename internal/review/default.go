@@ -1,11 +1,13 @@
 package review
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/sallyport-io/sallyport/internal/budget"
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -29,11 +31,26 @@ var held = []string{"~"}
 // all where the platform owns it or Sallyport keeps no companions for it; but
 // not before its paths are via, which is a question to the mesh as it stands,
 // not as it will be.
-func Default(m *mesh.Mesh, w Write) ([]PatchOp, error) {
+//
+// It has the budget of [Judge.Review], and so has its errors.
+func Default(ctx context.Context, m *mesh.Mesh, w Write) (ops []PatchOp, err error) {
 	if w.Request.Operation == "DELETE" {
 		return nil, nil
 	}
-	m = m.Draft()
+	var ref mesh.Ref
+	steps := budget.New(ctx, limitOf(w.Request.Operation))
+	err = within(&ref, func() (err error) {
+		ops, err = defaults(m.Draft().Bounded(steps), w, &ref)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ops, nil
+}
+
+func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
+	m.Spend(len(w.Object) / bytesPerStep)
 	o, err := mesh.Decode(w.Object)
 	if errors.Is(err, mesh.ErrUnknownKind) {
 		return nil, nil
@@ -41,6 +58,7 @@ func Default(m *mesh.Mesh, w Write) ([]PatchOp, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decoding the object: %w", err)
 	}
+	*ref = o.Metadata().Ref
 	if vs, ok := o.(*mesh.VirtualService); ok {
 		return rewrite(m, vs), nil
 	}

@@ -16,7 +16,7 @@ import (
 // The error is that of a context that ended or, where the bound is strict, about
 // an object that bears on more egress points than a write is judged by.
 func newPass(ctx context.Context, m *mesh.Mesh, r rules.Request, subject, old mesh.Object, strict bool) (rules.Pass, error) {
-	m = m.Draft().Within(ctx)
+	m = m.Draft()
 	ref := subject.Metadata().Ref
 	prior, live := m.Without(ref), m.With(subject)
 	switch {

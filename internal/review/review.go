@@ -8,8 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
+	"github.com/sallyport-io/sallyport/internal/budget"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/rawjson"
 	"github.com/sallyport-io/sallyport/rules"
@@ -38,6 +38,8 @@ type Outcome struct {
 	Paths []mesh.Path
 	// Companions that Sallyport would keep for the object's hosts.
 	Companions []mesh.Object
+	// Steps is what the judgement took, of [MaxSteps] at the most.
+	Steps int64
 }
 
 // Denied reports whether any finding denies the write.
@@ -64,28 +66,35 @@ type Judge struct {
 }
 
 // Review judges one write into the mesh. An error means "could not judge": a
-// malformed object, a rule that failed or panicked, or a context that ended.
+// malformed object, a rule that failed or panicked, a context that ended, or a
+// write that takes more than [MaxSteps], of which the error is a [*budget.TooLarge].
 func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			out, err = Outcome{}, fmt.Errorf("judging %s: panic: %v\n%s", out.Ref, v, debug.Stack())
-		}
-	}()
+	steps := budget.New(ctx, limitOf(w.Request.Operation))
+	err = within(&out.Ref, func() error { return j.review(ctx, m.Bounded(steps), w, &out) })
+	if err != nil {
+		out = Outcome{Ref: out.Ref}
+	}
+	out.Steps = steps.Spent()
+	return out, err
+}
+
+func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome) error {
 	raw := w.Object
 	if w.Request.Operation == "DELETE" {
 		raw = w.OldObject
 	}
+	m.Spend((len(w.Object) + len(w.OldObject)) / bytesPerStep)
 	subject, err := mesh.Decode(raw)
 	if errors.Is(err, mesh.ErrUnknownKind) {
-		return Outcome{}, nil
+		return nil
 	}
 	if err != nil {
-		return Outcome{}, fmt.Errorf("decoding the object: %w", err)
+		return fmt.Errorf("decoding the object: %w", err)
 	}
 	out.Ref, out.Known = subject.Metadata().Ref, true
 	mode := modeOf(m, subject)
 	if mode == modeOff {
-		return out, nil
+		return nil
 	}
 
 	var old mesh.Object
@@ -102,19 +111,19 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 		(old == nil || !sameSpec(subject, w.Object, w.OldObject))
 	p, err := newPass(ctx, m, w.Request, subject, old, strict)
 	if err != nil {
-		return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
+		return fmt.Errorf("could not judge: %w", err)
 	}
 	p.Raw, p.OldRaw = raw, w.OldObject
 	out.Paths, out.Companions = p.Paths, p.Companions
 
 	findings, err := rules.Run(ctx, j.Rules, p)
 	if err != nil {
-		return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge: %w", err)
+		return fmt.Errorf("could not judge: %w", err)
 	}
 	if old != nil && (Outcome{Findings: findings}).Denied() {
 		findings, err = j.forgive(ctx, m, w, old, findings)
 		if err != nil {
-			return Outcome{Ref: out.Ref}, fmt.Errorf("could not judge the object before the update: %w", err)
+			return fmt.Errorf("could not judge the object before the update: %w", err)
 		}
 	}
 	if mode == modeWarn {
@@ -122,7 +131,7 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 	}
 	rules.Sort(findings)
 	out.Findings = findings
-	return out, nil
+	return nil
 }
 
 // bounded reports whether an object is refused that bears on more egress points

@@ -1,0 +1,51 @@
+package review
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/sallyport-io/sallyport/internal/budget"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+// MaxSteps is how many steps a write may take to be judged, the same in the server
+// and on the command line: some 100 milliseconds of an idle core at the most. See
+// package budget for what a step is.
+const MaxSteps = 3_000_000
+
+// limitOf is how many steps a write may take. What is new may take half of
+// [MaxSteps]: a change of it takes the object before and after into account, and
+// what could be created must be able to go again.
+func limitOf(operation string) int64 {
+	if operation == "CREATE" {
+		return MaxSteps / 2
+	}
+	return MaxSteps
+}
+
+// bytesPerStep is how many bytes of JSON are read in the time of a step.
+const bytesPerStep = 4
+
+// within does work that has a budget, and makes an error of a panic, be it for the
+// end of the budget or a fault. The object is the one that ref names by then.
+func within(ref *mesh.Ref, work func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			ended, ok := budget.Ended(v)
+			if !ok {
+				ended = fmt.Errorf("judging %s: panic: %v\n%s", *ref, v, debug.Stack())
+			}
+			err = ended
+		}
+		tooLarge, ok := errors.AsType[*budget.TooLarge](err)
+		switch {
+		case !ok:
+		case *ref == mesh.Ref{}:
+			err = fmt.Errorf("the object is %w", tooLarge)
+		default:
+			err = fmt.Errorf("%s is %w", *ref, tooLarge)
+		}
+	}()
+	return work()
+}
