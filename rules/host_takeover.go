@@ -3,7 +3,6 @@ package rules
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -41,7 +40,7 @@ the same endpoints is not.`,
 			}
 			p.Report(Finding{
 				Path:    fmt.Sprintf("spec.hosts[%d]", i),
-				Message: fmt.Sprintf("answers for host %q in %s in place of %s, with other endpoints", host, strings.Join(clients, ", "), replaced),
+				Message: fmt.Sprintf("answers for host %q in %s in place of %s, with other endpoints", host, mesh.Few(clients, len(clients)), replaced),
 				Fix:     "spec:\n  exportTo: [\".\"]\n",
 			})
 		}

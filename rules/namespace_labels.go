@@ -3,7 +3,6 @@ package rules
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
@@ -64,10 +63,13 @@ func leavesWall(p *Pass, old, ns *mesh.Namespace) {
 	}
 	had, _ := netpol.Neighbours(before, ns.Name)
 	have, _ := netpol.Neighbours(p.After, ns.Name)
-	more := slices.DeleteFunc(have, func(name string) bool { return slices.Contains(had, name) })
+	more := slices.DeleteFunc(have, func(name string) bool {
+		_, before := slices.BinarySearch(had, name)
+		return before
+	})
 	if len(more) > 0 {
 		p.Reportf(fmt.Sprintf("metadata.annotations[%q]", mesh.PeersAnnotation),
-			"the wall opens towards namespaces %s", strings.Join(more, ", "))
+			"the wall opens towards namespaces %s", mesh.Few(more, len(more)))
 	}
 }
 

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
@@ -30,7 +29,7 @@ such a namespace comes to be.`,
 		if _, unknown := netpol.Neighbours(p.After, ns.Name); len(unknown) > 0 {
 			p.Reportf(fmt.Sprintf("metadata.annotations[%q]", mesh.PeersAnnotation),
 				"%s: no namespaces of the mesh by these names, or they are the platform's; the wall stays closed towards them",
-				strings.Join(unknown, ", "))
+				mesh.Few(unknown, len(unknown)))
 		}
 		if old, ok := p.Old.(*mesh.Namespace); ok && openToWalls(p.After.With(old), ns.Name) != "" {
 			return
@@ -55,6 +54,7 @@ func openToWalls(m *mesh.Mesh, name string) string {
 		return ""
 	}
 	for o := range m.All("Namespace") {
+		m.Spend(1)
 		if other := o.Metadata().Name; netpol.Walled(m, other) && netpol.Adjoins(m, other, name) {
 			return other
 		}

@@ -26,11 +26,7 @@ the private networks is a warning: a database may be there, or a way out.`,
 		if !ok || !p.ByTenant() {
 			return nil
 		}
-		openings, err := netpol.Wider(p.After, np)
-		if err != nil {
-			return err
-		}
-		for _, o := range openings {
+		return netpol.EachOpening(p.After, np, func(o netpol.Opening) {
 			f := Finding{
 				Path:    o.Path,
 				Message: o.Message + ", in addition to what Sallyport's policy allows",
@@ -40,8 +36,7 @@ the private networks is a warning: a database may be there, or a way out.`,
 				f.Severity = Warn
 			}
 			p.Report(f)
-		}
-		return nil
+		})
 	},
 }
 

@@ -76,7 +76,7 @@ func admit(namespaces []string, ports []networkingv1.NetworkPolicyPort) []networ
 // platform name as endpoints: a partner behind a private line, say. Tenants
 // cannot open the wall this way, and nobody can open it to link-local
 // addresses.
-func needed(m *mesh.Mesh, inside inside) []networkingv1.NetworkPolicyEgressRule {
+func needed(m *mesh.Mesh, inside *inside) []networkingv1.NetworkPolicyEgressRule {
 	byAddress := map[netip.Addr]portSet{}
 	for _, namespace := range m.Settings().PlatformNamespaces {
 		for o := range m.In("ServiceEntry", namespace) {

@@ -37,13 +37,23 @@ var never = []netip.Prefix{
 
 // inside are the ranges into which the gateways of one cluster have no business
 // to connect.
-type inside []netip.Prefix
+type inside struct {
+	ranges  []netip.Prefix
+	of      map[netip.Prefix]bool // the ranges
+	lengths []bits                // that ranges have: few, however many ranges there are
+}
+
+// bits is a length of ranges of one family.
+type bits struct {
+	v4     bool
+	length int
+}
 
 // insideOf adds to the ranges of every cluster those of this one that lie
 // elsewhere: what the administrator names, the ranges of pods and addresses
 // that Nodes tell, those of Services, and Services whose addresses lie in none
 // of them. A range within another is left out.
-func insideOf(m *mesh.Mesh) inside {
+func insideOf(m *mesh.Mesh) *inside {
 	var found []netip.Prefix
 	add := func(cidrs ...string) {
 		for _, cidr := range cidrs {
@@ -75,28 +85,42 @@ func insideOf(m *mesh.Mesh) inside {
 	slices.SortFunc(found, func(a, b netip.Prefix) int {
 		return cmp.Or(cmp.Compare(a.Bits(), b.Bits()), a.Addr().Compare(b.Addr()))
 	})
-	var out inside
+	out := &inside{of: map[netip.Prefix]bool{}}
 	for _, cidr := range slices.Concat(insideV4, insideV6) {
-		out = append(out, netip.MustParsePrefix(cidr))
+		out.add(netip.MustParsePrefix(cidr))
 	}
 	for _, p := range found {
 		if !out.contains(p.Addr()) {
-			out = append(out, p)
+			out.add(p)
 		}
 	}
 	return out
 }
 
+func (i *inside) add(p netip.Prefix) {
+	i.ranges = append(i.ranges, p)
+	i.of[p] = true
+	if length := (bits{p.Addr().Is4(), p.Bits()}); !slices.Contains(i.lengths, length) {
+		i.lengths = append(i.lengths, length)
+	}
+}
+
 // contains reports whether the address, which is not an IPv4 address in the
 // clothes of IPv6, lies inside.
-func (i inside) contains(address netip.Addr) bool {
-	return slices.ContainsFunc(i, func(p netip.Prefix) bool { return p.Contains(address) })
+func (i *inside) contains(address netip.Addr) bool {
+	return slices.ContainsFunc(i.lengths, func(b bits) bool {
+		if b.v4 != address.Is4() {
+			return false
+		}
+		p, err := address.Prefix(b.length)
+		return err == nil && i.of[p]
+	})
 }
 
 // world is every address of both families that is not inside.
-func (i inside) world() []networkingv1.NetworkPolicyPeer {
+func (i *inside) world() []networkingv1.NetworkPolicyPeer {
 	var v4, v6 []string
-	for _, p := range i {
+	for _, p := range i.ranges {
 		if p.Addr().Is4() {
 			v4 = append(v4, p.String())
 		} else {

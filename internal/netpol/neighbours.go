@@ -1,6 +1,7 @@
 package netpol
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 func meshNamespaces(m *mesh.Mesh) []string {
 	var names []string
 	for o := range m.All("Namespace") {
+		m.Spend(1)
 		ns := o.(*mesh.Namespace)
 		if ns.InMesh() && !m.Settings().Platform(ns.Name) {
 			names = append(names, ns.Name)
@@ -27,7 +29,7 @@ func neighbours(m *mesh.Mesh, own string) []string {
 	chosen, all := peers(m, own)
 	names := []string{own}
 	for _, name := range meshNamespaces(m) {
-		if name != own && (all || slices.Contains(chosen, name)) {
+		if name != own && (all || chosen[name]) {
 			names = append(names, name)
 		}
 	}
@@ -39,7 +41,7 @@ func neighbours(m *mesh.Mesh, own string) []string {
 // of another one, which is a namespace of the mesh and not the platform's.
 func Adjoins(m *mesh.Mesh, confined, other string) bool {
 	chosen, all := peers(m, confined)
-	return all || slices.Contains(chosen, other)
+	return all || chosen[other]
 }
 
 // Neighbours returns the namespaces to whose pods those of a confined
@@ -48,18 +50,15 @@ func Adjoins(m *mesh.Mesh, confined, other string) bool {
 func Neighbours(m *mesh.Mesh, namespace string) (names, unknown []string) {
 	names = neighbours(m, namespace)
 	chosen, _ := peers(m, namespace)
-	for _, name := range chosen {
-		if !slices.Contains(names, name) {
-			unknown = append(unknown, name)
-		}
+	for _, name := range names {
+		delete(chosen, name)
 	}
-	slices.Sort(unknown)
-	return names, slices.Compact(unknown)
+	return names, slices.Sorted(maps.Keys(chosen))
 }
 
 // peers reads whom a namespace has chosen: the names in its annotation, or all
 // of the mesh, where it says "*" or says nothing and the configuration lets it.
-func peers(m *mesh.Mesh, namespace string) (chosen []string, all bool) {
+func peers(m *mesh.Mesh, namespace string) (chosen map[string]bool, all bool) {
 	ns := m.Namespace(namespace)
 	if ns == nil {
 		return nil, !m.Settings().Walls.OwnOnly
@@ -68,13 +67,15 @@ func peers(m *mesh.Mesh, namespace string) (chosen []string, all bool) {
 	if !ok {
 		return nil, !m.Settings().Walls.OwnOnly
 	}
+	m.Spend(len(list) / bytesPerStep)
+	chosen = map[string]bool{}
 	for name := range strings.SplitSeq(list, ",") {
 		switch name = strings.TrimSpace(name); name {
 		case "":
 		case "*":
 			all = true
 		default:
-			chosen = append(chosen, name)
+			chosen[name] = true
 		}
 	}
 	return chosen, all

@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -30,18 +28,75 @@ type Destination struct {
 // go to the destination. All policies must be of the pod's namespace. It looks
 // at egress only: the other side may refuse still.
 func Permits(m *mesh.Mesh, policies []*networkingv1.NetworkPolicy, pod map[string]string, to Destination) bool {
-	isolated := false
+	p := newPermits(m, policies)
+	return p.permits(pod, to)
+}
+
+// permits are policies that were read once to be asked often.
+type permits struct {
+	m        *mesh.Mesh
+	policies []permitted
+}
+
+// permitted is what one policy permits.
+type permitted struct {
+	namespace string
+	pods      *selector
+	rules     []permittedRule
+}
+
+type permittedRule struct {
+	ports []networkingv1.NetworkPolicyPort
+	peers []permittedPeer // none: every destination
+}
+
+type permittedPeer struct {
+	block      *networkingv1.IPBlock
+	own        bool      // of the policy's namespace
+	namespaces *selector // where it is not
+	allPods    bool
+	pods       *selector // where it is not
+}
+
+// newPermits reads the policies that are about egress. A selector that is none
+// selects nothing.
+func newPermits(m *mesh.Mesh, policies []*networkingv1.NetworkPolicy) permits {
+	out := permits{m: m}
 	for _, p := range policies {
-		if !affectsEgress(p.Spec) || !selects(&p.Spec.PodSelector, pod) {
+		if !affectsEgress(p.Spec) {
+			continue
+		}
+		policy := permitted{namespace: p.Namespace}
+		policy.pods, _ = compile(&p.Spec.PodSelector)
+		for _, rule := range p.Spec.Egress {
+			r := permittedRule{ports: rule.Ports}
+			for _, peer := range rule.To {
+				have := permittedPeer{block: peer.IPBlock, own: peer.NamespaceSelector == nil, allPods: peer.PodSelector == nil}
+				have.namespaces, _ = compileNamespaces(peer.NamespaceSelector)
+				have.pods, _ = compile(peer.PodSelector)
+				r.peers = append(r.peers, have)
+			}
+			policy.rules = append(policy.rules, r)
+		}
+		out.policies = append(out.policies, policy)
+	}
+	return out
+}
+
+func (p *permits) permits(pod map[string]string, to Destination) bool {
+	isolated := false
+	for i := range p.policies {
+		policy := &p.policies[i]
+		if !policy.pods.selects(pod) {
 			continue
 		}
 		isolated = true
-		for _, rule := range p.Spec.Egress {
-			if !permitsPort(rule.Ports, to) {
+		for _, rule := range policy.rules {
+			if !permitsPort(rule.ports, to) {
 				continue
 			}
-			if len(rule.To) == 0 || slices.ContainsFunc(rule.To, func(peer networkingv1.NetworkPolicyPeer) bool {
-				return permitsPeer(m, p.Namespace, peer, to)
+			if len(rule.peers) == 0 || slices.ContainsFunc(rule.peers, func(peer permittedPeer) bool {
+				return peer.permits(p.m, policy.namespace, to)
 			}) {
 				return true
 			}
@@ -67,27 +122,27 @@ func permitsPort(ports []networkingv1.NetworkPolicyPort, to Destination) bool {
 	})
 }
 
-func permitsPeer(m *mesh.Mesh, own string, peer networkingv1.NetworkPolicyPeer, to Destination) bool {
-	if peer.IPBlock != nil {
-		return to.Address.IsValid() && inBlock(peer.IPBlock, to.Address)
+func (p *permittedPeer) permits(m *mesh.Mesh, own string, to Destination) bool {
+	if p.block != nil {
+		return to.Address.IsValid() && inBlock(p.block, to.Address)
 	}
 	if to.Namespace == "" {
 		return false
 	}
-	if peer.NamespaceSelector == nil {
+	if p.own {
 		if to.Namespace != own {
 			return false
 		}
 	} else {
-		set := labels.Set{nameLabel: to.Namespace}
+		var labels map[string]string
 		if ns := m.Namespace(to.Namespace); ns != nil {
-			set = labels.Merge(ns.Labels, set)
+			labels = ns.Labels
 		}
-		if !selects(peer.NamespaceSelector, set) {
+		if !p.namespaces.selectsNamespace(labels, to.Namespace) {
 			return false
 		}
 	}
-	return peer.PodSelector == nil || selects(peer.PodSelector, to.Labels)
+	return p.allPods || p.pods.selects(to.Labels)
 }
 
 func inBlock(b *networkingv1.IPBlock, a netip.Addr) bool {
@@ -96,9 +151,4 @@ func inBlock(b *networkingv1.IPBlock, a netip.Addr) bool {
 		return err == nil && p.Contains(a)
 	}
 	return contains(b.CIDR) && !slices.ContainsFunc(b.Except, contains)
-}
-
-func selects(s *metav1.LabelSelector, set map[string]string) bool {
-	selector, err := metav1.LabelSelectorAsSelector(s)
-	return err == nil && selector.Matches(labels.Set(set))
 }

@@ -61,7 +61,7 @@ func Preview(m *mesh.Mesh, namespace string, flows []Flow) (Outlook, error) {
 	if controlPlane(m.Settings(), namespace) {
 		return Outlook{}, fmt.Errorf("namespace %s is one of the control plane, which is never walled: name a namespace with workloads", namespace)
 	}
-	v := view{m: m, own: namespace, wall: []*networkingv1.NetworkPolicy{wall(m, namespace)}}
+	v := newView(m, namespace)
 	o := Outlook{Namespace: namespace}
 	v.hosts(&o)
 	v.services(&o)
@@ -86,14 +86,41 @@ func Preview(m *mesh.Mesh, namespace string, flows []Flow) (Outlook, error) {
 func (p Prospect) key() string { return p.What + " " + p.Destination + " " + p.Protocol + " " + p.Port }
 
 type view struct {
-	m    *mesh.Mesh
-	own  string
-	wall []*networkingv1.NetworkPolicy
+	m     *mesh.Mesh
+	own   string
+	wall  permits
+	ports []networkingv1.NetworkPolicyPort // that the wall opens by name
+	opens map[string]bool                  // by egress gateway: whether the wall does
+	// slices are the EndpointSlices by namespace and Service.
+	slices map[[2]string][]*mesh.EndpointSlice
+}
+
+func newView(m *mesh.Mesh, own string) *view {
+	policy := wall(m, own)
+	v := &view{
+		m: m, own: own, wall: newPermits(m, []*networkingv1.NetworkPolicy{policy}),
+		opens: map[string]bool{}, slices: map[[2]string][]*mesh.EndpointSlice{},
+	}
+	for _, rule := range policy.Spec.Egress {
+		for _, port := range rule.Ports {
+			if port.Port != nil && port.Port.Type == intstr.String {
+				v.ports = append(v.ports, port)
+			}
+		}
+	}
+	for o := range m.All("EndpointSlice") {
+		s := o.(*mesh.EndpointSlice)
+		v.slices[[2]string{s.Namespace, s.Service}] = append(v.slices[[2]string{s.Namespace, s.Service}], s)
+	}
+	for _, g := range m.Settings().Gateways {
+		v.opens[g.Name] = v.opensTo(g)
+	}
+	return v
 }
 
 // hosts asks where traffic for registered hosts goes now. What does not arrive
 // today is nobody's loss.
-func (v view) hosts(o *Outlook) {
+func (v *view) hosts(o *Outlook) {
 	for point := range v.m.AllPoints() {
 		path := v.m.Paths(v.own, point.Host, point.Port)
 		p := Prospect{What: "host", Destination: point.Host, Protocol: point.Protocol, Port: strconv.Itoa(point.Port)}
@@ -104,7 +131,7 @@ func (v view) hosts(o *Outlook) {
 		switch path.Verdict {
 		case mesh.Via:
 			p.Why = "through the egress gateway " + path.Gateway
-			if !v.opensTo(path.Gateway) {
+			if !v.opens[path.Gateway] {
 				p.Why = "goes " + p.Why + ", which the wall closes: label the gateway's namespace istio=system"
 				list = &o.Cut
 			}
@@ -115,31 +142,22 @@ func (v view) hosts(o *Outlook) {
 		default:
 			continue
 		}
-		if !slices.ContainsFunc(*list, func(have Prospect) bool { return have.key() == p.key() }) {
-			*list = append(*list, p)
-		}
+		*list = append(*list, p) // each host and port comes once
 	}
 }
 
 // opensTo reports whether the wall lets pods reach a gateway. Only a wall that
 // goes by labels of namespaces may not.
-func (v view) opensTo(gateway string) bool {
-	for _, g := range v.m.Settings().Gateways {
-		if g.Name != gateway {
-			continue
-		}
-		for _, port := range gatewayPorts(v.m, g, false) {
-			to := Destination{Namespace: g.Namespace, Labels: g.Selector, Protocol: "TCP", Port: port.Port.IntValue(), PortName: port.Port.StrVal}
-			if Permits(v.m, v.wall, nil, to) {
-				return true
-			}
-		}
-	}
-	return false
+func (v *view) opensTo(g mesh.EgressGateway) bool {
+	return slices.ContainsFunc(gatewayPorts(v.m, g, false), func(port networkingv1.NetworkPolicyPort) bool {
+		return v.wall.permits(nil, Destination{
+			Namespace: g.Namespace, Labels: g.Selector, Protocol: "TCP", Port: port.Port.IntValue(), PortName: port.Port.StrVal,
+		})
+	})
 }
 
 // services asks of every Service whether its pods could still be called.
-func (v view) services(o *Outlook) {
+func (v *view) services(o *Outlook) {
 	for object := range v.m.All("Service") {
 		s := object.(*mesh.Service)
 		for _, port := range s.Ports {
@@ -170,7 +188,7 @@ func (v view) services(o *Outlook) {
 			to := Destination{Namespace: s.Namespace, Labels: s.Selector, Protocol: p.Protocol}
 			to.PortName = target(port)
 			to.Port, _ = strconv.Atoi(to.PortName)
-			if Permits(v.m, v.wall, nil, to) {
+			if v.wall.permits(nil, to) {
 				p.Why = "remains open"
 				o.Kept = append(o.Kept, p)
 				continue
@@ -183,18 +201,14 @@ func (v view) services(o *Outlook) {
 
 // opensAddresses reports whether the wall lets pods reach every address of a
 // Service without selector.
-func (v view) opensAddresses(s *mesh.Service, port mesh.K8sServicePort) bool {
+func (v *view) opensAddresses(s *mesh.Service, port mesh.K8sServicePort) bool {
 	to := Destination{Protocol: cmp.Or(port.Protocol, "TCP"), PortName: target(port)}
 	to.Port, _ = strconv.Atoi(to.PortName)
 	known := false
-	for o := range v.m.In("EndpointSlice", s.Namespace) {
-		slice := o.(*mesh.EndpointSlice)
-		if slice.Service != s.Name {
-			continue
-		}
+	for _, slice := range v.slices[[2]string{s.Namespace, s.Name}] {
 		for _, address := range slice.Addresses {
 			var err error
-			if to.Address, err = netip.ParseAddr(address); err != nil || !Permits(v.m, v.wall, nil, to) {
+			if to.Address, err = netip.ParseAddr(address); err != nil || !v.wall.permits(nil, to) {
 				return false
 			}
 			known = true
@@ -203,7 +217,7 @@ func (v view) opensAddresses(s *mesh.Service, port mesh.K8sServicePort) bool {
 	return known
 }
 
-func (v view) outside(namespace string) string {
+func (v *view) outside(namespace string) string {
 	ns := v.m.Namespace(namespace)
 	switch {
 	case v.m.Settings().Walls.IstioTask:
@@ -218,7 +232,7 @@ func (v view) outside(namespace string) string {
 
 // flows asks of what was seen whether it would be seen again. A log that has
 // left out what that depends on leaves it unclear.
-func (v view) flows(o *Outlook, flows []Flow) {
+func (v *view) flows(o *Outlook, flows []Flow) {
 	type fate struct {
 		Prospect
 		list *[]Prospect
@@ -233,7 +247,7 @@ func (v view) flows(o *Outlook, flows []Flow) {
 		switch {
 		case f.To.Port == 0:
 			p.Port, p.Why, p.list = "?", "seen, but the log does not tell its port", &o.Unclear
-		case Permits(v.m, v.wall, f.Labels, f.To):
+		case v.wall.permits(f.Labels, f.To):
 			p.Why, p.list = "seen, and open behind the wall", &o.Kept
 		case v.byName(f):
 			p.Why, p.list = "seen, but the log does not tell whether the port is the named one that the wall opens", &o.Unclear
@@ -256,7 +270,7 @@ func (v view) flows(o *Outlook, flows []Flow) {
 
 // registered reports whether the flow went to a host that is led through the
 // gateway: since the log was written, perhaps.
-func (v view) registered(f Flow) bool {
+func (v *view) registered(f Flow) bool {
 	return f.To.Namespace == "" && slices.ContainsFunc(f.Names, func(name string) bool {
 		return v.m.Paths(v.own, mesh.CanonicalHost(name), f.To.Port).Verdict == mesh.Via
 	})
@@ -264,26 +278,16 @@ func (v view) registered(f Flow) bool {
 
 // byName reports whether the wall opens some port of the destination by its
 // name, which no log tells.
-func (v view) byName(f Flow) bool {
-	for _, p := range v.wall {
-		for _, rule := range p.Spec.Egress {
-			for _, port := range rule.Ports {
-				if port.Port == nil || port.Port.Type != intstr.String {
-					continue
-				}
-				to := f.To
-				to.Port, to.PortName = 0, port.Port.StrVal
-				if Permits(v.m, v.wall, f.Labels, to) {
-					return true
-				}
-			}
-		}
-	}
-	return false
+func (v *view) byName(f Flow) bool {
+	return slices.ContainsFunc(v.ports, func(port networkingv1.NetworkPolicyPort) bool {
+		to := f.To
+		to.Port, to.PortName = 0, port.Port.StrVal
+		return v.wall.permits(f.Labels, to)
+	})
 }
 
 // holes are what would leave the wall without effect.
-func (v view) holes(o *Outlook) error {
+func (v *view) holes(o *Outlook) error {
 	for object := range v.m.In("NetworkPolicy", v.own) {
 		openings, err := Wider(v.m, object.(*mesh.NetworkPolicy))
 		if err != nil {

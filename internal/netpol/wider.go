@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -26,36 +24,67 @@ type Opening struct {
 // Wider returns where a NetworkPolicy lets pods of a walled namespace go
 // further than the wall does. Policies add up: one of them that allows is
 // enough. Nothing is returned for a policy that only narrows, of a namespace
-// that is not walled, or of Sallyport itself.
+// that is not walled, or of Sallyport itself. Of very many openings the first
+// are returned, and the last of these says how many more there are.
 //
 // Namespaces are taken as they are in the mesh. A selector that matches no
 // namespace outside today may match one tomorrow; only the administrator, who
 // labels namespaces, can bring that about.
 func Wider(m *mesh.Mesh, np *mesh.NetworkPolicy) ([]Opening, error) {
-	if Is(np.Ref) || !Walled(m, np.Namespace) {
-		return nil, nil
+	var openings []Opening
+	more := 0
+	err := EachOpening(m, np, func(o Opening) {
+		if len(openings) < maxOpenings {
+			openings = append(openings, o)
+		} else {
+			more++
+		}
+	})
+	if more > 0 {
+		openings = append(openings, Opening{Reason: mesh.Reason{
+			Ref: np.Ref, Path: "spec.egress", Message: fmt.Sprintf("allows %d more destinations that the wall closes", more),
+		}})
 	}
-	var policy networkingv1.NetworkPolicy
-	if err := json.Unmarshal(np.Raw, &policy); err != nil {
-		return nil, fmt.Errorf("%s: %w", np.Ref, err)
+	return openings, err
+}
+
+// maxOpenings is how many openings of one policy are worth listing.
+const maxOpenings = 50
+
+// EachOpening calls yield for each opening that [Wider] is about. What it costs
+// is linear in the peers of the policy and in the namespaces that have different
+// labels, and is taken from the mesh's budget.
+func EachOpening(m *mesh.Mesh, np *mesh.NetworkPolicy, yield func(Opening)) error {
+	if Is(np.Ref) || !Walled(m, np.Namespace) {
+		return nil
+	}
+	policy, err := readPolicy(m, np)
+	if err != nil {
+		return err
 	}
 	if !affectsEgress(policy.Spec) {
-		return nil, nil
+		return nil
 	}
-	w := widener{m, np, wall(m, np.Namespace).Spec.Egress}
-	var openings []Opening
+	w := widener{m: m, np: np, yield: yield, answers: map[string]outside{}}
 	for i, rule := range policy.Spec.Egress {
-		at := fmt.Sprintf("spec.egress[%d]", i)
-		if len(rule.To) == 0 {
-			openings = append(openings, w.opening(at, "allows every destination%s", onPorts(rule.Ports)))
-			continue
-		}
-		for j, peer := range rule.To {
-			openings = append(openings, w.peer(fmt.Sprintf("%s.to[%d]", at, j), peer, rule.Ports)...)
+		if err := w.rule(i, rule); err != nil {
+			return fmt.Errorf("the wall of namespace %s: %w", np.Namespace, err)
 		}
 	}
-	return openings, nil
+	return nil
 }
+
+// readPolicy decodes a NetworkPolicy as the API has it.
+func readPolicy(m *mesh.Mesh, np *mesh.NetworkPolicy) (policy networkingv1.NetworkPolicy, err error) {
+	m.Spend(len(np.Raw) / bytesPerStep)
+	if err := json.Unmarshal(np.Raw, &policy); err != nil {
+		return policy, fmt.Errorf("%s: %w", np.Ref, err)
+	}
+	return policy, nil
+}
+
+// bytesPerStep is how much JSON is decoded in the time of a step.
+const bytesPerStep = 8
 
 // affectsEgress follows the API's defaulting: without policyTypes, a policy
 // with egress rules is one for egress; with them, they decide alone.
@@ -66,74 +95,180 @@ func affectsEgress(s networkingv1.NetworkPolicySpec) bool {
 	return slices.Contains(s.PolicyTypes, networkingv1.PolicyTypeEgress)
 }
 
+// widener looks for what one policy opens.
 type widener struct {
-	m    *mesh.Mesh
-	np   *mesh.NetworkPolicy
-	wall []networkingv1.NetworkPolicyEgressRule
+	m          *mesh.Mesh
+	np         *mesh.NetworkPolicy
+	yield      func(Opening)
+	*landscape                    // nil until a peer asks for it
+	answers    map[string]outside // of peers, by what they and their ports say
+
+	// Of the rule at hand:
+	ports  string // in words
+	within []bool // by rule of the wall: whether it allows them
+	key    string // within, for answers
 }
 
-func (w widener) opening(path, format string, args ...any) Opening {
-	return Opening{Reason: mesh.Reason{Ref: w.np.Ref, Path: path, Message: fmt.Sprintf(format, args...)}}
+func (w *widener) open(path, format string, args ...any) {
+	w.yield(Opening{Reason: mesh.Reason{Ref: w.np.Ref, Path: path, Message: fmt.Sprintf(format, args...)}})
 }
 
-func (w widener) peer(path string, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) []Opening {
-	if peer.IPBlock != nil {
-		if w.coveredRange(peer.IPBlock.CIDR, ports) {
-			return nil
-		}
-		opening := w.opening(path+".ipBlock.cidr", "allows the addresses %s%s", peer.IPBlock.CIDR, onPorts(ports))
-		opening.CIDR = peer.IPBlock.CIDR
-		return []Opening{opening}
-	}
-	if peer.NamespaceSelector == nil {
-		return nil // pods of its own namespace
-	}
-	selector, err := metav1.LabelSelectorAsSelector(peer.NamespaceSelector)
-	if err != nil {
-		return []Opening{w.opening(path+".namespaceSelector", "cannot be read: %v", err)}
-	}
-	if selector.Empty() {
-		return []Opening{w.opening(path+".namespaceSelector", "allows every namespace%s", onPorts(ports))}
-	}
-	var outside []string
-	for o := range w.m.All("Namespace") {
-		ns := o.Metadata()
-		set := labels.Merge(labels.Set(ns.Labels), labels.Set{nameLabel: ns.Name})
-		if selector.Matches(set) && !w.covered(set, peer, ports) {
-			outside = append(outside, ns.Name)
-		}
-	}
-	if len(outside) == 0 {
+func (w *widener) rule(i int, rule networkingv1.NetworkPolicyEgressRule) (err error) {
+	w.m.Spend(1 + len(rule.To))
+	at := fmt.Sprintf("spec.egress[%d]", i)
+	w.ports = onPorts(rule.Ports)
+	if len(rule.To) == 0 {
+		w.open(at, "allows every destination%s", w.ports)
 		return nil
 	}
-	return []Opening{w.opening(path, "allows namespace %s%s, which the wall closes", strings.Join(outside, ", "), onPorts(ports))}
+	if !slices.ContainsFunc(rule.To, leadsOut) {
+		return nil
+	}
+	if w.landscape == nil {
+		if w.landscape, err = newLandscape(w.m, wall(w.m, w.np.Namespace)); err != nil {
+			return err
+		}
+	}
+	w.within = make([]bool, len(w.rules))
+	for j := range w.rules {
+		allowed := w.rules[j].Ports
+		w.m.Spend(1 + len(rule.Ports)*len(allowed))
+		w.within[j] = subset(rule.Ports, allowed)
+	}
+	w.key = fmt.Sprint(w.within)
+	for j, peer := range rule.To {
+		if leadsOut(peer) {
+			w.peer(fmt.Sprintf("%s.to[%d]", at, j), peer)
+		}
+	}
+	return nil
 }
 
-// covered reports whether the wall itself allows what the peer allows in the
-// namespace with these labels: the same pods or fewer, on the same ports or
-// fewer.
-func (w widener) covered(namespace labels.Set, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) bool {
-	return slices.ContainsFunc(w.wall, func(rule networkingv1.NetworkPolicyEgressRule) bool {
-		return subset(ports, rule.Ports) && slices.ContainsFunc(rule.To, func(ours networkingv1.NetworkPolicyPeer) bool {
-			return ours.NamespaceSelector != nil && selects(ours.NamespaceSelector, namespace) &&
-				(ours.PodSelector == nil || peer.PodSelector != nil && selects(ours.PodSelector, peer.PodSelector.MatchLabels))
-		})
-	})
+// leadsOut reports whether a peer can be anything but pods of its own
+// namespace.
+func leadsOut(peer networkingv1.NetworkPolicyPeer) bool {
+	return peer.IPBlock != nil || peer.NamespaceSelector != nil
 }
 
-// coveredRange reports whether the wall itself allows the range of addresses,
-// on the ports.
-func (w widener) coveredRange(cidr string, ports []networkingv1.NetworkPolicyPort) bool {
-	p, err := netip.ParsePrefix(cidr)
-	return err == nil && slices.ContainsFunc(w.wall, func(rule networkingv1.NetworkPolicyEgressRule) bool {
-		return subset(ports, rule.Ports) && slices.ContainsFunc(rule.To, func(ours networkingv1.NetworkPolicyPeer) bool {
-			if ours.IPBlock == nil {
-				return false
+func (w *widener) peer(path string, peer networkingv1.NetworkPolicyPeer) {
+	w.m.Spend(1 + len(w.doors))
+	if peer.IPBlock != nil {
+		if !w.coversRange(peer.IPBlock.CIDR) {
+			w.yield(Opening{
+				Reason: mesh.Reason{Ref: w.np.Ref, Path: path + ".ipBlock.cidr", Message: "allows the addresses " + mesh.Short(peer.IPBlock.CIDR) + w.ports},
+				CIDR:   peer.IPBlock.CIDR,
+			})
+		}
+		return
+	}
+	out := w.outside(peer)
+	switch {
+	case out.err != nil:
+		w.open(path+".namespaceSelector", "cannot be read: %v", out.err)
+	case out.all:
+		w.open(path+".namespaceSelector", "allows every namespace%s", w.ports)
+	case out.count > 0:
+		w.open(path, "allows namespace %s%s, which the wall closes", mesh.Few(out.names, out.count), w.ports)
+	}
+}
+
+// outside is what a peer allows that the wall does not.
+type outside struct {
+	err   error // the peer's selector cannot be read
+	all   bool  // every namespace
+	names []string
+	count int // of names, and of those left out of them
+}
+
+func (o *outside) add(names ...string) {
+	o.count += len(names)
+	o.names = append(o.names, names[:min(len(names), mesh.MaxFew)]...)
+	slices.Sort(o.names)
+	o.names = o.names[:min(len(o.names), mesh.MaxFew)]
+}
+
+// outside returns the namespaces in which the peer allows what the wall does
+// not. Peers that say the same are asked once.
+func (w *widener) outside(peer networkingv1.NetworkPolicyPeer) outside {
+	said, err := json.Marshal(peer)
+	if err != nil {
+		return outside{err: err}
+	}
+	key := w.key + string(said)
+	w.m.Spend(len(key) / bytesPerStep)
+	out, ok := w.answers[key]
+	if !ok {
+		out = w.ask(peer)
+		w.answers[key] = out
+	}
+	return out
+}
+
+func (w *widener) ask(peer networkingv1.NetworkPolicyPeer) (out outside) {
+	s, err := compileNamespaces(peer.NamespaceSelector)
+	if err != nil {
+		return outside{err: err}
+	}
+	if s.empty() {
+		return outside{all: true}
+	}
+	w.m.Spend(s.size)
+	helps := w.helping(peer.PodSelector)
+	covered := func(doors []int) bool {
+		return slices.ContainsFunc(doors, func(i int) bool { return helps[i] })
+	}
+	if list, ok := s.names(w.m); ok {
+		for _, ns := range list {
+			w.m.Spend(s.requirements())
+			if s.selectsNamespace(ns.Labels, ns.Name) && !covered(w.doorsTo(ns)) {
+				out.add(ns.Name)
 			}
-			have, err := netip.ParsePrefix(ours.IPBlock.CIDR)
-			return err == nil && have.Bits() <= p.Bits() && have.Contains(p.Addr())
-		})
+		}
+		return out
+	}
+	for _, g := range w.candidates(s) {
+		w.m.Spend(s.requirements())
+		switch {
+		case !s.selects(g.labels) || covered(g.doors):
+		case len(s.named) == 0:
+			out.add(g.names...)
+		default:
+			for _, name := range g.names {
+				w.m.Spend(len(s.named))
+				if s.selectsName(name) {
+					out.add(name)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// helping tells, of each door of the wall, whether it is open to all that the
+// pod selector of a peer allows, on the ports of the rule at hand: to the same
+// pods or more.
+func (w *widener) helping(pods *metav1.LabelSelector) []bool {
+	helps := make([]bool, len(w.doors))
+	for i := range w.doors {
+		d := &w.doors[i]
+		helps[i] = w.within[d.rule] && d.namespaces != nil &&
+			(d.pods == nil || pods != nil && d.pods.selects(pods.MatchLabels))
+	}
+	return helps
+}
+
+// coversRange reports whether the wall itself allows the range of addresses, on
+// the ports of the rule at hand.
+func (w *widener) coversRange(cidr string) bool {
+	p, err := netip.ParsePrefix(cidr)
+	return err == nil && slices.ContainsFunc(w.doors, func(d door) bool {
+		return w.within[d.rule] && d.block != nil && holds(d.block.CIDR, p)
 	})
+}
+
+func holds(cidr string, p netip.Prefix) bool {
+	have, err := netip.ParsePrefix(cidr)
+	return err == nil && have.Bits() <= p.Bits() && have.Contains(p.Addr())
 }
 
 // subset reports whether every port is one of those allowed. No ports at all
@@ -178,12 +313,13 @@ func protocolOf(p networkingv1.NetworkPolicyPort) corev1.Protocol {
 	return *p.Protocol
 }
 
+// onPorts says which ports, the first few of them.
 func onPorts(ports []networkingv1.NetworkPolicyPort) string {
 	if len(ports) == 0 {
 		return ""
 	}
 	var list []string
-	for _, p := range ports {
+	for _, p := range ports[:min(len(ports), mesh.MaxFew)] {
 		switch {
 		case p.Port == nil:
 			list = append(list, fmt.Sprintf("every %s port", protocolOf(p)))
@@ -193,5 +329,5 @@ func onPorts(ports []networkingv1.NetworkPolicyPort) string {
 			list = append(list, fmt.Sprintf("%s %s", protocolOf(p), p.Port))
 		}
 	}
-	return " on " + strings.Join(list, ", ")
+	return " on " + mesh.Few(list, len(ports))
 }
