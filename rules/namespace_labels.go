@@ -83,6 +83,7 @@ var guardedLabels = []struct {
 	{"istio.io/rev", func(was, _ string) bool { return was != "" }, "new pods get another control plane's sidecar, or none"},
 	{"istio.io/dataplane-mode", func(was, _ string) bool { return was != "" }, "pods leave the ambient mesh"},
 	{"istio.io/use-waypoint", func(was, _ string) bool { return was != "" }, "traffic takes another waypoint, or none"},
+	{"istio.io/use-waypoint-canary", func(_, is string) bool { return is != "" }, "part of the traffic takes another waypoint"},
 	{mesh.ModeLabel, func(_, is string) bool { return is == "warn" || is == "off" }, "findings no longer stop a write"},
 	{mesh.InjectionLabel, func(_, is string) bool { return is == "disabled" }, "Sallyport no longer keeps routes for the namespace's hosts"},
 }

@@ -1,6 +1,10 @@
 package rules
 
-import "github.com/sallyport-io/sallyport/internal/mesh"
+import (
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
 
 var noAutoAllocate = &Rule{
 	Name: "no-auto-allocate",
@@ -13,7 +17,7 @@ the label networking.istio.io/enable-autoallocate-ip is "false".`,
 	Rows:     []string{"S-22"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() || len(se.Addresses) > 0 || se.Labels["networking.istio.io/enable-autoallocate-ip"] != "false" {
+		if p.Deleting() || len(se.Addresses) > 0 || !strings.EqualFold(se.Labels["networking.istio.io/enable-autoallocate-ip"], "false") {
 			return
 		}
 		for _, sp := range se.Ports {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,6 +36,7 @@ is a warning.
 		}
 	}
 	writeRows(&b, all)
+	writeIstioKeys(&b)
 	writeLimits(&b)
 	return b.Bytes(), nil
 }
@@ -129,5 +131,31 @@ The ways past an egress gateway that are known, and what becomes of each.
 			answer += fmt.Sprintf("%s (%s)", row.Elsewhere, row.Reason)
 		}
 		fmt.Fprintf(b, "| %s | %s | %s |\n", row.ID, row.What, answer)
+	}
+}
+
+func writeIstioKeys(b *bytes.Buffer) {
+	b.WriteString(`
+## Istio's annotations and labels
+
+What becomes of each that Istio's API lists, and of those that only its code knows.
+
+| annotation or label | what becomes of it |
+|---|---|
+`)
+	for _, name := range slices.Sorted(maps.Keys(IstioKeys)) {
+		k := IstioKeys[name]
+		answer := "harmless: " + k.Harmless
+		if len(k.Rules) > 0 {
+			var by []string
+			for _, r := range k.Rules {
+				by = append(by, fmt.Sprintf("[%s](#%s)", r, r))
+			}
+			answer = strings.Join(by, ", ")
+		}
+		if k.form != nil && len(k.Rules) == 0 {
+			answer += "; on pods its value has to be of its form ([istio-keys](#istio-keys))"
+		}
+		fmt.Fprintf(b, "| \x60%s\x60 | %s |\n", name, answer)
 	}
 }

@@ -24,9 +24,9 @@ routed by nobody. Pods and templates in namespaces of the mesh are denied them.`
 				p.Reportf(fmt.Sprintf("%smetadata.annotations[%q]", base, k), "annotation %s: %q takes traffic past the sidecar", k, v)
 			}
 		}
-		for k, bad := range ambientOptOut {
+		for k, good := range ambientKeys {
 			for field, set := range map[string]map[string]string{"labels": w.PodLabels, "annotations": w.PodAnnotations} {
-				if v, ok := set[k]; ok && slices.Contains(bad, v) {
+				if v, ok := set[k]; ok && !slices.Contains(good, v) {
 					p.Reportf(fmt.Sprintf("%smetadata.%s[%q]", base, field, k), "%s: %q takes the pod out of the mesh's hands", k, v)
 				}
 			}
@@ -44,9 +44,11 @@ var captureAnnotations = []string{
 	"traffic.sidecar.istio.io/kubevirtInterfaces",
 }
 
-var ambientOptOut = map[string][]string{
-	"istio.io/dataplane-mode":                 {"none"},
-	"ambient.istio.io/dns-capture":            {"false"},
-	"ambient.istio.io/bypass-inbound-capture": {"true"},
-	"ambient.istio.io/redirection":            {"disabled"},
+// ambientKeys say how a pod is in ambient mode. Any value but these leaves it, or
+// part of its traffic, out; what Istio makes of a misspelt one is not for a guess.
+var ambientKeys = map[string][]string{
+	"istio.io/dataplane-mode":                 {"ambient"},
+	"ambient.istio.io/dns-capture":            {"true"},
+	"ambient.istio.io/bypass-inbound-capture": {"false"},
+	"ambient.istio.io/redirection":            {"enabled", "pending"}, // as Istio's network plugin says it
 }

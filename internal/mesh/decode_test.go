@@ -63,7 +63,7 @@ func TestDecode(t *testing.T) {
 		{
 			name: "the proxy itself may be the proxy's user",
 			raw:  `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"n"},"spec":{"containers":[{"name":"istio-proxy","securityContext":{"runAsUser":1337}}]}}`,
-			want: &Workload{Meta: Meta{Ref: Ref{"Pod", "n", "p"}}},
+			want: &Workload{Meta: Meta{Ref: Ref{"Pod", "n", "p"}}, NamesProxy: true},
 		},
 		{
 			name: "kubectl's copy is dropped",

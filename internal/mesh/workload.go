@@ -13,6 +13,9 @@ type Workload struct {
 	// ProxyUID is true where a container, or the pod, runs as user or group
 	// 1337, whose traffic Istio does not capture.
 	ProxyUID bool
+	// NamesProxy is true where a container, of any sort, has a name of those
+	// that Istio's injector adds: [ProxyContainer].
+	NamesProxy bool
 }
 
 // proxyUID is the user and group of Istio's proxy. The traffic of a process
@@ -76,7 +79,7 @@ func (p *wirePod) proxy(injected bool) bool {
 func newWorkload(m Meta, labels, annotations map[string]string, pod *wirePod) *Workload {
 	return &Workload{
 		Meta: m, PodLabels: labels, PodAnnotations: annotations,
-		HostNetwork: pod.HostNetwork, ProxyUID: pod.proxy(m.Kind == "Pod"),
+		HostNetwork: pod.HostNetwork, ProxyUID: pod.proxy(m.Kind == "Pod"), NamesProxy: pod.namesProxy(),
 	}
 }
 
