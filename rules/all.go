@@ -4,6 +4,7 @@ package rules
 var All = []*Rule{
 	authorityRewrite,
 	breaksOthers,
+	clusterAddress,
 	destinationRuleShadow,
 	directPath,
 	dynamicDNS,

@@ -21,6 +21,7 @@ const (
 // All is every check, in the order in which a cluster is set up.
 var All = []*Check{
 	istioVersion,
+	knownFaults,
 	outboundTrafficPolicy,
 	sidecarOutbound,
 	captureDefaults,
@@ -39,6 +40,7 @@ var All = []*Check{
 	namespaceWalls,
 	gatewayWalls,
 	outsideNamespaces,
+	istiodPorts,
 
 	webhookConfiguration,
 	webhookScope,

@@ -25,7 +25,7 @@ may not be newer than their control plane, nor more than one version older.`,
 		newest, mark := 0, e.mark()
 		for i := range e.pods {
 			p := &e.pods[i]
-			if p.Namespace != e.Settings.RootNamespace || p.Labels["app"] != "istiod" || finished(p) {
+			if !e.istiod(*p) {
 				continue
 			}
 			image := imageOf(p, "discovery")

@@ -48,6 +48,9 @@ type index struct {
 	binders tree[*Gateway]
 	// aliases are the ExternalName Services by the name they stand for.
 	aliases tree[*Service]
+	// addresses are the objects that have an address of the cluster, by its 16
+	// bytes.
+	addresses tree[Object]
 	// scopes are the Sidecars by a hash of what they say; see clients.go.
 	scopes tree[*Sidecar]
 	// attached are the Gateway API routes by what they attach to and, for
@@ -102,6 +105,7 @@ func (x *index) seal(e *edit) {
 	x.listeners.seal(e)
 	x.binders.seal(e)
 	x.aliases.seal(e)
+	x.addresses.seal(e)
 	x.scopes.seal(e)
 	x.attached.seal(e)
 	x.bindings.seal(e)
@@ -183,6 +187,9 @@ func (x *index) visit(o Object, i indexer) {
 		if o.Type == "ExternalName" {
 			putBelow(i, &x.aliases, o, CanonicalHost(o.ExternalName), ageKey(&o.Meta))
 		}
+		x.visitAddresses(o, ofCluster(o), i)
+	case *Node, *K8sGateway:
+		x.visitAddresses(o, ofCluster(o), i)
 	case *Namespace:
 		x.visitWaypoint(o, o.Name, i)
 		if o.Ambient() {

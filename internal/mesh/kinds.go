@@ -156,6 +156,7 @@ func decodeService(m Meta, spec, _ []byte) (Object, error) {
 		Type         string            `json:"type"`
 		ExternalName string            `json:"externalName"`
 		ClusterIP    string            `json:"clusterIP"`
+		ClusterIPs   []string          `json:"clusterIPs"`
 		ExternalIPs  []string          `json:"externalIPs"`
 		Selector     map[string]string `json:"selector"`
 		Ports        []wirePort        `json:"ports"`
@@ -164,8 +165,11 @@ func decodeService(m Meta, spec, _ []byte) (Object, error) {
 		return nil, err
 	}
 	s := &Service{
-		Meta: m, Type: w.Type, ExternalName: w.ExternalName, ClusterIP: w.ClusterIP,
+		Meta: m, Type: w.Type, ExternalName: w.ExternalName, ClusterIPs: w.ClusterIPs,
 		ExternalIPs: w.ExternalIPs, Selector: w.Selector,
+	}
+	if len(s.ClusterIPs) == 0 && w.ClusterIP != "" {
+		s.ClusterIPs = []string{w.ClusterIP}
 	}
 	if to := m.Annotations[serviceExportAnnotation]; to != "" {
 		for ns := range strings.SplitSeq(to, ",") {
@@ -223,9 +227,21 @@ func decodeNetworkPolicy(m Meta, _, raw []byte) (Object, error) {
 	return &NetworkPolicy{Meta: m, Raw: append([]byte(nil), raw...)}, nil
 }
 
-func decodeK8sGateway(m Meta, spec, _ []byte) (Object, error) {
+func decodeK8sGateway(m Meta, spec, raw []byte) (Object, error) {
+	type addresses []struct {
+		Value string `json:"value"`
+	}
+	var status struct {
+		Status struct {
+			Addresses addresses `json:"addresses"`
+		} `json:"status"`
+	}
+	if err := unmarshal(raw, &status); err != nil {
+		return nil, fieldError("object", err)
+	}
 	var w struct {
-		GatewayClassName string `json:"gatewayClassName"`
+		Addresses        addresses `json:"addresses"`
+		GatewayClassName string    `json:"gatewayClassName"`
 		Listeners        []struct {
 			K8sListener
 			TLS *struct {
@@ -240,6 +256,9 @@ func decodeK8sGateway(m Meta, spec, _ []byte) (Object, error) {
 		return nil, err
 	}
 	g := &K8sGateway{Meta: m, GatewayClassName: w.GatewayClassName}
+	for _, a := range slices.Concat(w.Addresses, status.Status.Addresses) {
+		g.Addresses = append(g.Addresses, a.Value)
+	}
 	for _, l := range w.Listeners {
 		if l.TLS != nil {
 			l.K8sListener.TLSMode = "Terminate" // the API's default

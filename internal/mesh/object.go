@@ -404,7 +404,7 @@ type Service struct {
 	Meta
 	Type         string            `json:"type"`
 	ExternalName string            `json:"externalName"`
-	ClusterIP    string            `json:"clusterIP"`
+	ClusterIPs   []string          `json:"clusterIPs"` // one of each family, or "None"
 	ExternalIPs  []string          `json:"externalIPs"`
 	Selector     map[string]string `json:"selector"`
 	Ports        []K8sServicePort  `json:"ports"`
@@ -472,6 +472,7 @@ type K8sGateway struct {
 	Meta
 	GatewayClassName string        `json:"gatewayClassName"`
 	Listeners        []K8sListener `json:"listeners"`
+	Addresses        []string      `json:"-"` // that it asks for, and that it has
 }
 
 // K8sListener is a listener of a Gateway API Gateway.

@@ -118,6 +118,7 @@ func TestSealed(t *testing.T) {
 			Servers: []Server{{Hosts: []string{"a.example.com"}, Port: ServerPort{Number: 443}}},
 		},
 		&Service{Meta: ref("Service", "shop", "x"), Type: "ExternalName", ExternalName: "a.example.com"},
+		&Service{Meta: ref("Service", "shop", "y"), ClusterIPs: []string{"10.96.0.7"}},
 		&Sidecar{Meta: ref("Sidecar", "shop", "s")},
 		&Route{Meta: ref("HTTPRoute", "shop", "r"), ParentRefs: []ParentRef{{Name: "g"}}},
 		&waypoint, &injected,

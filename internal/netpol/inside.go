@@ -79,7 +79,7 @@ func insideOf(m *mesh.Mesh) *inside {
 		add(o.(*mesh.ServiceCIDR).CIDRs...)
 	}
 	for o := range m.All("Service") {
-		address(o.(*mesh.Service).ClusterIP) // "None" is no address
+		address(o.(*mesh.Service).ClusterIPs...) // "None" is no address
 	}
 	// The widest first, and the same whatever the order of the objects.
 	slices.SortFunc(found, func(a, b netip.Prefix) int {

@@ -149,7 +149,7 @@ func (n *NetworkPolicies) changed(old, new mesh.Object) {
 			n.enqueueAll()
 			return
 		}
-		if clusterIP(old) != clusterIP(new) {
+		if !slices.Equal(clusterIPs(old), clusterIPs(new)) {
 			n.enqueueGateways(settings)
 		}
 	case "Node":
@@ -163,12 +163,12 @@ func (n *NetworkPolicies) changed(old, new mesh.Object) {
 	}
 }
 
-// clusterIP is the address of a Service, empty for what is none.
-func clusterIP(o mesh.Object) string {
+// clusterIPs are the addresses of a Service; what is none has none.
+func clusterIPs(o mesh.Object) []string {
 	if s, ok := o.(*mesh.Service); ok {
-		return s.ClusterIP
+		return s.ClusterIPs
 	}
-	return ""
+	return nil
 }
 
 // enqueueGateways puts the gateways' namespaces on the queue: what lies inside
