@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -18,34 +19,29 @@ the write is admitted. Behind a route that was there first they do not: for a
 moment the traffic would leave directly, and for longer where nobody can write.
 Such a write is denied until the entry has asked for them.
 
-A new entry that says itself who sees it is not held back: until the companions
-are there, its traffic leaves directly. That is warned about.`,
+The same holds for an entry. A new one is held back until its companions stand.
+One that says itself who sees it (exportTo) is not, and neither is one that the
+mutating webhook did not see, nor a host or port that is added to an entry which
+is open: to hold that back would hide what works. Where no path leads through the
+gateway at that moment, they are denied. So they are in a set of objects that is
+judged as a whole, where nothing in the set leads there.`,
 	Severity: Deny,
 	Kinds:    []string{"ServiceEntry", "VirtualService"},
 	Rows:     []string{"V-26"},
 	Check: func(_ context.Context, p *Pass) error {
-		if p.Batch != nil || p.Reserved {
+		se, entry := p.Subject.(*mesh.ServiceEntry)
+		switch {
+		case p.Reserved, entry && p.Deleting(), !entry && p.Batch != nil:
+			return nil
+		case entry:
+			checkUnheld(p, se)
 			return nil
 		}
 		for _, path := range p.Paths {
-			if path.Verdict == mesh.Direct {
-				continue // direct-path's business
+			if path.Verdict != mesh.Direct && opened(p, path, asIs) { // what is direct for good is direct-path's business
+				p.Report(gapFinding(p, path))
+				return nil // one word is enough: asking for the companions closes them all
 			}
-			if is, _ := p.Live.Verdict(path.Client, path.Host, path.Port); is != mesh.Direct {
-				continue
-			}
-			if was, _ := p.LiveBefore.Verdict(path.Client, path.Host, path.Port); was == mesh.Direct {
-				continue
-			}
-			if se, ok := p.Subject.(*mesh.ServiceEntry); ok {
-				if path.Entry != se.Ref || p.Deleting() {
-					continue
-				}
-				p.Report(unheldFinding(se, path))
-				return nil
-			}
-			p.Report(gapFinding(p, path))
-			return nil // one word is enough: asking for the companions closes them all
 		}
 		return nil
 	},
@@ -65,17 +61,115 @@ func gapFinding(p *Pass, path mesh.Path) Finding {
 	}
 }
 
-// unheldFinding is about an entry that nobody holds back: admission does so
-// only where its owner has not chosen the exportTo.
-func unheldFinding(se *mesh.ServiceEntry, path mesh.Path) Finding {
-	f := Finding{
-		Severity: Warn,
-		Path:     "spec.exportTo",
-		Message: fmt.Sprintf("traffic for %s from %s leaves directly until Sallyport has written its routes",
-			point(path), clientNames([]string{path.Client})),
+// checkUnheld reports an entry that is seen before its paths lead through the
+// gateway. In a batch an entry that admission would hold back counts as open:
+// it is not to blame.
+func checkUnheld(p *Pass, se *mesh.ServiceEntry) {
+	if p.Batch != nil && managed(se) {
+		return
 	}
-	if len(se.ExportTo) > 0 {
-		f.Fix = "Leave exportTo out: Sallyport then opens the entry when its routes are there."
+	missed := missedByMutation(p, se)
+	old, _ := p.LiveBefore.Get(se.Ref).(*mesh.ServiceEntry)
+	for _, path := range p.Paths {
+		switch {
+		case p.Batch != nil && path.Entry != se.Ref: // charged to the entry that has it
+		case path.Verdict == mesh.Direct && !missed: // direct-path's business
+		case opened(p, path, asIs), path.Entry == se.Ref && adds(old, se, path) && restsOnNothing(p, path):
+			p.Report(unheldFinding(p, se, old, path, missed))
+			return // what helps one helps all
+		}
+	}
+}
+
+// adds reports whether an entry registers an egress point that it did not
+// register before, or not for the same namespaces.
+func adds(old, se *mesh.ServiceEntry, path mesh.Path) bool {
+	if old == nil || old.Held() || !slices.Equal(old.ExportTo, se.ExportTo) ||
+		!slices.ContainsFunc(old.Hosts, func(h string) bool { return mesh.CanonicalHost(h) == path.Host }) {
+		return true
+	}
+	return slices.ContainsFunc(se.Ports, func(port mesh.ServicePort) bool {
+		return port.Number == path.Port && !slices.Contains(old.Ports, port)
+	})
+}
+
+// restsOnNothing reports whether a path leads through the gateway by nothing
+// but companions that are about to go: an entry that comes when they go would
+// be reached directly.
+func restsOnNothing(p *Pass, path mesh.Path) bool {
+	if p.Standing == nil {
+		return false
+	}
+	if verdict, _ := p.Live.Verdict(path.Client, path.Host, path.Port); verdict == mesh.Blocked {
+		return false
+	}
+	verdict, _ := p.Standing().Verdict(path.Client, path.Host, path.Port)
+	return verdict == mesh.Direct
+}
+
+// managed reports whether Sallyport chooses the exportTo of an entry: where it
+// is not ready, admission holds it back.
+func managed(se *mesh.ServiceEntry) bool {
+	to := se.Annotations[mesh.ExportAnnotation]
+	return (to == "." || to == "*") && len(se.ExportTo) == 1 && se.ExportTo[0] == to
+}
+
+// missedByMutation reports whether the entry is none that admission's first
+// half, which fails open, leaves behind: that gives every entry an exportTo,
+// and holds a new one back that is not ready.
+func missedByMutation(p *Pass, se *mesh.ServiceEntry) bool {
+	if p.Batch != nil || ignored(p.Live, se.Namespace) {
+		return false
+	}
+	return len(se.ExportTo) == 0 || p.Old == nil && managed(se)
+}
+
+// ignored reports whether a namespace asks not to be enforced upon: admission
+// holds none of its entries back.
+func ignored(m *mesh.Mesh, namespace string) bool {
+	ns := m.Namespace(namespace)
+	return ns != nil && (ns.Labels[mesh.ModeLabel] == "warn" || ns.Labels[mesh.ModeLabel] == "off")
+}
+
+// unheldFinding is about an entry that nobody holds back.
+func unheldFinding(p *Pass, se, old *mesh.ServiceEntry, path mesh.Path, missed bool) Finding {
+	f := Finding{
+		Path:    "spec.exportTo",
+		Message: fmt.Sprintf("traffic for %s from %s would leave directly", point(path), clientNames([]string{path.Client})),
+	}
+	switch {
+	case missed:
+		f.Message += ": the entry is neither held back nor led through the gateway, for Sallyport's mutating webhook did not see it"
+		f.Fix = "Try again in a moment: when that webhook answers, the entry is held back until its routes are there.\n"
+	case old != nil && exported(old):
+		f.Path = addedField(old, se, path)
+		f.Message += " until Sallyport has written its routes; to hold the entry back meanwhile would hide what is open"
+		f.Fix = fmt.Sprintf("Register %s:%d in an entry of its own, without exportTo: Sallyport opens that when its routes are there, and this entry may then have it too.\n",
+			path.Host, path.Port)
+	default:
+		f.Message += " until Sallyport has written its routes"
+		f.Fix = fmt.Sprintf("Leave exportTo out: Sallyport then opens the entry when its routes are there, to its own namespace or to whom its annotation %s says (\".\" or \"*\").\n",
+			mesh.ExportAnnotation)
 	}
 	return f
+}
+
+// exported reports whether somebody sees the entry.
+func exported(se *mesh.ServiceEntry) bool {
+	return !slices.Contains(se.ExportTo, "~")
+}
+
+// addedField is the field of an entry by which an update registers an egress
+// point.
+func addedField(old, se *mesh.ServiceEntry, path mesh.Path) string {
+	is := func(h string) bool { return mesh.CanonicalHost(h) == path.Host }
+	if i := slices.IndexFunc(se.Hosts, is); i >= 0 && !slices.ContainsFunc(old.Hosts, is) {
+		return fmt.Sprintf("spec.hosts[%d]", i)
+	}
+	for i, port := range se.Ports {
+		if port.Number == path.Port && !slices.Contains(old.Ports, port) {
+			return fmt.Sprintf("spec.ports[%d]", i)
+		}
+	}
+	return "spec.exportTo"
 }

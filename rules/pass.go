@@ -29,6 +29,11 @@ type Pass struct {
 	Live *mesh.Mesh
 	// LiveBefore is the same before the write.
 	LiveBefore *mesh.Mesh
+	// Standing is Live with no more of the companions' routes for the hosts of
+	// an entry under judgement than are wanted without the write as well: others
+	// may be gone when it is seen. It is computed when first asked for, and nil
+	// where the subject is not an entry that is seen at once.
+	Standing func() *mesh.Mesh
 
 	// Companions are the objects that Sallyport would keep for the subject's
 	// hosts, and Refusals what it cannot serve.

@@ -91,7 +91,8 @@ type cluster struct {
 	t        testing.TB
 	events   *events.FakeRecorder
 	stop     func()
-	config   *rest.Config // of the reconciler and its store
+	seen     func() *mesh.Mesh // what the reconciler that was started last sees
+	config   *rest.Config      // of the reconciler and its store
 	// watch, where it is set, sees every request of the reconciler itself.
 	watch func(*nethttp.Request)
 	// news, where it is set, sees every change of the mesh.
@@ -140,6 +141,7 @@ func (c *cluster) run(adjust ...func(*reconcile.Options)) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.seen = store.Mesh
 	if c.news != nil {
 		store.Subscribe(c.news)
 	}

@@ -133,16 +133,17 @@ func (h *history) neverDirect(t testing.TB, namespace string) {
 		for o := range m.In("ServiceEntry", namespace) {
 			// Only what concerns the entry's host can have changed its paths.
 			entry := o.(*mesh.ServiceEntry)
-			host := entry.Hosts[0]
-			users := ch.ref.Kind == "VirtualService" && !companion.Is(ch.ref) && ch.ref.Namespace == namespace
-			if ch.ref != entry.Ref && !(companion.Is(ch.ref) && companion.KeyOf(ch.ref) == companion.Key(host)) && !users {
-				continue
-			}
-			versions++
-			for _, port := range entry.Ports {
-				for _, client := range []string{namespace, "istio-system", mesh.AnyClient} {
-					if path := m.Paths(client, host, port.Number); path.Verdict == mesh.Direct {
-						t.Errorf("at version %d, after a write of %s, %s reached %s:%d directly: %+v", ch.version, ch.ref, client, host, port.Number, path.Because)
+			for _, host := range entry.Hosts {
+				users := ch.ref.Kind == "VirtualService" && !companion.Is(ch.ref) && ch.ref.Namespace == namespace
+				if ch.ref != entry.Ref && !(companion.Is(ch.ref) && companion.KeyOf(ch.ref) == companion.Key(host)) && !users {
+					continue
+				}
+				versions++
+				for _, port := range entry.Ports {
+					for _, client := range []string{namespace, "istio-system", mesh.AnyClient} {
+						if path := m.Paths(client, host, port.Number); path.Verdict == mesh.Direct {
+							t.Errorf("at version %d, after a write of %s, %s reached %s:%d directly: %+v", ch.version, ch.ref, client, host, port.Number, path.Because)
+						}
 					}
 				}
 			}

@@ -339,6 +339,7 @@ func (w *world) pass(o mesh.Object) rules.Pass {
 		After:      w.after,
 		Live:       w.live,
 		LiveBefore: w.state,
+		Standing:   standing(w.state, w.live, o),
 		Reserved:   companion.Is(ref),
 		Injected:   companion.Injects(w.live, ref.Namespace),
 		Memo:       new(rules.Memo),

@@ -30,7 +30,9 @@ var held = []string{"~"}
 // A ServiceEntry without exportTo is to be seen by its own namespace, or by
 // all where the platform owns it or Sallyport keeps no companions for it; but
 // not before its paths are via, which is a question to the mesh as it stands,
-// not as it will be.
+// not as it will be. An update that adds a host or a port to an entry that is
+// open does not hold it back, for that would hide what works: rule open-gap
+// judges what is added.
 //
 // It has the budget of [Judge.Review], and so has its errors.
 func Default(ctx context.Context, m *mesh.Mesh, w Write) (ops []PatchOp, err error) {
@@ -75,7 +77,7 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 		// The client's own choice, or held already: the reconciler opens it.
 		return nil, nil
 	}
-	if !ready(m, se, want) {
+	if !ready(m, se, want) && !hides(m, w, se) {
 		want = held
 	}
 	if slices.Equal(se.ExportTo, want) {
@@ -129,6 +131,38 @@ func ready(m *mesh.Mesh, se *mesh.ServiceEntry, exportTo []string) bool {
 		}
 	}
 	return true
+}
+
+// hides reports whether to hold the entry back would hide an egress point that
+// works, and that the update leaves as it was.
+func hides(m *mesh.Mesh, w Write, se *mesh.ServiceEntry) bool {
+	if w.Request.Operation != "UPDATE" {
+		return false
+	}
+	o, err := mesh.Decode(w.OldObject)
+	old, ok := o.(*mesh.ServiceEntry)
+	if err != nil || !ok || old.Ref != se.Ref || !m.HasPoints(old) {
+		return false
+	}
+	m = m.With(old)
+	kept := hostsOf(se)
+	for _, host := range hostsOf(old) {
+		if !slices.Contains(kept, host) {
+			continue
+		}
+		clients := companion.Clients(m, old, host)
+		for _, port := range old.Ports {
+			if !slices.Contains(se.Ports, port) {
+				continue
+			}
+			for _, client := range clients {
+				if verdict, by := m.Verdict(client, host, port.Number); by == old.Ref && (verdict == mesh.Via || verdict == mesh.Undetermined) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // annotate returns the patch that records value as the entry's own export.

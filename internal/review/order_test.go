@@ -125,6 +125,10 @@ type cluster struct {
 	clock  time.Time
 	denied []string
 	warned bool
+	// moments has every write looked at before the reconciler follows: leaked is
+	// the first path that was direct then.
+	moments bool
+	leaked  string
 }
 
 func newCluster(injection bool) cluster {
@@ -170,6 +174,9 @@ func (c cluster) apply(t *testing.T, raw []byte) cluster {
 	c.clock = c.clock.Add(time.Minute)
 	o.Metadata().Created = c.clock
 	c.mesh = c.mesh.With(o)
+	if c.moments && c.leaked == "" {
+		c.leaked = c.direct()
+	}
 	return c.reconcile()
 }
 

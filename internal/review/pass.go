@@ -49,6 +49,7 @@ func newPass(ctx context.Context, m *mesh.Mesh, r rules.Request, subject, old me
 		Memo:       new(rules.Memo),
 		Explain:    func(p mesh.Path) mesh.Path { return after.Paths(p.Client, p.Host, p.Port) },
 	}
+	p.Standing = standing(prior, live, subject)
 	own := hostsOf(subject)
 	for _, set := range sets {
 		if !slices.Contains(own, set.Host) {
@@ -73,6 +74,15 @@ func newPass(ctx context.Context, m *mesh.Mesh, r rules.Request, subject, old me
 		}
 	}
 	return p, ctx.Err()
+}
+
+// standing is [companion.Standing] for entries that are not held back.
+func standing(before, live *mesh.Mesh, subject mesh.Object) func() *mesh.Mesh {
+	se, ok := subject.(*mesh.ServiceEntry)
+	if !ok || se.Held() {
+		return nil
+	}
+	return sync.OnceValue(func() *mesh.Mesh { return companion.Standing(before, live, se) })
 }
 
 // hostsOf are the canonical hosts that a ServiceEntry registers, sorted; other

@@ -167,6 +167,7 @@ func (j *Judge) forgive(ctx context.Context, m *mesh.Mesh, w Write, old mesh.Obj
 		return nil, err
 	}
 	p.Raw = w.OldObject
+	p.Standing = nil // what the old object rests on is there because of it
 	before, err := rules.Run(ctx, j.Rules, p)
 	if err != nil {
 		return nil, err
