@@ -139,6 +139,7 @@ func hides(m *mesh.Mesh, w Write, se *mesh.ServiceEntry) bool {
 	if w.Request.Operation != "UPDATE" {
 		return false
 	}
+	m.Spend(len(w.OldObject) / bytesPerStep)
 	o, err := mesh.Decode(w.OldObject)
 	old, ok := o.(*mesh.ServiceEntry)
 	if err != nil || !ok || old.Ref != se.Ref || !m.HasPoints(old) {
