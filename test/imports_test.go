@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"internal/build":     {},
 	"internal/budget":    {},
 	"internal/rawjson":   {},
+	"internal/fair":      {},
 	"internal/mesh":      {"internal/budget", "internal/rawjson"},
 	"internal/manifest":  {},
 	"internal/config":    {"internal/mesh"},
@@ -38,7 +39,7 @@ var layers = map[string][]string{
 	"internal/live":          {"internal/mesh", "internal/rawjson"},
 	"internal/doctor/gather": {"internal/doctor"},
 	"internal/reconcile":     {"internal/companion", "internal/live", "internal/mesh", "internal/netpol"},
-	"webhook":                {"internal/companion", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/review", "rules"},
+	"webhook":                {"internal/companion", "internal/fair", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/review", "rules"},
 	"internal/policysource":  {"internal/companion", "internal/mesh", "internal/review", "policies", "rules"},
 	"internal/status":        {"internal/build", "internal/policysource"},
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -31,12 +32,24 @@ type call struct {
 	// log. It is our own: a review says about itself what it likes.
 	id string
 
+	// claimed is set by whoever answers: the handler, or who answers for it.
+	claimed *atomic.Bool
+
 	revision string // of the policies that judged
 	failure  string // why the write could not be judged
 }
 
 func newCall(o Options, req admission.Request, entry string) *call {
-	return &call{Options: o, request: req, entry: entry, began: time.Now(), id: string(uuid.NewUUID())}
+	return &call{Options: o, request: req, entry: entry, began: time.Now(), id: string(uuid.NewUUID()), claimed: new(atomic.Bool)}
+}
+
+// claim reports whether nobody has answered yet; from then on somebody has.
+func (c *call) claim() bool { return c.claimed.CompareAndSwap(false, true) }
+
+// again is the call for somebody who answers in the handler's place: what the
+// handler finds out stays its own.
+func (c *call) again() *call {
+	return &call{Options: c.Options, request: c.request, entry: c.entry, began: c.began, id: c.id, claimed: new(atomic.Bool)}
 }
 
 // validate judges the write.

@@ -197,7 +197,7 @@ func TestDecisionLogNeverWaits(t *testing.T) {
 	c := newCall(o, admissionRequest(request(entry("api", "good.example.com"))), "validate")
 	const many = maxWaiting/300 + 1000 // a line has more than 300 bytes
 	for range many {
-		c.allowed(review.Outcome{Known: true}, nil)
+		c.again().allowed(review.Outcome{Known: true}, nil)
 	}
 	lost := testutil.ToFloat64(o.Metrics.lostDecisions.WithLabelValues("queue"))
 	if o.Decisions.size > maxWaiting || lost == 0 || lost >= many {
@@ -219,7 +219,7 @@ func TestDecisionLogThatFails(t *testing.T) {
 		return out.Write(p)
 	}), &Mask{}, false, o.Metrics, logr.Discard())
 	c := newCall(o, admissionRequest(request(entry("api", "good.example.com"))), "validate")
-	c.allowed(review.Outcome{Known: true}, nil)
+	c.again().allowed(review.Outcome{Known: true}, nil)
 	for testutil.ToFloat64(o.Metrics.lostDecisions.WithLabelValues("write")) == 0 {
 		if err := t.Context().Err(); err != nil {
 			t.Fatal("the lost line was not counted")

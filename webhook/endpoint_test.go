@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -22,12 +21,14 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	kjson "sigs.k8s.io/json"
+
+	"github.com/sallyport-io/sallyport/internal/fair"
 )
 
 // server serves a handler by HTTPS.
 func server(t *testing.T, h admission.Handler, http2 bool) *httptest.Server {
 	t.Helper()
-	s := httptest.NewUnstartedServer(timed(overHTTP(h, logr.Discard())))
+	s := httptest.NewUnstartedServer(timed(overHTTP(h, newGates(nil), logr.Discard())))
 	s.EnableHTTP2 = http2
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -111,7 +112,7 @@ func TestDeadlineIsSetBeforeTheEnd(t *testing.T) {
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", read)
 	r.Header.Set("Content-Type", "application/json")
 	w := &lateWriter{ResponseRecorder: httptest.NewRecorder(), closeBody: write.Close}
-	overHTTP(nil, logr.Discard()).ServeHTTP(w, r)
+	overHTTP(nil, newGates(nil), logr.Discard()).ServeHTTP(w, r)
 	if !w.set.Load() {
 		t.Error("the handler returned while the deadline was being set on its response")
 	}
@@ -189,7 +190,7 @@ func TestLostPanicIsTraced(t *testing.T) {
 	var logged strings.Builder
 	log := funcr.New(func(_, args string) { logged.WriteString(args) }, funcr.Options{})
 	e := &endpoint{handler: admission.HandlerFunc(lostHandler), log: log}
-	resp := e.handle(t.Context(), admission.Request{})
+	resp := e.guard(admission.Request{}, func() admission.Response { return lostHandler(t.Context(), admission.Request{}) })
 	if !strings.Contains(logged.String(), "lostHandler") {
 		t.Errorf("the log does not name the function that panicked: %s", &logged)
 	}
@@ -203,12 +204,12 @@ func lostHandler(context.Context, admission.Request) admission.Response { panic(
 // TestAnnouncedSize announces the largest review and sends none: what is said
 // about a body takes no memory, only what is sent.
 func TestAnnouncedSize(t *testing.T) {
-	e := &endpoint{}
+	e := &endpoint{gates: newGates(nil)}
 	receive := func() {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(""))
 		r.Header.Set("Content-Type", "application/json")
 		r.ContentLength = maxReview
-		if _, _, err := e.receive(httptest.NewRecorder(), r); err == nil {
+		if _, err := e.receive(httptest.NewRecorder(), r, e.gates.visit(r)); err == nil {
 			t.Error("nothing is taken for a review")
 		}
 	}
@@ -228,7 +229,8 @@ func TestAnnouncedSize(t *testing.T) {
 // small reviews are answered meanwhile, and large ones as soon as there is room.
 func TestLargeReviewsAreBounded(t *testing.T) {
 	allow := admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") })
-	e := overHTTP(allow, logr.Discard()).(*endpoint)
+	g := newGates(nil)
+	e := overHTTP(allow, g, logr.Discard())
 	post := func(body io.Reader, length int64) *httptest.ResponseRecorder {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -283,13 +285,15 @@ func TestLargeReviewsAreBounded(t *testing.T) {
 		_ = end.Close()
 	}
 	wg.Wait()
-	if !e.large.TryAcquire(maxLarge) {
-		t.Error("the room of some review was not given back")
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, _, err := e.readAll(ctx, strings.NewReader(large), int64(len(large))); !errors.Is(err, errManyLarge) {
-		t.Errorf("without room, in time: %v", err)
+	// Of all that there is, each source of two may have the half: it was given back.
+	for _, source := range []string{"one", "another"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		grant, err := g.known.large.Acquire(ctx, fair.Flow{Source: source}, maxLarge/2)
+		if err != nil {
+			t.Errorf("the room of some review was not given back: %v", err)
+		}
+		defer grant.Release()
 	}
 }
 

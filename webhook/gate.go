@@ -3,9 +3,15 @@ package webhook
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"runtime"
+	"sync/atomic"
 	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/sallyport-io/sallyport/internal/fair"
 )
 
 const (
@@ -19,30 +25,145 @@ const (
 	share = 0.8
 	// perCore is how many reviews may be in hand per core. Judging is pure
 	// computation, so more would only make all of them slow.
-	perCore = 8
+	perCore = 4
+	// maxLarge bounds the memory of all large reviews that are in hand, from
+	// their first byte beyond maxAnnounced to their answer. A few of the
+	// largest, or hundreds of those that an API server really sends, fit in:
+	// what whoever reaches the port can send at once must not end the process.
+	maxLarge = 16 << 20
 )
 
-// errBusy is why a review was turned away.
-var errBusy = errors.New("too many reviews are in hand; try again, or run more replicas")
+// Why a review is turned away. Whoever sent it is told to try again.
+var (
+	errManyReviews = errors.New("too many reviews of this namespace or user are in hand; try again")
+	errManyLarge   = errors.New("too many large reviews of this namespace or user are in hand; try again")
+)
 
-// gate bounds the work in hand. A review takes a place once it has been read
-// completely, so that slow senders hold none; what they hold until then,
-// maxLarge bounds.
-type gate chan struct{}
+// busy is why a review was turned away unjudged, for want of room.
+type busy struct {
+	why  error  // errManyReviews or errManyLarge
+	what string // as metrics call it: place or memory
+	how  error  // of package fair
+}
 
-func newGate() gate { return make(gate, perCore*runtime.GOMAXPROCS(0)) }
+func (b *busy) Error() string { return b.why.Error() }
 
-// enter waits for a place until the context ends.
-func (g gate) enter(ctx context.Context) error {
-	select {
-	case g <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return errBusy
+func (b *busy) Unwrap() error { return b.how }
+
+// gates bound the work in hand, and share it out. Reviews that are known to be
+// the API server's, and those that are not, never wait for one another.
+type gates struct {
+	known, unknown *class
+	// proven tells them apart; nil where nothing can, and all are known.
+	proven func(*http.Request) bool
+}
+
+// class is what reviews of one kind share out among themselves.
+type class struct {
+	places *fair.Limiter
+	large  *fair.Limiter // in bytes
+}
+
+// newGates returns gates of which nothing is taken. A namespace never has all
+// cores: judging is pure computation, and an expensive review of the one would
+// keep all others from being computed. A user who writes to many namespaces may
+// have twice as much, and one source of reviews nearly all: where nothing proves
+// who calls, whoever reaches the port leaves room for the API server.
+func newGates(proven func(*http.Request) bool) *gates {
+	cores := runtime.GOMAXPROCS(0)
+	one := int64(max(1, cores-1))
+	total := int64(perCore * cores)
+	g := &gates{proven: proven, known: &class{
+		places: fair.New(fair.Limits{Total: total, Namespace: one, User: max(2, 2*one), Source: total - one, Waiting: 1024, WaitingEach: 128}),
+		large:  fair.New(fair.Limits{Total: maxLarge, Namespace: maxLarge / 2, User: maxLarge / 2, Source: maxLarge * 3 / 4, Waiting: 128, WaitingEach: 32}),
+	}}
+	if proven != nil {
+		few := int64(max(1, cores/2))
+		g.unknown = &class{
+			places: fair.New(fair.Limits{Total: few, Namespace: few, User: few, Source: few, Waiting: 64, WaitingEach: 32}),
+			large:  fair.New(fair.Limits{Total: maxReview, Namespace: maxReview, User: maxReview, Source: maxReview, Waiting: 16, WaitingEach: 16}),
+		}
+	}
+	return g
+}
+
+// visit is a request on its way through the gates: whom it comes from, and the
+// room that its body takes until everybody who reads it is done.
+type visit struct {
+	*class
+	source string
+	body   *fair.Grant
+	users  atomic.Int32
+}
+
+// visit says which way a request goes.
+func (g *gates) visit(r *http.Request) *visit {
+	v := &visit{class: g.known}
+	if g.proven != nil {
+		if g.proven(r) {
+			v.users.Store(1)
+			return v // of one source: the API server, however many it is
+		}
+		v.class = g.unknown
+	}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		v.source = host
+	}
+	v.users.Store(1)
+	return v
+}
+
+// use says that somebody reads the body, until done.
+func (v *visit) use() { v.users.Add(1) }
+
+func (v *visit) done() {
+	if v.users.Add(-1) == 0 {
+		v.body.Release()
 	}
 }
 
-func (g gate) leave() { <-g }
+// flow is whose turn a review waits for.
+func (v *visit) flow(namespace, user string) fair.Flow {
+	return fair.Flow{Source: v.source, Namespace: namespace, User: user}
+}
+
+// place waits for a place for a review.
+func (v *visit) place(ctx context.Context, req *admission.Request) (*fair.Grant, error) {
+	place, err := v.places.Acquire(ctx, v.flow(req.Namespace, req.UserInfo.Username), 1)
+	if err != nil {
+		return nil, &busy{errManyReviews, "place", err}
+	}
+	return place, nil
+}
+
+// room waits for the memory of a large body. It is given back when the visit is
+// over.
+func (v *visit) room(ctx context.Context, namespace, user string, size int64) error {
+	grant, err := v.large.Acquire(ctx, v.flow(namespace, user), size)
+	if err != nil {
+		return &busy{errManyLarge, "memory", err}
+	}
+	v.body = grant
+	return nil
+}
+
+// visitKey is where a context has its visit.
+type visitKey struct{}
+
+func (v *visit) in(ctx context.Context) context.Context {
+	return context.WithValue(ctx, visitKey{}, v)
+}
+
+// visitOf is the visit of a request; of one that came otherwise than over HTTP
+// there is nothing to tell.
+func (g *gates) visitOf(ctx context.Context) *visit {
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
+		return v
+	}
+	v := &visit{class: g.known}
+	v.users.Store(1)
+	return v
+}
 
 // timed gives each request a deadline: most of the timeout that the API
 // server names in the query.

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -110,44 +108,6 @@ func TestTimeoutIsThatOfTheManifests(t *testing.T) {
 	}
 	if longest != maxTimeout {
 		t.Errorf("the API server waits for %v, maxTimeout is %v", longest, maxTimeout)
-	}
-}
-
-// TestGateTurnsAway fills every place: the next review is refused at its
-// deadline, and let in when a place is free again.
-func TestGateTurnsAway(t *testing.T) {
-	o := options(t)
-	hold := make(chan struct{})
-	entered := make(chan struct{}, 1000)
-	o.Mesh = func() *mesh.Mesh {
-		entered <- struct{}{}
-		<-hold
-		return mesh.New(mesh.DefaultSettings())
-	}
-	h := NewValidator(o)
-	req := admission.Request{AdmissionRequest: *request(entry("api", "good.example.com"))}
-	places := cap(newGate())
-	done := make(chan bool, places)
-	for range places {
-		go func() { done <- h.Handle(t.Context(), req).Allowed }()
-	}
-	for range places {
-		<-entered
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	resp := h.Handle(ctx, req)
-	if resp.Allowed || !strings.Contains(resp.Result.Message, "too many reviews") {
-		t.Errorf("allowed %v: %s", resp.Allowed, resp.Result.Message)
-	}
-	close(hold)
-	for range places {
-		if !<-done {
-			t.Error("a review that had a place was refused")
-		}
-	}
-	if resp := h.Handle(t.Context(), req); !resp.Allowed {
-		t.Errorf("refused with every place free: %s", resp.Result.Message)
 	}
 }
 

@@ -18,6 +18,8 @@ type Metrics struct {
 	judging  prometheus.Histogram
 
 	lostDecisions *prometheus.CounterVec
+	turnedAway    *prometheus.CounterVec
+	watched       *prometheus.CounterVec
 }
 
 // buckets reach from half a millisecond to the longest timeout that makes
@@ -50,7 +52,15 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		Name: "sallyport_decisions_lost_total",
 		Help: "Lines that the decision log lacks, by reason: the writer could not follow (queue), could not write (write), or the line could not be made (encode).",
 	}, []string{"reason"})
-	for _, c := range []prometheus.Collector{m.duration, m.judging, m.answers, m.findings, m.lostDecisions} {
+	m.turnedAway = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sallyport_admission_turned_away_total",
+		Help: "Reviews that were not looked at because their namespace or user had too many in hand, by entry and what was wanting (place, memory).",
+	}, []string{"entry", "wanting"})
+	m.watched = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sallyport_admission_watchdog_answers_total",
+		Help: "Answers given for handlers that gave none in time, by entry.",
+	}, []string{"entry"})
+	for _, c := range []prometheus.Collector{m.duration, m.judging, m.answers, m.findings, m.lostDecisions, m.turnedAway, m.watched} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -91,11 +92,33 @@ func (c *call) reserved(ref mesh.Ref) admission.Response {
 
 // cannotJudge refuses a write that nobody has judged, and says why.
 func (c *call) cannotJudge(err error) admission.Response {
+	if b, ok := errors.AsType[*busy](err); ok {
+		return c.turnedAway(b)
+	}
 	c.Log.Error(err, "cannot judge", c.fields()...)
 	c.failure = firstLine(err)
 	resp := admission.Errored(http.StatusInternalServerError, fmt.Errorf(
 		"sallyport could not judge this write, and lets nothing through unjudged: %s (decision %s)", firstLine(err), c.id))
 	resp.Result.Reason = metav1.StatusReasonInternalError
+	return c.finish(resp, verdictError, review.Outcome{})
+}
+
+// turnedAway refuses a write that there is no room to judge. Clients of the API
+// server that follow its conventions, kubectl among them, try again by
+// themselves.
+func (c *call) turnedAway(b *busy) admission.Response {
+	c.Metrics.turnedAway.WithLabelValues(c.entry, b.what).Inc()
+	// Whoever sends too much would fill the log as well.
+	if log := c.Log.V(1); log.Enabled() {
+		log.Info("turned away", append(c.fields(), "why", b.Error(), "how", b.how.Error())...)
+	}
+	c.failure = b.Error()
+	resp := admission.Errored(http.StatusTooManyRequests, fmt.Errorf(
+		"sallyport has not judged this write, and lets nothing through unjudged: %s (decision %s)", b.Error(), c.id))
+	resp.Result.Reason = metav1.StatusReasonTooManyRequests
+	resp.Result.Details = &metav1.StatusDetails{
+		Group: c.request.Kind.Group, Kind: c.request.Kind.Kind, Name: c.request.Name, RetryAfterSeconds: 1,
+	}
 	return c.finish(resp, verdictError, review.Outcome{})
 }
 
@@ -105,7 +128,11 @@ func refused(status int32, err error) admission.Response { return admission.Erro
 // unchanged lets the object through to the validator as the client wrote it,
 // and says why nothing was filled in.
 func (c *call) unchanged(err error) admission.Response {
-	c.Log.Error(err, "cannot fill in defaults", c.fields()...)
+	if b, ok := errors.AsType[*busy](err); ok {
+		c.Metrics.turnedAway.WithLabelValues(c.entry, b.what).Inc()
+	} else {
+		c.Log.Error(err, "cannot fill in defaults", c.fields()...)
+	}
 	resp := admission.Allowed("")
 	resp.Warnings = fit([]string{"sallyport filled in no defaults: " + firstLine(err)})
 	return c.finish(resp, verdictError, review.Outcome{})
@@ -123,8 +150,12 @@ func (c *call) patched(patch []byte) admission.Response {
 	return c.finish(resp, verdictPatch, review.Outcome{})
 }
 
-// finish counts and logs the answer, and notes it for the audit log.
+// finish counts and logs the answer, and notes it for the audit log. An answer
+// that comes after somebody else's counts for nothing.
 func (c *call) finish(resp admission.Response, verdict string, out review.Outcome) admission.Response {
+	if !c.claim() {
+		return resp
+	}
 	resp.AuditAnnotations = map[string]string{"decision": c.id, "verdict": verdict}
 	var names []string
 	for _, f := range out.Findings {

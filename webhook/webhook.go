@@ -8,6 +8,7 @@ package webhook
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -36,6 +37,11 @@ type Options struct {
 	// User is the user name of Sallyport's own service account: it alone may
 	// write companions.
 	User string
+	// Proven reports whether the API server sent a request; nil where nothing is
+	// known about who calls. Reviews of others have places of their own.
+	Proven func(*http.Request) bool
+	// Watch answers for handlers that do not; nil stands for one that nobody asks.
+	Watch *Watch
 	// Now is the clock.
 	Now func() time.Time
 	// Metrics are those of [NewMetrics].
@@ -46,36 +52,61 @@ type Options struct {
 	Log       logr.Logger
 }
 
-// Register serves both entries on the server.
+// Register serves both entries on the server. They share their places: what is
+// spent on one is not there for the other.
 func Register(server webhook.Server, o Options) {
-	server.Register(MutatePath, timed(overHTTP(NewMutator(o), o.Log)))
-	server.Register(ValidatePath, timed(overHTTP(NewValidator(o), o.Log)))
+	g := newGates(o.Proven)
+	server.Register(MutatePath, timed(overHTTP(newMutator(o, g), g, o.Log)))
+	server.Register(ValidatePath, timed(overHTTP(newValidator(o, g), g, o.Log)))
 }
 
 // NewValidator returns the handler that judges writes. It fails closed: what
 // it cannot judge it does not let through.
-func NewValidator(o Options) admission.Handler {
-	gate := newGate()
-	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
-		c := newCall(o, req, "validate")
-		if err := gate.enter(ctx); err != nil {
-			return c.cannotJudge(err)
-		}
-		defer gate.leave()
-		return c.validate(ctx)
-	})
-}
+func NewValidator(o Options) admission.Handler { return newValidator(o, newGates(nil)) }
 
 // NewMutator returns the handler that fills in what a client left out. It
 // fails open: the validator judges what it leaves behind.
-func NewMutator(o Options) admission.Handler {
-	gate := newGate()
-	return admission.HandlerFunc(func(ctx context.Context, req admission.Request) admission.Response {
-		c := newCall(o, req, "mutate")
-		if err := gate.enter(ctx); err != nil {
-			return c.unchanged(err)
-		}
-		defer gate.leave()
-		return c.mutate(ctx)
-	})
+func NewMutator(o Options) admission.Handler { return newMutator(o, newGates(nil)) }
+
+// handler answers the reviews of one entry.
+type handler struct {
+	Options
+	entry  string
+	gates  *gates
+	answer func(context.Context, *call) admission.Response
+	// instead is the answer where the handler gives none.
+	instead func(*call, error) admission.Response
+}
+
+func newValidator(o Options, g *gates) *handler {
+	return newHandler(handler{Options: o, entry: "validate", gates: g, instead: (*call).cannotJudge,
+		answer: func(ctx context.Context, c *call) admission.Response { return c.validate(ctx) }})
+}
+
+func newMutator(o Options, g *gates) *handler {
+	return newHandler(handler{Options: o, entry: "mutate", gates: g, instead: (*call).unchanged,
+		answer: func(ctx context.Context, c *call) admission.Response { return c.mutate(ctx) }})
+}
+
+func newHandler(h handler) *handler {
+	if h.Watch == nil {
+		h.Watch = NewWatch()
+	}
+	return &h
+}
+
+// Handle implements [admission.Handler].
+func (h *handler) Handle(ctx context.Context, req admission.Request) admission.Response {
+	c := newCall(h.Options, req, h.entry)
+	v := h.gates.visitOf(ctx)
+	place, err := v.place(ctx, &c.request)
+	if err != nil {
+		return h.instead(c, err)
+	}
+	return h.Watch.answer(ctx, v, place, c, h.answer, h.instead)
+}
+
+// refuse answers a review of which no more than the head was read.
+func (h *handler) refuse(req admission.Request, why error) admission.Response {
+	return h.instead(newCall(h.Options, req, h.entry), why)
 }

@@ -54,7 +54,7 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reg.MustRegister(meshCollector{store})
+	reg.MustRegister(meshCollector{store}, lateGauge(webhook.NewWatch()))
 	names := map[string]bool{
 		// Registered once the cluster has answered; the end-to-end test sees them.
 		"sallyport_companion_writes_total": true,

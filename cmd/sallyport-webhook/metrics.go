@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sallyport-io/sallyport/internal/live"
+	"github.com/sallyport-io/sallyport/webhook"
 )
 
 var (
@@ -42,4 +43,12 @@ func (c meshCollector) Collect(ch chan<- prometheus.Metric) {
 	for kind, age := range c.store.Ages() {
 		ch <- prometheus.MustNewConstMetric(meshStale, prometheus.GaugeValue, age.Seconds(), kind)
 	}
+}
+
+// lateGauge tells how many handlers go on after they were answered for.
+func lateGauge(w *webhook.Watch) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "sallyport_admission_late",
+		Help: "Handlers that go on after they were answered for.",
+	}, func() float64 { return float64(w.Late()) })
 }

@@ -171,7 +171,10 @@ func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges
 	}
 	r := reporter{store, judges, mgr.Elected(), time.Now()}
 	o.Mesh, o.Ready, o.Judge = store.Mesh, r.ready, judges.Judge
-	o.User, o.Now = cfg.User(), time.Now
+	o.User, o.Now, o.Watch = cfg.User(), time.Now, webhook.NewWatch()
+	if err := metrics.Registry.Register(lateGauge(o.Watch)); err != nil {
+		return err
+	}
 	webhook.Register(mgr.GetWebhookServer(), o)
 	return errors.Join(
 		mgr.AddMetricsServerExtraHandler(statusPath, status.Handler(r.status)),
@@ -179,6 +182,7 @@ func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges
 		mgr.AddReadyzCheck("serving", mgr.GetWebhookServer().StartedChecker()),
 		mgr.AddReadyzCheck("cluster-read", func(*http.Request) error { return store.Waiting() }),
 		mgr.AddReadyzCheck("cluster-followed", func(*http.Request) error { return store.Stale() }),
+		mgr.AddReadyzCheck("handlers-end", func(*http.Request) error { return o.Watch.Stuck() }),
 		mgr.AddReadyzCheck("policies-loaded", func(*http.Request) error { return judges.Waiting() }),
 	)
 }

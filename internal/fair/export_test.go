@@ -1,0 +1,8 @@
+package fair
+
+// Known is how many names the limiter remembers.
+func (l *Limiter) Known() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.flows) + len(l.sources) + len(l.namespaces) + len(l.users)
+}
