@@ -75,15 +75,18 @@ func reportAddress(p *Pass, path, address string, ports []int) {
 		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %q is a socket inside the proxy's own pod", address)})
 		return
 	}
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
+	// A resolver takes a name for an address in more spellings than Istio does.
+	written, ok := addressOf(address)
+	if !ok {
 		return
 	}
-	ip = ip.Unmap()
-	if what := forbidden(ip); what != "" {
-		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %s is %s", address, what)})
-		return
+	for _, ip := range embedded(written) {
+		if what := forbidden(ip); what != "" {
+			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %s is %s", address, what)})
+			return
+		}
 	}
+	ip := embedded(written)[0]
 	if !ip.IsPrivate() {
 		return
 	}

@@ -62,7 +62,7 @@ func leadsTo(p *Pass, svc *mesh.Service) (mesh.Ref, bool) {
 	}
 	for _, name := range names {
 		for vs := range p.After.LeadingTo(name) {
-			if slices.Contains(vs.Gateways, "mesh") {
+			if slices.Contains(vs.Gateways, "mesh") || len(relaysOf(p, vs)) > 0 {
 				return vs.Ref, true
 			}
 		}
@@ -74,7 +74,7 @@ func leadsTo(p *Pass, svc *mesh.Service) (mesh.Ref, bool) {
 	for _, kind := range gatewayAPIBackend.Kinds {
 		for o := range p.After.All(kind) {
 			r := o.(*mesh.Route)
-			if !followedBySidecars(r) {
+			if parent, severity := relayParent(p, r); !followedBySidecars(r) && (parent == "" || severity != Deny) {
 				continue
 			}
 			for _, b := range backendsOf(r) {

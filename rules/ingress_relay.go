@@ -1,8 +1,10 @@
 package rules
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -11,36 +13,103 @@ var ingressRelay = &Rule{
 	Name: "ingress-relay",
 	Doc: `only egress gateways lead out of the mesh
 
-A VirtualService that is bound to another gateway, and an Ingress whose backend
-is an ExternalName Service, let a pod leave by the ingress gateway: pod to
-ingress, ingress to the Internet. Whether the gateway takes traffic from inside
-no object tells; the NetworkPolicy that Sallyport keeps does not let pods reach
-it.`,
-	Severity: Warn,
-	Rows:     []string{"V-18", "W-3"},
-	Kinds:    []string{"Ingress", "VirtualService"},
+Any other gateway that sends traffic to an external host is a way out past the
+egress gateway: pod to gateway, gateway to the Internet, with no sidecar's route
+asked. That is denied to tenants, whichever object comes last: a VirtualService,
+or the delegate of one, bound to a Gateway that does not select an egress gateway;
+such a Gateway, where a VirtualService bound to it leads out already; an entry whose
+host one of its namespace leads to; a route of the Gateway API whose parent is a
+Gateway, or a ListenerSet, outside the platform's namespaces, and one with any other
+parent that is no egress gateway is warned about; an Ingress whose backend is an
+ExternalName Service. The platform is warned: whether its gateway takes traffic from
+inside no object tells.`,
+	Severity: Deny,
+	Remedy:   "Send it to the egress gateway's Service from there, or ask the platform team to keep the route in one of its own namespaces.",
+	Rows:     []string{"V-18", "V-24", "V-25", "W-3"},
+	Kinds:    []string{"GRPCRoute", "Gateway", "HTTPRoute", "Ingress", "ServiceEntry", "TCPRoute", "TLSRoute", "VirtualService"},
 	Check: Each(
 		On(func(p *Pass, vs *mesh.VirtualService) {
 			if p.Deleting() {
 				return
 			}
-			for _, d := range p.destinations(vs) {
-				if d.dropped {
+			for _, r := range relaysOf(p, vs) {
+				p.Report(Finding{
+					Path: r.path, Severity: p.WarnInPlatform(),
+					Message: fmt.Sprintf("lets %s, which is not an egress gateway, send traffic to external host %q", r.gateway, r.host),
+				})
+			}
+		}),
+		On(func(p *Pass, gw *mesh.Gateway) {
+			if p.Deleting() || selectsEgress(p.After, gw.Selector) != nil {
+				return
+			}
+			var last *mesh.VirtualService
+			for vs := range p.After.BoundTo(gw.Ref) {
+				p.Spend(1)
+				if vs == last {
 					continue
 				}
-				host, external := externalHost(p.After, d.Host, vs.Namespace)
-				if !external {
-					continue
-				}
-				for _, name := range d.gateways {
-					gw := boundGateway(p.After, name, vs.Namespace)
-					if gw == nil || selectsEgress(p.After, gw.Selector) != nil {
-						continue
+				last = vs
+				for _, r := range relaysOf(p, vs) {
+					if r.gateway == gw.Ref {
+						who := "a VirtualService of another namespace"
+						if vs.Namespace == gw.Namespace {
+							who = vs.Ref.String()
+						}
+						p.Report(Finding{
+							Path: "spec.selector", Severity: p.WarnInPlatform(), About: r.host,
+							Message: fmt.Sprintf("makes a way out of a gateway that is not an egress gateway: %s, which is bound to it, sends traffic to an external host", who),
+						})
+						break
 					}
-					p.Report(Finding{
-						Path:    d.path,
-						Message: fmt.Sprintf("lets %s, which is not an egress gateway, send traffic to external host %q", gw.Ref, host),
-					})
+				}
+			}
+		}),
+		On(func(p *Pass, se *mesh.ServiceEntry) {
+			if !p.ByTenant() || !p.After.HasPoints(se) {
+				return
+			}
+			for i, h := range se.Hosts {
+				for vs := range p.After.LeadingTo(mesh.CanonicalHost(h)) {
+					p.Spend(1)
+					if vs.Namespace != se.Namespace {
+						continue // whose fault it is not
+					}
+					if relays := relaysOf(p, vs); len(relays) > 0 {
+						p.Report(Finding{
+							Path:    fmt.Sprintf("spec.hosts[%d]", i),
+							Message: fmt.Sprintf("%s leads to the host at %s, which is not an egress gateway", vs.Ref, relays[0].gateway),
+						})
+						break
+					}
+				}
+			}
+		}),
+		On(func(p *Pass, r *mesh.Route) {
+			if p.Deleting() {
+				return
+			}
+			parent, severity := relayParent(p, r)
+			if parent == "" {
+				return
+			}
+			report := func(path, verb string, b mesh.BackendRef) {
+				name := backendHost(p, r, b)
+				if name == "" {
+					return
+				}
+				if host, external := externalHost(p.After, name, r.Namespace); external {
+					p.Report(Finding{Path: path, Severity: severity, Message: fmt.Sprintf("lets %s, which is not an egress gateway, %s traffic to external host %q", parent, verb, host)})
+				}
+			}
+			for i, rule := range r.Rules {
+				for j, b := range rule.BackendRefs {
+					if b.Weight == nil || *b.Weight != 0 {
+						report(fmt.Sprintf("spec.rules[%d].backendRefs[%d]", i, j), "send", b)
+					}
+				}
+				for _, b := range rule.Mirrors {
+					report(fmt.Sprintf("spec.rules[%d].filters", i), "mirror", b)
 				}
 			}
 		}),
@@ -55,13 +124,95 @@ it.`,
 				}
 				if host, external := externalHost(p.After, svc.ExternalName, o.Namespace); external {
 					p.Report(Finding{
-						Path:    path,
+						Path: path, Severity: p.WarnInPlatform(),
 						Message: fmt.Sprintf("backend %q is an ExternalName Service for %q: the ingress gateway becomes a way out", name, host),
 					})
 				}
 			}
 		}),
 	),
+}
+
+// relay is a way from a gateway that is no egress gateway to an external host.
+type relay struct {
+	path    string // in the VirtualService
+	gateway mesh.Ref
+	host    string
+}
+
+// relaysOf are the ways out that a VirtualService opens at other gateways than
+// egress gateways: by its own rules, by those of the VirtualServices that it
+// delegates to, and by the rules that others delegate to it.
+func relaysOf(p *Pass, vs *mesh.VirtualService) []relay {
+	var all []relay
+	add := func(path string, d destination, gateways []string, namespace, at string) {
+		p.Spend(1 + len(gateways))
+		if d.dropped || len(gateways) == 0 {
+			return
+		}
+		host, external := externalHost(p.After, d.Host, namespace)
+		if !external {
+			return
+		}
+		for _, name := range gateways {
+			if gw := boundGateway(p.After, name, at); gw != nil && selectsEgress(p.After, gw.Selector) == nil {
+				all = append(all, relay{path, gw.Ref, host})
+			}
+		}
+	}
+	for _, d := range p.destinations(vs) {
+		if len(vs.Hosts) > 0 {
+			add(d.path, d, d.gateways, vs.Namespace, vs.Namespace)
+			continue
+		}
+		for root := range p.After.Roots(vs) { // a delegate has no gateways of its own
+			add(d.path, d, root.Gateways, vs.Namespace, root.Namespace)
+		}
+	}
+	for i, r := range vs.HTTP {
+		if r.Delegate == nil || len(vs.Hosts) == 0 {
+			continue
+		}
+		scope := scopeOf(vs, matchGateways(r.Match, func(m mesh.HTTPMatch) []string { return m.Gateways }))
+		leaf, _ := p.After.Get(mesh.Ref{Kind: "VirtualService", Namespace: cmp.Or(r.Delegate.Namespace, vs.Namespace), Name: r.Delegate.Name}).(*mesh.VirtualService)
+		if leaf == nil {
+			continue
+		}
+		for _, d := range p.destinations(leaf) {
+			add(fmt.Sprintf("spec.http[%d].delegate", i), d, scope.gateways, leaf.Namespace, vs.Namespace)
+		}
+	}
+	return all
+}
+
+// relayParent is a parent of the route that is a gateway, and not an egress
+// gateway, and how grave it is that the route leads out there; empty where there
+// is none.
+func relayParent(p *Pass, r *mesh.Route) (parent string, severity Severity) {
+	for _, ref := range r.ParentRefs {
+		if ref.IsEntry() || ref.Kind == "ServiceEntry" || ref.Kind == "Service" || ref.Kind == "Hostname" {
+			continue
+		}
+		kind, namespace := cmp.Or(ref.Kind, "Gateway"), cmp.Or(ref.Namespace, r.Namespace)
+		at := fmt.Sprintf("%s %s/%s", kind, namespace, ref.Name)
+		gateway, _ := p.After.Get(mesh.Ref{Kind: "K8sGateway", Namespace: namespace, Name: ref.Name}).(*mesh.K8sGateway)
+		switch {
+		case kind == "Gateway" && approved(p.After, namespace, ref.Name):
+		case !p.After.Settings().Platform(namespace):
+			return at, p.WarnInPlatform() // of the route, whoever has the gateway
+		case kind == "Gateway" && gateway != nil:
+			parent, severity = at, Warn
+		}
+	}
+	return parent, severity
+}
+
+// approved reports whether the proxies that Istio deploys for a Gateway of the
+// Gateway API are an approved egress gateway: its Service is called after it.
+func approved(m *mesh.Mesh, namespace, name string) bool {
+	return slices.ContainsFunc(m.Settings().Gateways, func(g mesh.EgressGateway) bool {
+		return g.Namespace == namespace && g.Service == name+"-istio"
+	})
 }
 
 // backends returns the Services that an Ingress sends traffic to, by JSON

@@ -4,20 +4,24 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
-	"net/url"
+	"strings"
 )
 
 var jwksURI = &Rule{
 	Name: "jwks-uri",
 	Doc: `istiod fetches keys from public addresses only
 
-The control plane, or the gateway, fetches the jwksUri of a RequestAuthentication:
+The control plane, or the gateway, fetches the jwksUri of a RequestAuthentication,
+and where there is neither that nor jwks, the discovery document of the issuer:
 whoever writes one chooses what they connect to. A tenant's that names an address
-of the cluster, of the node or of the metadata service is denied; Istio's own
-block list (BLOCKED_CIDRS_IN_JWKS_URIS) covers what a name resolves to.`,
+of the cluster, of the node or of the metadata service, in whatever spelling
+(decimal, octal, hexadecimal, IPv4 within IPv6), a name of the cluster or another
+that is not of the public Internet, or hides behind a user's name, is denied. An
+issuer without jwksUri is warned about: what its document says decides. Where a
+name resolves to, and where a server redirects to, no object tells; Istio's own block
+list (BLOCKED_CIDRS_IN_JWKS_URIS) covers both.`,
 	Severity: Deny,
-	Remedy:   "Name the public address of the issuer, or write the keys under jwks.",
+	Remedy:   "Name the public address of the issuer in jwksUri, or write the keys under jwks.",
 	Rows:     []string{"B-E6"},
 	Kinds:    []string{"RequestAuthentication"},
 	Check: func(_ context.Context, p *Pass) error {
@@ -27,7 +31,9 @@ block list (BLOCKED_CIDRS_IN_JWKS_URIS) covers what a name resolves to.`,
 		var object struct {
 			Spec struct {
 				JWTRules []struct {
+					Issuer  string `json:"issuer"`
 					JWKSURI string `json:"jwksUri"`
+					JWKS    string `json:"jwks"`
 				} `json:"jwtRules"`
 			} `json:"spec"`
 		}
@@ -35,14 +41,29 @@ block list (BLOCKED_CIDRS_IN_JWKS_URIS) covers what a name resolves to.`,
 			return err
 		}
 		for i, r := range object.Spec.JWTRules {
-			u, err := url.Parse(r.JWKSURI)
-			if err != nil || r.JWKSURI == "" {
-				continue
-			}
-			if ip, err := netip.ParseAddr(u.Hostname()); err == nil && (ip.Unmap().IsPrivate() || forbidden(ip.Unmap()) != "") {
-				p.Reportf(fmt.Sprintf("spec.jwtRules[%d].jwksUri", i), "makes the control plane fetch from %s, an address inside the platform", u.Hostname())
+			at := fmt.Sprintf("spec.jwtRules[%d]", i)
+			switch {
+			case r.JWKSURI != "":
+				if what := privateURL(p.After, r.JWKSURI); what != "" {
+					p.Report(Finding{Path: at + ".jwksUri", About: r.JWKSURI, Message: fmt.Sprintf("makes the control plane fetch from %q: %s", r.JWKSURI, what)})
+				}
+			case r.JWKS != "" || !fetchable(r.Issuer):
+			default:
+				// The discovery document is below the issuer.
+				if what := privateURL(p.After, r.Issuer); what != "" {
+					p.Report(Finding{Path: at + ".issuer", About: r.Issuer, Message: fmt.Sprintf("makes the control plane fetch the issuer's discovery document from %q: %s", r.Issuer, what)})
+				} else {
+					p.Report(Finding{Path: at + ".issuer", Severity: Warn, About: r.Issuer, Message: fmt.Sprintf("the control plane fetches the discovery document of %q, and then from wherever that says: name the jwksUri", r.Issuer)})
+				}
 			}
 		}
 		return nil
 	},
+}
+
+// fetchable reports whether an issuer is a place: an account's name or a URN is
+// nowhere to be found.
+func fetchable(issuer string) bool {
+	scheme, _, ok := strings.Cut(issuer, ":")
+	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }

@@ -27,6 +27,12 @@ func (m *Mesh) LeadingTo(host string) iter.Seq[*VirtualService] {
 	return m.targets.under(hostPrefix(host))
 }
 
+// BoundTo yields the VirtualServices that are bound to a Gateway of Istio's, the
+// oldest first.
+func (m *Mesh) BoundTo(gateway Ref) iter.Seq[*VirtualService] {
+	return m.bound.under(gateway.Namespace + "/" + gateway.Name + sep)
+}
+
 // AliasesOf yields the Services of type ExternalName that stand for a canonical
 // name.
 func (m *Mesh) AliasesOf(host string) iter.Seq[*Service] {
