@@ -14,10 +14,13 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/config"
+	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -244,6 +247,67 @@ func TestManifestsAgree(t *testing.T) {
 		return e.Operator == metav1.LabelSelectorOpNotIn && slices.Contains(e.Values, namespace)
 	}) {
 		t.Errorf("the namespace %s is not excluded: the server could not come back by itself", namespace)
+	}
+}
+
+// TestCertificatesOnlyForIssuers: the right to Certificates is one of its own,
+// which is installed where the configuration names an issuer, and nowhere else.
+func TestCertificatesOnlyForIssuers(t *testing.T) {
+	var kustomization struct {
+		Resources []string `json:"resources"`
+	}
+	data, err := os.ReadFile(filepath.Join("..", "manifests", "kustomization.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(data, &kustomization); err != nil {
+		t.Fatal(err)
+	}
+	data, err = os.ReadFile(filepath.Join("..", "manifests", "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse("config.yaml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed, asked := slices.Contains(kustomization.Resources, "issuers.yaml"), len(companion.Issued(cfg.Settings())) > 0
+	if installed != asked {
+		t.Errorf("the configuration names issuers: %t; manifests/issuers.yaml is installed: %t", asked, installed)
+	}
+	granted := 0
+	files, err := filepath.Glob(filepath.Join("..", "manifests", "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		for _, doc := range documents(t, filepath.Base(file)) {
+			var role rbacv1.ClusterRole
+			if err := yaml.Unmarshal(doc, &role); err != nil {
+				continue // of another kind
+			}
+			for _, rule := range role.Rules {
+				if !slices.ContainsFunc(rule.APIGroups, func(g string) bool { return g == "cert-manager.io" || g == "*" }) {
+					continue
+				}
+				granted++
+				if filepath.Base(file) != "issuers.yaml" || !slices.Equal(rule.Resources, []string{"certificates"}) || slices.Contains(rule.Verbs, "*") {
+					t.Errorf("%s: %s %s grants %v on %v of cert-manager", file, role.Kind, role.Name, rule.Verbs, rule.Resources)
+				}
+			}
+		}
+	}
+	if granted != 1 {
+		t.Errorf("%d rules grant rights to cert-manager's objects, want the one of issuers.yaml", granted)
+	}
+	binding := decode[rbacv1.RoleBinding](t, "issuers.yaml", "RoleBinding")
+	role := decode[rbacv1.ClusterRole](t, "issuers.yaml", "ClusterRole")
+	namespace, account := cfg.Account()
+	if binding.RoleRef.Name != role.Name || len(binding.Subjects) != 1 || binding.Subjects[0].Name != account || binding.Subjects[0].Namespace != namespace {
+		t.Errorf("the right to Certificates is bound to %+v by %+v", binding.Subjects, binding.RoleRef)
+	}
+	if !slices.ContainsFunc(cfg.Settings().Gateways, func(g mesh.EgressGateway) bool { return g.Namespace == binding.Namespace }) {
+		t.Errorf("the right to Certificates is for namespace %s, which has no gateway", binding.Namespace)
 	}
 }
 

@@ -122,7 +122,8 @@ type Config struct {
 	// certificates for the egress gateways. An entry names one in its annotation
 	// sallyport.io/issuer, and where its namespace and its host are listed here,
 	// Sallyport keeps a Certificate for the host in the gateway's namespace, and
-	// holds the entry until it is issued.
+	// holds the entry until it is issued. The right to is in
+	// manifests/issuers.yaml, which is applied where an issuer is named.
 	//
 	// Default: none.
 	Issuers []Grant `json:"issuers,omitempty"`

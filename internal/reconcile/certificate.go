@@ -64,8 +64,15 @@ func (c *Companions) keepCertificates(ctx context.Context, m *mesh.Mesh, namespa
 	log := c.options.Log.WithValues("namespace", namespace)
 	var have certmanager.CertificateList
 	err := c.client.List(ctx, &have, client.InNamespace(namespace), client.MatchingLabels{mesh.ManagedByLabel: mesh.ManagedBy})
-	absent := meta.IsNoMatchError(err)
-	if err != nil && !absent {
+	issued := companion.Issued(m.Settings())
+	absent, forbidden := meta.IsNoMatchError(err), apierrors.IsForbidden(err)
+	if forbidden && len(issued) == 0 {
+		return // nobody asks for a certificate, and nobody gave the right to
+	}
+	if forbidden {
+		log.Error(err, "the configuration names issuers, and Sallyport has no right to Certificates: apply manifests/issuers.yaml")
+	}
+	if err != nil && !absent && !forbidden {
 		if ctx.Err() == nil {
 			log.Error(err, "looking for client certificates")
 		}
@@ -75,7 +82,7 @@ func (c *Companions) keepCertificates(ctx context.Context, m *mesh.Mesh, namespa
 	for i := range have.Items {
 		existing[have.Items[i].Name] = &have.Items[i]
 	}
-	for _, credential := range companion.Issued(m.Settings()) {
+	for _, credential := range issued {
 		key := credentialKey{namespace, credential.Secret}
 		hosts := presentedTo(m, namespace, credential)
 		if len(hosts) == 0 {
@@ -83,7 +90,10 @@ func (c *Companions) keepCertificates(ctx context.Context, m *mesh.Mesh, namespa
 			continue
 		}
 		state := credentialState{text: "cert-manager is not installed, which was to issue the client certificate"}
-		if !absent {
+		switch {
+		case forbidden:
+			state.text = fmt.Sprintf("Sallyport has no right to Certificates in namespace %s, where the client certificate is to be (manifests/issuers.yaml)", namespace)
+		case !absent:
 			if state, err = c.ensureCertificate(ctx, existing[credential.Secret], key, credential.Issuer); err != nil {
 				if ctx.Err() != nil {
 					return

@@ -7,6 +7,7 @@ import (
 	"maps"
 	nethttp "net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +34,7 @@ const gatewayNamespace = "istio-system"
 
 // giveRights applies the roles of the manifests.
 func giveRights(ctx context.Context, plane *controlplane.ControlPlane) error {
-	roles, err := os.ReadFile("../../manifests/rbac.yaml")
+	roles, err := roles()
 	if err != nil {
 		return err
 	}
@@ -65,6 +66,20 @@ func giveRights(ctx context.Context, plane *controlplane.ControlPlane) error {
 	return nil
 }
 
+// roles are those that every installation has, and the one for configurations
+// that name issuers, as these tests do.
+func roles() ([]byte, error) {
+	var all []byte
+	for _, file := range []string{"rbac.yaml", "issuers.yaml"} {
+		data, err := os.ReadFile(filepath.Join("../../manifests", file))
+		if err != nil {
+			return nil, err
+		}
+		all = append(append(all, data...), "\n---\n"...)
+	}
+	return all, nil
+}
+
 // rights are what was asked of the API server.
 type rights struct {
 	mu   sync.Mutex
@@ -94,13 +109,16 @@ func (u *rights) note(r *nethttp.Request) {
 	if parts[4] == gatewayNamespace {
 		role = "sallyport-gateway-writer"
 	}
+	if parts[1] == "cert-manager.io" {
+		role = "sallyport-certificate-writer"
+	}
 	u.seen[right(role, verb, parts[1], parts[5])] = true
 }
 
 // unused returns the rights of the writers' roles of which no test has made
 // use.
 func (u *rights) unused() ([]string, error) {
-	data, err := os.ReadFile("../../manifests/rbac.yaml")
+	data, err := roles()
 	if err != nil {
 		return nil, err
 	}
