@@ -112,8 +112,8 @@ func TestNotReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	elected := make(chan struct{})
-	r := reporter{store: store, policies: loader, elected: elected}
+	leads := new(leader)
+	r := reporter{store: store, policies: loader, leader: leads}
 	s := r.status()
 	for _, want := range []string{"the cluster has not been read completely", "policies are not loaded: platform: not read yet"} {
 		if err := r.ready(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(s.Waiting, want) {
@@ -123,7 +123,7 @@ func TestNotReady(t *testing.T) {
 	if s.Leader || s.Mesh.Synced || s.Build.Version == "" {
 		t.Errorf("status %+v", s)
 	}
-	close(elected)
+	leads.leading.Store(true)
 	if !r.status().Leader {
 		t.Error("an elected replica does not say that it leads")
 	}

@@ -79,7 +79,7 @@ func serve(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(restConfig, cfg, f, bind)
+	mgr, err := newManager(restConfig, f, bind)
 	if err != nil {
 		return withRemedy(err)
 	}
@@ -107,10 +107,18 @@ func serve(ctx context.Context, f *flags) error {
 		return err
 	}
 	defer end()
-	if err := register(mgr, cfg, store, judges, webhook.Options{Metrics: m, Decisions: decisions, Log: log.WithName("webhook")}); err != nil {
+	namespace := ""
+	if f.leaderElect {
+		namespace, _ = cfg.Account()
+	}
+	leader, err := newLeader(restConfig, namespace, log.WithName("leader"), companions, policies)
+	if err != nil {
 		return err
 	}
-	for _, r := range []manager.Runnable{store, trimmer{store}, judges, companions, policies} {
+	if err := register(mgr, cfg, reporter{store, judges, leader, time.Now()}, webhook.Options{Metrics: m, Decisions: decisions, Log: log.WithName("webhook")}); err != nil {
+		return err
+	}
+	for _, r := range []manager.Runnable{store, trimmer{store}, judges, leader} {
 		if err := mgr.Add(r); err != nil {
 			return err
 		}
@@ -145,16 +153,12 @@ func clusterConfig(kubeconfig string) (*rest.Config, error) {
 	return cfg, nil
 }
 
-func newManager(cluster *rest.Config, cfg *config.Config, f *flags, bind address) (manager.Manager, error) {
-	namespace, _ := cfg.Account()
+// newManager returns a manager that elects nobody: [leader] does.
+func newManager(cluster *rest.Config, f *flags, bind address) (manager.Manager, error) {
 	return ctrl.NewManager(cluster, ctrl.Options{
-		LeaderElection:                f.leaderElect,
-		LeaderElectionID:              "sallyport-webhook",
-		LeaderElectionNamespace:       namespace,
-		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       new(drain),
-		HealthProbeBindAddress:        f.healthBind,
-		Metrics:                       metricsserver.Options{BindAddress: f.metricsBind},
+		GracefulShutdownTimeout: new(drain),
+		HealthProbeBindAddress:  f.healthBind,
+		Metrics:                 metricsserver.Options{BindAddress: f.metricsBind},
 		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
 			Host:    bind.host,
 			Port:    bind.port,
@@ -165,11 +169,11 @@ func newManager(cluster *rest.Config, cfg *config.Config, f *flags, bind address
 }
 
 // register serves the webhooks, the metrics, the status page and the probes.
-func register(mgr manager.Manager, cfg *config.Config, store *live.Store, judges *policysource.Loader, o webhook.Options) error {
+func register(mgr manager.Manager, cfg *config.Config, r reporter, o webhook.Options) error {
+	store, judges := r.store, r.policies
 	if err := metrics.Registry.Register(meshCollector{store}); err != nil {
 		return err
 	}
-	r := reporter{store, judges, mgr.Elected(), time.Now()}
 	o.Mesh, o.Ready, o.Judge = store.Mesh, r.ready, judges.Judge
 	o.User, o.Now, o.Watch = cfg.User(), time.Now, webhook.NewWatch()
 	if err := metrics.Registry.Register(lateGauge(o.Watch)); err != nil {

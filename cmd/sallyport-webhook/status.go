@@ -18,7 +18,7 @@ const statusPath = "/status"
 type reporter struct {
 	store    *live.Store
 	policies *policysource.Loader
-	elected  <-chan struct{} // closed once this replica leads
+	leader   *leader
 	started  time.Time
 }
 
@@ -40,11 +40,7 @@ func (r reporter) status() status.Status {
 		},
 		Policies: r.policies.Status(),
 	}
-	select {
-	case <-r.elected:
-		s.Leader = true
-	default:
-	}
+	s.Leader = r.leader.leading.Load()
 	if err := r.ready(); err != nil {
 		s.Waiting = err.Error()
 	}

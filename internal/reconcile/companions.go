@@ -12,7 +12,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -24,7 +23,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -69,8 +67,7 @@ type Companions struct {
 	options Options
 	metrics *companionMetrics
 
-	queue   workqueue.TypedRateLimitingInterface[string] // of companion.Key
-	leading atomic.Bool
+	queue queue // of companion.Key
 
 	mu       sync.Mutex
 	hosts    map[string]string                 // by companion.Key
@@ -128,21 +125,13 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 	}
 	c := &Companions{
 		metrics: metrics,
-		held:    make(map[mesh.Ref]time.Time),
-		known:   newKnown(),
-
-		credentials: make(map[credentialKey]credentialState),
-
 		store:   store,
 		client:  client.WithFieldValidation(client.WithFieldOwner(typed, FieldManager), metav1.FieldValidationIgnore),
 		writer:  writer,
 		options: options,
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),
-			workqueue.TypedRateLimitingQueueConfig[string]{Name: "companions"}),
-		hosts:    make(map[string]string),
-		unwanted: make(map[string]map[mesh.Ref]time.Time),
+		queue:   queue{name: "companions"},
 	}
+	c.reset()
 	store.Subscribe(c.changed)
 	return c, nil
 }
@@ -151,22 +140,34 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 // writes.
 func (c *Companions) NeedLeaderElection() bool { return true }
 
+// reset leaves nothing of what was learnt while this replica led before: what
+// others have written since it did not see.
+func (c *Companions) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hosts = make(map[string]string)
+	c.unwanted = make(map[string]map[mesh.Ref]time.Time)
+	c.held = make(map[mesh.Ref]time.Time)
+	c.known = newKnown()
+	c.credentials = make(map[credentialKey]credentialState)
+}
+
 // Start works until the context ends. It writes nothing before it has seen
-// the whole cluster, and waits where that does not serve Istio's kinds yet.
+// the whole cluster, and waits where that does not serve Istio's kinds yet. It
+// may be started again after it has returned.
 func (c *Companions) Start(ctx context.Context) error {
 	if c.waitForKinds(ctx) != nil || c.store.WaitForSync(ctx) != nil {
 		return nil // the context has ended
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	c.leading.Store(true)
-	defer c.leading.Store(false)
+	c.reset()
+	defer c.queue.begin()()
 	c.look()
 	wg.Go(func() { c.certify(ctx) })
 	for range c.options.Workers {
 		wg.Go(func() { c.work(ctx) })
 	}
-	defer c.queue.ShutDown()
 	ticker := time.NewTicker(c.options.Resync)
 	defer ticker.Stop()
 	for {
@@ -182,8 +183,8 @@ func (c *Companions) Start(ctx context.Context) error {
 // work takes hosts off the queue, one at a time.
 func (c *Companions) work(ctx context.Context) {
 	for {
-		key, shutdown := c.queue.Get()
-		if shutdown {
+		key, over := c.queue.get()
+		if over {
 			return
 		}
 		var after time.Duration
@@ -193,16 +194,16 @@ func (c *Companions) work(ctx context.Context) {
 		})
 		switch {
 		case ctx.Err() != nil:
+			c.queue.done(key)
 		case err != nil:
 			c.options.Log.Error(err, "companions are not as they should be; trying again", "host", c.host(key))
-			c.queue.AddRateLimited(key)
+			c.queue.again(key)
 		default:
-			c.queue.Forget(key)
 			if after > 0 {
-				c.queue.AddAfter(key, after)
+				c.queue.addAfter(key, after)
 			}
+			c.queue.done(key)
 		}
-		c.queue.Done(key)
 	}
 }
 
@@ -229,11 +230,7 @@ func (c *Companions) enqueueAll() {
 	}
 }
 
-func (c *Companions) enqueue(key string) {
-	if c.leading.Load() {
-		c.queue.Add(key)
-	}
-}
+func (c *Companions) enqueue(key string) { c.queue.add(key) }
 
 // enqueueHost puts a host on the queue, and remembers its name.
 func (c *Companions) enqueueHost(host string) {
@@ -273,7 +270,7 @@ func (c *Companions) host(key string) string {
 
 // changed is told of every change of the mesh.
 func (c *Companions) changed(old, new mesh.Object) {
-	if !c.leading.Load() {
+	if !c.queue.leads() {
 		return
 	}
 	o := new

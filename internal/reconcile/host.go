@@ -251,7 +251,7 @@ func (c *Companions) put(ctx context.Context, o mesh.Object, want client.Object)
 		version = seen.Metadata().ResourceVersion
 	}
 	if c.outdated(ref, version) {
-		c.queue.AddAfter(companion.KeyOf(ref), recheck)
+		c.queue.addAfter(companion.KeyOf(ref), recheck)
 		return nil, true, nil
 	}
 	if seen == nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -18,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	networkingclient "k8s.io/client-go/kubernetes/typed/networking/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/sallyport-io/sallyport/internal/live"
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -37,9 +35,8 @@ type NetworkPolicies struct {
 	log    logr.Logger
 	writes *prometheus.CounterVec
 
-	queue   workqueue.TypedRateLimitingInterface[string] // of namespaces
-	leading atomic.Bool
-	staged  map[string]string // by namespace: what was last told of; the worker's own
+	queue  queue             // of namespaces
+	staged map[string]string // by namespace: what was last told of; the worker's own
 }
 
 // PolicyOptions are the choices of a [NetworkPolicies]. Zero values stand for
@@ -81,9 +78,7 @@ func NewNetworkPolicies(cfg *rest.Config, store *live.Store, options PolicyOptio
 		log:    options.Log,
 		writes: writes,
 		staged: make(map[string]string),
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),
-			workqueue.TypedRateLimitingQueueConfig[string]{Name: "networkpolicies"}),
+		queue:  queue{name: "networkpolicies"},
 	}
 	store.Subscribe(n.changed)
 	return n, nil
@@ -94,20 +89,20 @@ func NewNetworkPolicies(cfg *rest.Config, store *live.Store, options PolicyOptio
 func (n *NetworkPolicies) NeedLeaderElection() bool { return true }
 
 // Start works until the context ends. It writes nothing before it has seen
-// the whole cluster: a wall without its doors would stop the mesh.
+// the whole cluster: a wall without its doors would stop the mesh. It may be
+// started again after it has returned.
 func (n *NetworkPolicies) Start(ctx context.Context) error {
 	if n.store.WaitForSync(ctx) != nil {
 		return nil // the context has ended
 	}
-	n.leading.Store(true)
-	defer n.leading.Store(false)
+	end := n.queue.begin()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		n.work(ctx)
 	}()
 	defer func() {
-		n.queue.ShutDown()
+		end()
 		<-done
 	}()
 	ticker := time.NewTicker(n.resync)
@@ -124,7 +119,7 @@ func (n *NetworkPolicies) Start(ctx context.Context) error {
 
 // changed is told of every change of the mesh.
 func (n *NetworkPolicies) changed(old, new mesh.Object) {
-	if !n.leading.Load() {
+	if !n.queue.leads() {
 		return
 	}
 	o := new
@@ -136,10 +131,10 @@ func (n *NetworkPolicies) changed(old, new mesh.Object) {
 	switch ref.Kind {
 	case "NetworkPolicy":
 		if netpol.Is(ref) {
-			n.queue.Add(ref.Namespace)
+			n.queue.add(ref.Namespace)
 		}
 	case "Namespace":
-		n.queue.Add(ref.Name)
+		n.queue.add(ref.Name)
 		if old == nil || new == nil || !maps.Equal(old.Metadata().Labels, new.Metadata().Labels) {
 			n.enqueueAll() // it may have become, or no longer be, a neighbour
 		}
@@ -175,7 +170,7 @@ func clusterIPs(o mesh.Object) []string {
 // the cluster has changed, and they are to stay out of it.
 func (n *NetworkPolicies) enqueueGateways(s mesh.Settings) {
 	for _, g := range s.Gateways {
-		n.queue.AddAfter(g.Namespace, settleTime)
+		n.queue.addAfter(g.Namespace, settleTime)
 	}
 }
 
@@ -192,31 +187,29 @@ func (n *NetworkPolicies) enqueueAll() {
 	m := n.store.Mesh()
 	for _, stage := range []netpol.Stage{netpol.Enforced, netpol.Staged} {
 		for _, namespace := range netpol.Namespaces(m, stage) {
-			n.queue.AddAfter(namespace, settleTime)
+			n.queue.addAfter(namespace, settleTime)
 		}
 	}
 	for o := range m.All("NetworkPolicy") {
 		if ref := o.Metadata().Ref; netpol.Is(ref) {
-			n.queue.AddAfter(ref.Namespace, settleTime)
+			n.queue.addAfter(ref.Namespace, settleTime)
 		}
 	}
 }
 
 func (n *NetworkPolicies) work(ctx context.Context) {
 	for {
-		namespace, shutdown := n.queue.Get()
-		if shutdown {
+		namespace, over := n.queue.get()
+		if over {
 			return
 		}
 		switch err := guarded(func() error { return n.reconcile(ctx, namespace) }); {
-		case ctx.Err() != nil:
-		case err != nil:
+		case err != nil && ctx.Err() == nil:
 			n.log.Error(err, "NetworkPolicies are not as they should be; trying again", "namespace", namespace)
-			n.queue.AddRateLimited(namespace)
+			n.queue.again(namespace)
 		default:
-			n.queue.Forget(namespace)
+			n.queue.done(namespace)
 		}
-		n.queue.Done(namespace)
 	}
 }
 
