@@ -25,7 +25,7 @@ func newNetpolCommand() *cobra.Command {
   sallyport netpol preview shop manifests/
 
   # And what would be written?
-  sallyport netpol plan shop manifests/`,
+  kubectl get ns,svc,node,servicecidr,se -A -o yaml | sallyport netpol plan shop -`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -87,6 +87,9 @@ not be read or judged (file, line and reason on standard error).`,
 			if err != nil {
 				return err
 			}
+			if !m.Settings().Walls.IstioTask && len(netpol.DNS(m)) == 0 {
+				cmd.PrintErrf("WARNING: %v\n", errNoDNS)
+			}
 			if err := writeOutlook(cmd.OutOrStdout(), format.value, outlook); err != nil {
 				return err
 			}
@@ -116,11 +119,12 @@ namespace's label is now: the wall around its pods or, in the namespace of an
 egress gateway, what surrounds the gateway.
 
 The objects are those of the cluster: Namespaces, the Services of DNS, istiod
-and the gateways, Nodes. Nothing is judged, and nothing is written.
+and the gateways, Nodes, ServiceCIDRs. Nothing is judged, and nothing is written.
 
-Exit status: 0 the policies are printed; 2 the input could not be read, or the
-namespace is one that never gets any (reason on standard error).`,
-		Example: `  kubectl get ns,svc,node,se -A -o yaml | sallyport netpol plan shop -
+Exit status: 0 the policies are printed; 2 the input could not be read, has no
+Service of the cluster's DNS, which the policy would close, or the namespace is
+one that never gets any (reason on standard error).`,
+		Example: `  kubectl get ns,svc,node,servicecidr,se -A -o yaml | sallyport netpol plan shop -
 
   # In the form of Istio's own task
   sallyport netpol plan shop --form=istio-task cluster.yaml`,
@@ -133,6 +137,9 @@ namespace is one that never gets any (reason on standard error).`,
 			policies := netpol.Planned(m, names[0])
 			if len(policies) == 0 {
 				return fmt.Errorf("namespace %s is one of the control plane, which is never walled: name a namespace with workloads, or of an egress gateway", names[0])
+			}
+			if !m.Settings().Walls.IstioTask && len(netpol.DNS(m)) == 0 {
+				return errNoDNS
 			}
 			var objects []json.RawMessage
 			for _, p := range policies {
@@ -150,6 +157,10 @@ namespace is one that never gets any (reason on standard error).`,
 	form.addFlag(cmd)
 	return cmd
 }
+
+// errNoDNS is why no policy is printed: one that closes DNS closes everything.
+var errNoDNS = errors.New("no Service of the cluster's DNS is among the objects, and the policy may close DNS where that is not in kube-system: " +
+	"give the Services too (kubectl get ns,svc,node,servicecidr -A -o yaml), or name yours in the configuration (walls.dns)")
 
 // clusterOf reads what the names name as a cluster's, and judges nothing.
 func (in *input) clusterOf(cmd *cobra.Command, names []string) (*mesh.Mesh, error) {

@@ -32,6 +32,13 @@ type Walls struct {
 	//
 	// Default: mesh.
 	Neighbours string `json:"neighbours,omitempty"`
+	// DNS are the Services by which pods look up names. Their namespaces are
+	// never confined.
+	//
+	// Default: those in kube-system and openshift-dns that are named kube-dns or
+	// dns-default, have the label k8s-app=kube-dns, or the tenth address of a
+	// ServiceCIDR, which kubelets hand out.
+	DNS []DNSService `json:"dns,omitempty"`
 	// NodeLocalDNS are the addresses on which DNS caches listen on the nodes,
 	// IPv4 or IPv6.
 	//
@@ -53,6 +60,14 @@ type Walls struct {
 	//
 	// Default: none.
 	GatewayDestinations []Destination `json:"gatewayDestinations,omitempty"`
+}
+
+// DNSService names a Service that serves DNS on port 53.
+type DNSService struct {
+	// Namespace is the Service's.
+	Namespace string `json:"namespace"`
+	// Service is its name.
+	Service string `json:"service"`
 }
 
 // Destination is what a NetworkPolicy lets through on top: addresses, pods, or
@@ -126,7 +141,7 @@ func (w *Walls) setDefaults(def mesh.Walls) {
 }
 
 func (w *Walls) settings(staged bool) mesh.Walls {
-	return mesh.Walls{
+	out := mesh.Walls{
 		Staged:              staged,
 		IstioTask:           w.Form == formIstioTask,
 		OwnOnly:             w.Neighbours == neighboursOwn,
@@ -135,6 +150,10 @@ func (w *Walls) settings(staged bool) mesh.Walls {
 		Destinations:        destinations(w.Destinations),
 		GatewayDestinations: destinations(w.GatewayDestinations),
 	}
+	for _, d := range w.DNS {
+		out.DNS = append(out.DNS, mesh.DNSService(d))
+	}
+	return out
 }
 
 func destinations(list []Destination) []mesh.WallDestination {
@@ -193,8 +212,16 @@ func (w *Walls) check(gateways []Gateway, fail func(path, format string, args ..
 	if w.Neighbours != "" && w.Neighbours != neighboursMesh && w.Neighbours != neighboursOwn {
 		fail("walls.neighbours", "must be %s or %s, is %q", neighboursMesh, neighboursOwn, w.Neighbours)
 	}
-	if w.Form == formIstioTask && (w.Neighbours != "" || w.NodeLocalDNS != nil || w.Destinations != nil) {
-		fail("walls.form", "%s is one policy and takes no neighbours, nodeLocalDNS or destinations: leave them out, or use %s", formIstioTask, formDerived)
+	if w.Form == formIstioTask && (w.Neighbours != "" || w.DNS != nil || w.NodeLocalDNS != nil || w.Destinations != nil) {
+		fail("walls.form", "%s is one policy and takes no neighbours, dns, nodeLocalDNS or destinations: leave them out, or use %s", formIstioTask, formDerived)
+	}
+	for i, d := range w.DNS {
+		for _, msg := range content.IsDNS1123Label(d.Namespace) {
+			fail(fmt.Sprintf("walls.dns[%d].namespace", i), "%s", msg)
+		}
+		for _, msg := range content.IsDNS1123Label(d.Service) {
+			fail(fmt.Sprintf("walls.dns[%d].service", i), "%s", msg)
+		}
 	}
 	for i, a := range w.NodeLocalDNS {
 		if addr, err := netip.ParseAddr(a); err != nil || addr.Zone() != "" {

@@ -40,6 +40,7 @@ var All = []*Check{
 	namespaceWalls,
 	gatewayWalls,
 	outsideNamespaces,
+	clusterDNS,
 	istiodPorts,
 
 	webhookConfiguration,

@@ -14,6 +14,9 @@ type Walls struct {
 	// OwnOnly is whether the pods of a walled namespace without
 	// [PeersAnnotation] may talk to those of their own namespace only.
 	OwnOnly bool
+	// DNS are the Services by which pods look up names; none where they are to be
+	// found in the mesh.
+	DNS []DNSService
 	// NodeLocalDNS are the addresses of DNS caches on the nodes.
 	NodeLocalDNS []string
 	// ClusterRanges are ranges of addresses (CIDR) of pods, Services and nodes
@@ -24,6 +27,9 @@ type Walls struct {
 	Destinations        []WallDestination
 	GatewayDestinations []WallDestination
 }
+
+// DNSService names a Service that serves DNS.
+type DNSService struct{ Namespace, Service string }
 
 // WallDestination is what a wall lets through on top: addresses, or pods.
 type WallDestination struct {

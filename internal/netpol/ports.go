@@ -13,10 +13,6 @@ import (
 )
 
 const (
-	// dnsNamespace and dnsSelector are where every distribution of Kubernetes
-	// keeps cluster DNS, by the label that its Service has always selected.
-	dnsNamespace = "kube-system"
-	dnsPort      = 53
 	// istiodPort is XDS and CA over TLS. 15010 is plaintext, 15017 is for the
 	// API server alone, 15014 is monitoring: workloads need none of them.
 	// https://istio.io/latest/docs/ops/deployment/application-requirements/#ports-used-by-istio
@@ -26,10 +22,7 @@ const (
 	hbonePort = 15008
 )
 
-var (
-	dnsSelector    = map[string]string{"k8s-app": "kube-dns"}
-	istiodSelector = map[string]string{"app": "istiod"} // every revision's pods have it
-)
+var istiodSelector = map[string]string{"app": "istiod"} // every revision's pods have it
 
 // notForClients are ports of a gateway's Service that no sidecar needs:
 // readiness and metrics.
@@ -69,47 +62,6 @@ func (s portSet) list() []networkingv1.NetworkPolicyPort {
 // by pod as the Service does.
 func target(p mesh.K8sServicePort) string {
 	return cmp.Or(p.TargetPort, strconv.Itoa(p.Port))
-}
-
-// dnsRules allow queries to the cluster's DNS pods, on the port of the Service
-// and on the pods' own where it is another, and to caches on the nodes. Those
-// are in the host's network, where no pod selector finds them. TCP is as much
-// DNS as UDP is: truncated answers are asked for again over it.
-//
-// https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/
-func dnsRules(m *mesh.Mesh) []networkingv1.NetworkPolicyEgressRule {
-	own := portSet{}
-	own.add("UDP", strconv.Itoa(dnsPort))
-	own.add("TCP", strconv.Itoa(dnsPort))
-	local := own.list()
-	selector := dnsSelector
-	for o := range m.In("Service", dnsNamespace) {
-		s := o.(*mesh.Service)
-		if s.Name != "kube-dns" && s.Labels["k8s-app"] != "kube-dns" {
-			continue
-		}
-		if s.Name == "kube-dns" && len(s.Selector) > 0 {
-			selector = s.Selector
-		}
-		for _, p := range s.Ports {
-			if p.Port == dnsPort {
-				own.add(p.Protocol, target(p))
-			}
-		}
-	}
-	rules := []networkingv1.NetworkPolicyEgressRule{
-		{To: []networkingv1.NetworkPolicyPeer{pods(selector, dnsNamespace)}, Ports: own.list()},
-	}
-	var caches []networkingv1.NetworkPolicyPeer
-	for _, address := range m.Settings().Walls.NodeLocalDNS {
-		if cidr, ok := single(address); ok {
-			caches = append(caches, block(cidr))
-		}
-	}
-	if len(caches) > 0 {
-		rules = append(rules, networkingv1.NetworkPolicyEgressRule{To: caches, Ports: local})
-	}
-	return rules
 }
 
 // istiodRules allow proxies to reach their control plane, of every revision.

@@ -33,8 +33,8 @@ type Outlook struct {
 
 // Prospect is one destination and what would become of traffic for it.
 type Prospect struct {
-	// What is the kind of evidence: host (a ServiceEntry), service, or flow
-	// (seen in a log).
+	// What is the kind of evidence: host (a ServiceEntry), service, flow (seen
+	// in a log), or dns, where the cluster's is not known.
 	What        string `json:"what"`
 	Destination string `json:"destination"` // HOST, NAMESPACE/SERVICE, or what the log calls it
 	Protocol    string `json:"protocol"`
@@ -63,6 +63,12 @@ func Preview(m *mesh.Mesh, namespace string, flows []Flow) (Outlook, error) {
 	}
 	v := newView(m, namespace)
 	o := Outlook{Namespace: namespace}
+	if !m.Settings().Walls.IstioTask && len(DNS(m)) == 0 {
+		o.Unclear = append(o.Unclear, Prospect{
+			What: "dns", Destination: "every name", Protocol: "UDP", Port: strconv.Itoa(dnsPort),
+			Why: "no Service of the cluster's DNS is known, and the wall may close it: give the Services too, or name it in walls.dns",
+		})
+	}
 	v.hosts(&o)
 	v.services(&o)
 	v.flows(&o, flows)
