@@ -17,6 +17,15 @@ const MaxAffected = 1024
 // in the mesh, and touches only what the indexes name. For an UPDATE, ask for
 // the object as it was as well.
 func (m *Mesh) Affected(o Object) []Point {
+	points := m.affected(o)
+	if m.rest != nil && len(points) < MaxAffected {
+		points = uniquePoints(append(points, m.Survivors().affected(o)...))
+	}
+	return points[:min(len(points), MaxAffected)]
+}
+
+// affected is what a write of the object can change in one state of the mesh.
+func (m *Mesh) affected(o Object) []Point {
 	a := &affected{m: m}
 	switch o := o.(type) {
 	case *ServiceEntry:
@@ -81,6 +90,9 @@ func (m *Mesh) Affected(o Object) []Point {
 	case *Namespace:
 		a.namespace(o.Name)
 		a.dataplane(o)
+		if o.Deleting {
+			a.contents(o.Name)
+		}
 	case *K8sGateway:
 		a.namespace(o.Namespace)
 		a.bound(o)
@@ -315,6 +327,41 @@ func (a *affected) dataplane(n *Namespace) {
 		for other := range a.m.ambient.under("") {
 			a.namespace(other.Name)
 		}
+	}
+}
+
+// contents adds the egress points to which anything in a namespace matters that
+// others can see: it goes with the namespace, and so do those who alone see the
+// rest of it.
+func (a *affected) contents(namespace string) {
+	for o := range a.m.Within(namespace) {
+		a.m.Spend(1)
+		if a.full() {
+			return
+		}
+		if Missed(o) && !a.m.keptPrivate(o) {
+			a.points = append(a.points, a.m.affected(o)...)
+		}
+	}
+}
+
+// keptPrivate reports whether an object bears on nothing outside its namespace.
+func (m *Mesh) keptPrivate(o Object) bool {
+	ns := o.Metadata().Namespace
+	alone := func(exportTo []string) bool {
+		v := visibleFrom(exportTo, ns, ns)
+		return len(exportTo) > 0 && (v == private || v == hidden) &&
+			!slices.ContainsFunc(exportTo, func(to string) bool { return to != "." && to != "~" && to != ns })
+	}
+	switch o := o.(type) {
+	case *ServiceEntry:
+		return alone(m.ExportTo(o)) && !m.settings.GatewayNamespace(ns)
+	case *VirtualService:
+		return len(o.Hosts) > 0 && alone(m.routeExport(o)) && !slices.ContainsFunc(o.Gateways, func(g string) bool { return g != meshGateway })
+	case *Sidecar, *EnvoyFilter:
+		return ns != m.settings.RootNamespace
+	default:
+		return false
 	}
 }
 

@@ -19,6 +19,15 @@ const maxShadows = 16
 // stands for all. The list is sorted.
 func (m *Mesh) Clients(host string) []string {
 	c := crowd{}
+	m.crowd(c, host)
+	if m.rest != nil {
+		m.Survivors().crowd(c, host)
+	}
+	return slices.Sorted(maps.Keys(c))
+}
+
+// crowd adds the clients of one state of the mesh.
+func (m *Mesh) crowd(c crowd, host string) {
 	entries := slices.Collect(m.entries.exactly(host))
 	virtuals := distinct(m.routes.overlapping(host))
 	for _, se := range entries {
@@ -90,7 +99,6 @@ func (m *Mesh) Clients(host string) []string {
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(c))
 }
 
 // crowd is a set of namespaces.

@@ -61,6 +61,8 @@ type index struct {
 	bindings tree[Object]
 	// ambient are the namespaces in ambient mode, injected those with sidecars.
 	ambient, injected tree[*Namespace]
+	// dying are the objects that are being deleted; see dying.go.
+	dying tree[Object]
 }
 
 // names are canonical names that follow from the settings.
@@ -111,6 +113,7 @@ func (x *index) seal(e *edit) {
 	x.bindings.seal(e)
 	x.ambient.seal(e)
 	x.injected.seal(e)
+	x.dying.seal(e)
 }
 
 func (x *index) get(r Ref) (Object, bool) {
@@ -169,6 +172,9 @@ func putHost[V any](i indexer, x *hostIndex[V], host, key string, v V) {
 
 // visit puts every index entry of an object.
 func (x *index) visit(o Object, i indexer) {
+	if o.Metadata().Deleting && Missed(o) {
+		put(i, &x.dying, o, objectKey(o.Metadata().Ref))
+	}
 	switch o := o.(type) {
 	case *ServiceEntry:
 		for _, h := range o.Hosts {

@@ -15,6 +15,9 @@ type Mesh struct {
 	draft  bool           // changes are not meant to last; see tree
 	budget *budget.Budget // what questions to it may cost; see Bounded
 	*index                // shared by the meshes that read the same objects in these ways
+	// rest is what is left once everything that is being deleted has gone; nil
+	// where nothing is. See Survivors.
+	rest *index
 }
 
 // New builds a mesh.
@@ -40,6 +43,13 @@ func (m *Mesh) With(objects ...Object) *Mesh {
 		out.add(e, o)
 	}
 	out.seal(e)
+	if out.mourns() {
+		refs := make([]Ref, len(objects))
+		for i, o := range objects {
+			refs[i] = o.Metadata().Ref
+		}
+		out.outlive(m, refs)
+	}
 	return out
 }
 
@@ -54,10 +64,13 @@ func (m *Mesh) Without(refs ...Ref) *Mesh {
 		out.remove(e, r)
 	}
 	out.seal(e)
+	if out.mourns() {
+		out.outlive(m, refs)
+	}
 	return out
 }
 
-// copied returns the same mesh with an index of its own.
+// copied returns the same mesh with an index of its own, without survivors.
 func (m *Mesh) copied() *Mesh {
 	x := *m.index
 	return &Mesh{open: m.open, draft: m.draft, budget: m.budget, index: &x}

@@ -6,6 +6,20 @@
 // [Mesh.Paths] answers where a client's traffic for an external host goes, in
 // the way that Istio's control plane would program it.
 //
+// # What is being deleted
+//
+// An object with a deletionTimestamp is in force in Istio until its last
+// finalizer is gone, and then it is not, without anybody having asked for that
+// at the time. What it closes therefore counts as open already, and what it
+// opens as open still: a path has the worse of the verdicts that it has with
+// everything that is dying and without. An object of a namespace that is being
+// deleted is dying with it.
+//
+// Of several dying objects some may go before others. Those states are judged
+// when they come: what lets one of them go, a DELETE or the UPDATE that removes
+// its last finalizer, is a write that is judged against the others as they are
+// at that moment, and once more against none of them.
+//
 // The package knows no client, no clock, no log: everything is a function from
 // values to values, and every value is safe for concurrent use.
 package mesh
@@ -49,8 +63,12 @@ type Meta struct {
 	// has written nothing, and for what no [Pool] has decoded.
 	Fingerprint uint64
 	// Deleting is true once a deletionTimestamp is set. Such an object is
-	// still in force in Istio.
+	// still in force in Istio, and may be gone at any moment; see
+	// [Mesh.Survivors].
 	Deleting bool
+	// Doom is why an object counts as being deleted that has no
+	// deletionTimestamp; see [Doomed].
+	Doom string
 }
 
 // Object is one decoded object. The concrete types are those of this package.
@@ -394,6 +412,13 @@ type WorkloadEntry struct {
 type EnvoyFilter struct {
 	Meta
 	WorkloadSelector *WorkloadSelector `json:"workloadSelector"`
+}
+
+// Definition is a CustomResourceDefinition: the end of it is the end of every
+// object of its kind.
+type Definition struct {
+	Meta
+	Group, Kind string
 }
 
 // Namespace is a Kubernetes namespace.

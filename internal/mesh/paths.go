@@ -41,11 +41,19 @@ func (m *Mesh) Confined(namespace string) bool {
 
 // Unconfined is [Mesh.Paths] as it would be if there were no Sidecars.
 func (m *Mesh) Unconfined(namespace, host string, port int) Path {
-	return m.pathsBy(noSidecar, namespace, host, port, false)
+	path := m.pathsBy(noSidecar, namespace, host, port, false)
+	if rest := m.without(path); rest != nil {
+		return m.worse(path, rest.pathsBy(noSidecar, namespace, host, port, false))
+	}
+	return path
 }
 
 func (m *Mesh) paths(namespace, host string, port int, terse bool) Path {
-	return m.pathsBy(m.sidecarsFor(namespaceOf(namespace)), namespace, host, port, terse)
+	path := m.pathsBy(m.sidecarsFor(namespaceOf(namespace)), namespace, host, port, terse)
+	if rest := m.without(path); rest != nil {
+		return m.worse(path, rest.pathsBy(rest.sidecarsFor(namespaceOf(namespace)), namespace, host, port, terse))
+	}
+	return path
 }
 
 // namespaceOf is the namespace of a client, empty for [AnyClient].

@@ -105,6 +105,8 @@ func TestSealed(t *testing.T) {
 	waypoint.Labels["istio.io/use-waypoint"], waypoint.Labels["istio.io/dataplane-mode"] = "w", "ambient"
 	injected := Namespace{Meta: ref("Namespace", "", "cart")}
 	injected.Labels["istio-injection"] = "enabled"
+	dying := Sidecar{Meta: ref("Sidecar", "cart", "s")}
+	dying.Deleting = true
 	m := New(DefaultSettings(),
 		&ServiceEntry{Meta: ref("ServiceEntry", "shop", "a"), Hosts: []string{"a.example.com"}},
 		&VirtualService{
@@ -121,7 +123,7 @@ func TestSealed(t *testing.T) {
 		&Service{Meta: ref("Service", "shop", "y"), ClusterIPs: []string{"10.96.0.7"}},
 		&Sidecar{Meta: ref("Sidecar", "shop", "s")},
 		&Route{Meta: ref("HTTPRoute", "shop", "r"), ParentRefs: []ParentRef{{Name: "g"}}},
-		&waypoint, &injected,
+		&waypoint, &injected, &dying,
 	)
 	for name, m := range map[string]*Mesh{"New": m, "With": m.With(m.Get(Ref{Kind: "VirtualService", Namespace: "shop", Name: "a"}))} {
 		x := reflect.ValueOf(m.index).Elem()
