@@ -5,6 +5,7 @@ var All = []*Rule{
 	authorityRewrite,
 	breaksOthers,
 	clusterAddress,
+	definitionInUse,
 	destinationRuleShadow,
 	directPath,
 	dynamicDNS,

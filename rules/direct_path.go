@@ -93,6 +93,11 @@ func judgePath(p *Pass, path mesh.Path, in view) (Severity, string) {
 		return "", ""
 	}
 
+	if p.Deleting() && path.Entry == (mesh.Ref{}) {
+		if _, entry := p.Before().Verdict(path.Client, path.Host, path.Port); entry == ref {
+			return "", "" // with the entry goes the egress point: the host is unknown like any other
+		}
+	}
 	before := in(p.Before(), path)
 	excused := before == mesh.Direct && !opened(p, path, in)
 	if p.Batch != nil {
@@ -239,6 +244,9 @@ func subjectPath(p *Pass, path mesh.Path) string {
 
 // directFix says what closes the path.
 func directFix(p *Pass, path mesh.Path) string {
+	if p.Request.Foreground {
+		return "Delete the object in the background (kubectl delete --cascade=background): in the foreground what it owns goes before it does.\n"
+	}
 	if p.Deleting() {
 		return fmt.Sprintf("Delete %s first, which registers the host; or keep this object until another one routes the host through the gateway.\n", path.Entry)
 	}

@@ -70,6 +70,9 @@ type Request struct {
 	DryRun    bool
 	User      string // empty where the write is read from a file
 	Groups    []string
+	// Foreground is true for a DELETE after which the object stays until the garbage
+	// collector has deleted others that it owns.
+	Foreground bool
 	// Time is the time of the request, RFC 3339: rules have no clock.
 	Time string
 }

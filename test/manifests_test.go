@@ -110,40 +110,42 @@ func TestWebhookEntries(t *testing.T) {
 
 // apiResources are the resources of the kinds that rules judge.
 var apiResources = map[string]string{
-	"AuthorizationPolicy":   "security.istio.io/authorizationpolicies",
-	"CronJob":               "batch/cronjobs",
-	"DaemonSet":             "apps/daemonsets",
-	"Deployment":            "apps/deployments",
-	"DestinationRule":       "networking.istio.io/destinationrules",
-	"EndpointSlice":         "discovery.k8s.io/endpointslices",
-	"Endpoints":             "/endpoints",
-	"EnvoyFilter":           "networking.istio.io/envoyfilters",
-	"GRPCRoute":             "gateway.networking.k8s.io/grpcroutes",
-	"Gateway":               "networking.istio.io/gateways",
-	"HTTPRoute":             "gateway.networking.k8s.io/httproutes",
-	"Ingress":               "networking.k8s.io/ingresses",
-	"Job":                   "batch/jobs",
-	"K8sGateway":            "gateway.networking.k8s.io/gateways",
-	"ListenerSet":           "gateway.networking.k8s.io/listenersets",
-	"Namespace":             "/namespaces",
-	"NetworkPolicy":         "networking.k8s.io/networkpolicies",
-	"Pod":                   "/pods",
-	"ProxyConfig":           "networking.istio.io/proxyconfigs",
-	"ReplicaSet":            "apps/replicasets",
-	"ReplicationController": "/replicationcontrollers",
-	"RequestAuthentication": "security.istio.io/requestauthentications",
-	"Service":               "/services",
-	"ServiceEntry":          "networking.istio.io/serviceentries",
-	"Sidecar":               "networking.istio.io/sidecars",
-	"StatefulSet":           "apps/statefulsets",
-	"TCPRoute":              "gateway.networking.k8s.io/tcproutes",
-	"TLSRoute":              "gateway.networking.k8s.io/tlsroutes",
-	"TrafficExtension":      "extensions.istio.io/trafficextensions",
-	"VirtualService":        "networking.istio.io/virtualservices",
-	"WasmPlugin":            "extensions.istio.io/wasmplugins",
-	"WorkloadEntry":         "networking.istio.io/workloadentries",
-	"WorkloadGroup":         "networking.istio.io/workloadgroups",
-	"XListenerSet":          "gateway.networking.x-k8s.io/xlistenersets",
+	"AuthorizationPolicy": "security.istio.io/authorizationpolicies",
+	"CronJob":             "batch/cronjobs",
+
+	"CustomResourceDefinition": "apiextensions.k8s.io/customresourcedefinitions",
+	"DaemonSet":                "apps/daemonsets",
+	"Deployment":               "apps/deployments",
+	"DestinationRule":          "networking.istio.io/destinationrules",
+	"EndpointSlice":            "discovery.k8s.io/endpointslices",
+	"Endpoints":                "/endpoints",
+	"EnvoyFilter":              "networking.istio.io/envoyfilters",
+	"GRPCRoute":                "gateway.networking.k8s.io/grpcroutes",
+	"Gateway":                  "networking.istio.io/gateways",
+	"HTTPRoute":                "gateway.networking.k8s.io/httproutes",
+	"Ingress":                  "networking.k8s.io/ingresses",
+	"Job":                      "batch/jobs",
+	"K8sGateway":               "gateway.networking.k8s.io/gateways",
+	"ListenerSet":              "gateway.networking.k8s.io/listenersets",
+	"Namespace":                "/namespaces",
+	"NetworkPolicy":            "networking.k8s.io/networkpolicies",
+	"Pod":                      "/pods",
+	"ProxyConfig":              "networking.istio.io/proxyconfigs",
+	"ReplicaSet":               "apps/replicasets",
+	"ReplicationController":    "/replicationcontrollers",
+	"RequestAuthentication":    "security.istio.io/requestauthentications",
+	"Service":                  "/services",
+	"ServiceEntry":             "networking.istio.io/serviceentries",
+	"Sidecar":                  "networking.istio.io/sidecars",
+	"StatefulSet":              "apps/statefulsets",
+	"TCPRoute":                 "gateway.networking.k8s.io/tcproutes",
+	"TLSRoute":                 "gateway.networking.k8s.io/tlsroutes",
+	"TrafficExtension":         "extensions.istio.io/trafficextensions",
+	"VirtualService":           "networking.istio.io/virtualservices",
+	"WasmPlugin":               "extensions.istio.io/wasmplugins",
+	"WorkloadEntry":            "networking.istio.io/workloadentries",
+	"WorkloadGroup":            "networking.istio.io/workloadgroups",
+	"XListenerSet":             "gateway.networking.x-k8s.io/xlistenersets",
 }
 
 // TestEveryJudgedKindReachesTheWebhook compares the rules with the validating
@@ -153,7 +155,7 @@ func TestEveryJudgedKindReachesTheWebhook(t *testing.T) {
 	sent := make(map[string]bool)
 	for _, r := range v.Rules {
 		for _, op := range []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update} {
-			if !slices.Contains(r.Operations, op) {
+			if !slices.Contains(r.Operations, op) && !slices.Equal(r.Resources, []string{"customresourcedefinitions"}) {
 				t.Errorf("%v of %v is not sent", op, r.Resources)
 			}
 		}
@@ -189,20 +191,74 @@ func TestEveryJudgedKindReachesTheWebhook(t *testing.T) {
 	}
 }
 
-// TestDeletesThatOpenAPathAreJudged lists the kinds without which traffic may
-// go another way.
-func TestDeletesThatOpenAPathAreJudged(t *testing.T) {
+// harmlessDeletes are the kinds that may go unasked, and why.
+var harmlessDeletes = map[string]string{
+	"Endpoints":             "with it go addresses behind a name, and no path is opened",
+	"EndpointSlice":         "with it go addresses behind a name, and no path is opened",
+	"Ingress":               "it leads into the cluster, and without it nothing leads anywhere else",
+	"ListenerSet":           "it opens a gateway, and closes nothing",
+	"XListenerSet":          "it opens a gateway, and closes nothing",
+	"Node":                  "what runs the cluster deletes it, and no tenant can",
+	"ServiceCIDR":           "what runs the cluster deletes it, and no tenant can",
+	"PeerAuthentication":    "it asks clients for certificates, which no path rests on",
+	"ProxyConfig":           "without it a proxy is as Istio makes it",
+	"ReferenceGrant":        "it lets a route lead elsewhere, and closes nothing",
+	"RequestAuthentication": "without it nothing is fetched",
+	"Telemetry":             "it decides about no path",
+	"TrafficExtension":      "without it a proxy is as Istio makes it",
+	"WasmPlugin":            "without it a proxy is as Istio makes it",
+	"WorkloadGroup":         "it is a template for what is judged when it is written",
+	"CronJob":               "without it nothing runs", "DaemonSet": "without it nothing runs", "Deployment": "without it nothing runs",
+	"Job": "without it nothing runs", "Pod": "without it nothing runs", "ReplicaSet": "without it nothing runs",
+	"ReplicationController": "without it nothing runs", "StatefulSet": "without it nothing runs",
+}
+
+// TestEveryDeleteIsJudged: of every kind of the model the DELETE is sent to the
+// validating entry, or it is known why it need not be.
+func TestEveryDeleteIsJudged(t *testing.T) {
 	_, v := entries(t)
-	for _, kind := range []string{
-		"ServiceEntry", "VirtualService", "Gateway", "DestinationRule", "Sidecar", "WorkloadEntry",
-		"K8sGateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "NetworkPolicy",
-	} {
+	for _, kind := range mesh.Kinds() {
 		group, resource, _ := strings.Cut(apiResources[kind], "/")
-		if !slices.ContainsFunc(v.Rules, func(r admissionregistrationv1.RuleWithOperations) bool {
+		sent := slices.ContainsFunc(v.Rules, func(r admissionregistrationv1.RuleWithOperations) bool {
 			return slices.Contains(r.APIGroups, group) && slices.Contains(r.Resources, resource) &&
 				slices.Contains(r.Operations, admissionregistrationv1.Delete)
-		}) {
-			t.Errorf("the DELETE of a %s is not judged", kind)
+		})
+		if harmless := harmlessDeletes[kind] != ""; sent == harmless {
+			t.Errorf("the DELETE of a %s: sent is %v, known to be harmless %v", kind, sent, harmless)
+		}
+	}
+}
+
+// TestControllersDeleteLikeAnybody: no user is excepted from the DELETE of anything,
+// nor from the UPDATE that lets go of what is being deleted.
+func TestControllersDeleteLikeAnybody(t *testing.T) {
+	_, v := entries(t)
+	i := slices.IndexFunc(v.MatchConditions, func(c admissionregistrationv1.MatchCondition) bool { return c.Name == "not-kubernetes-controllers" })
+	if i < 0 {
+		t.Fatal("no condition not-kubernetes-controllers")
+	}
+	expression := strings.Join(strings.Fields(v.MatchConditions[i].Expression), " ")
+	const want = "request.operation == 'DELETE' || (request.operation == 'UPDATE' && request.resource.resource != 'namespaces' && has(oldObject.metadata.deletionTimestamp)) || !(request.userInfo.username in ["
+	if !strings.HasPrefix(expression, want) {
+		t.Errorf("the condition is %s\nwant it to begin with %s", expression, want)
+	}
+}
+
+// TestDefinitionsOfHeldKindsAreJudged: the DELETE of the definition of every custom
+// resource whose absence changes paths reaches the server.
+func TestDefinitionsOfHeldKindsAreJudged(t *testing.T) {
+	_, v := entries(t)
+	i := slices.IndexFunc(v.MatchConditions, func(c admissionregistrationv1.MatchCondition) bool { return c.Name == "not-other-definitions" })
+	if i < 0 {
+		t.Fatal("no condition not-other-definitions")
+	}
+	for kind, resource := range apiResources {
+		group, _, _ := strings.Cut(resource, "/")
+		_, _, held := mesh.KindOf(group, strings.TrimPrefix(kind, "K8s"))
+		if held && strings.Contains(group, "istio.io") || held && strings.Contains(group, "gateway.") {
+			if !strings.Contains(v.MatchConditions[i].Expression, "'"+group+"'") {
+				t.Errorf("the definition of %s (%s) is not judged", kind, group)
+			}
 		}
 	}
 }

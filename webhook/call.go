@@ -11,6 +11,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	kjson "sigs.k8s.io/json"
@@ -63,10 +64,12 @@ func (c *call) validate(ctx context.Context) (resp admission.Response) {
 	if err != nil {
 		return c.cannotJudge(err)
 	}
-	if ref := c.ref(); companion.Is(ref) || netpol.Is(ref) {
-		if c.mayWriteOurs() {
-			return c.allowed(review.Outcome{Ref: ref, Known: true}, nil)
-		}
+	ref := c.ref()
+	ours := companion.Is(ref) || netpol.Is(ref)
+	switch {
+	case ours && c.request.UserInfo.Username == c.User:
+		return c.allowed(review.Outcome{Ref: ref, Known: true}, nil)
+	case ours && !c.collects():
 		return c.reserved(ref)
 	}
 	if err := c.Ready(); err != nil {
@@ -75,7 +78,12 @@ func (c *call) validate(ctx context.Context) (resp admission.Response) {
 	m := c.Mesh()
 	judge := c.Judge()
 	c.revision = judge.Revision
-	out, err := judge.Review(ctx, m, write)
+	out, err := review.Outcome{}, error(nil)
+	if ours {
+		out, err = judge.Collect(ctx, m, ref)
+	} else {
+		out, err = judge.Review(ctx, m, write)
+	}
 	if err != nil {
 		return c.cannotJudge(err)
 	}
@@ -134,6 +142,12 @@ func (c *call) write() (review.Write, error) {
 		Object:    r.Object.Raw,
 		OldObject: r.OldObject.Raw,
 	}
+	if r.Operation == admissionv1.Delete {
+		var err error
+		if w.Propagation, err = propagation(r.Options.Raw); err != nil {
+			return w, err
+		}
+	}
 	switch {
 	case r.UID == "" && r.Operation == "":
 		return w, errors.New("what was sent is no AdmissionReview with a request")
@@ -149,10 +163,43 @@ func (c *call) write() (review.Write, error) {
 	return w, nil
 }
 
-// ref names the object as the review does.
+// propagation is what the options of a DELETE say about what the object owns.
+func propagation(options []byte) (string, error) {
+	if len(options) == 0 {
+		return "", nil
+	}
+	var o metav1.DeleteOptions
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(options, &o); err != nil {
+		return "", fmt.Errorf("request.options: %w", err)
+	}
+	switch {
+	case o.PropagationPolicy != nil:
+		return string(*o.PropagationPolicy), nil
+	case o.OrphanDependents == nil:
+		return "", nil
+	case *o.OrphanDependents:
+		return string(metav1.DeletePropagationOrphan), nil
+	default:
+		return string(metav1.DeletePropagationBackground), nil
+	}
+}
+
+// ref names the object as the review does. Where a collection is deleted the
+// review of each object has no name but the object's own.
 func (c *call) ref() mesh.Ref {
 	r := &c.request
-	return mesh.Ref{Kind: modelKind(r.Kind.Group, r.Kind.Kind), Namespace: r.Namespace, Name: r.Name}
+	ref := mesh.Ref{Kind: modelKind(r.Kind.Group, r.Kind.Kind), Namespace: r.Namespace, Name: r.Name}
+	if ref.Name == "" && r.Operation == admissionv1.Delete {
+		var object struct {
+			Metadata struct {
+				Name string `json:"name"`
+			} `json:"metadata"`
+		}
+		if kjson.UnmarshalCaseSensitivePreserveInts(r.OldObject.Raw, &object) == nil {
+			ref.Name = object.Metadata.Name
+		}
+	}
+	return ref
 }
 
 // modelKind is the model's name of an API kind; see [mesh.Ref].
@@ -203,9 +250,8 @@ var collectors = []string{
 	"system:kube-controller-manager",
 }
 
-// mayWriteOurs reports whether the user may touch what Sallyport keeps. The
-// label on an object, or its content, is no proof of anything.
-func (c *call) mayWriteOurs() bool {
-	user := c.request.UserInfo.Username
-	return user == c.User || c.request.Operation == admissionv1.Delete && slices.Contains(collectors, user)
+// collects reports whether Kubernetes deletes what belongs to something that has
+// gone. The label on an object, or its content, is no proof of anything.
+func (c *call) collects() bool {
+	return c.request.Operation == admissionv1.Delete && slices.Contains(collectors, c.request.UserInfo.Username)
 }

@@ -88,7 +88,7 @@ func (s *shape) object(size int, forged bool) []byte {
 	return []byte(b.String())
 }
 
-var clusterScoped = map[string]bool{"Namespace": true, "Node": true, "ServiceCIDR": true}
+var clusterScoped = map[string]bool{"CustomResourceDefinition": true, "Namespace": true, "Node": true, "ServiceCIDR": true}
 
 // with fills "%" in a pattern with a number.
 func with(pattern string) func(int) string {

@@ -61,6 +61,21 @@ var kinds = map[groupKind]kind{
 	{"apps", "ReplicaSet"}:                   {name: "ReplicaSet", decode: decodeTemplated},
 	{"batch", "Job"}:                         {name: "Job", decode: decodeTemplated},
 	{"batch", "CronJob"}:                     {name: "CronJob", decode: decodeCronJob},
+
+	{"apiextensions.k8s.io", "CustomResourceDefinition"}: {name: "CustomResourceDefinition", clusterScoped: true, decode: decodeDefinition},
+}
+
+func decodeDefinition(m Meta, spec, _ []byte) (Object, error) {
+	var w struct {
+		Group string `json:"group"`
+		Names struct {
+			Kind string `json:"kind"`
+		} `json:"names"`
+	}
+	if err := unmarshalSpec(spec, &w); err != nil {
+		return nil, err
+	}
+	return &Definition{Meta: m, Group: w.Group, Kind: w.Names.Kind}, nil
 }
 
 func decodeOther(m Meta, spec, _ []byte) (Object, error) { return &Other{Meta: m}, checkSpec(spec) }

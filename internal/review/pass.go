@@ -15,18 +15,21 @@ import (
 // already: an informer can be ahead of the admission request.
 // The error is that of a context that ended or, where the bound is strict, about
 // an object that bears on more egress points than a write is judged by.
-func newPass(ctx context.Context, m *mesh.Mesh, r rules.Request, subject, old mesh.Object, strict bool) (rules.Pass, error) {
+func newPass(ctx context.Context, m *mesh.Mesh, w Write, subject, old mesh.Object, strict bool) (rules.Pass, error) {
 	m = m.Draft()
-	ref := subject.Metadata().Ref
+	r, ref := w.Request, subject.Metadata().Ref
 	prior, live := m.Without(ref), m.With(subject)
+	var along []mesh.Object
 	switch {
 	case r.Operation == "DELETE":
-		prior, live = m.With(subject), m.Without(ref)
+		prior = m.With(subject)
+		live, along = w.end(prior, subject)
+		r.Foreground = len(along) > 0 && ref.Kind != "Namespace"
 	case old != nil:
 		prior = m.With(old)
 	}
 
-	s := scopeOf(prior, live, subject, old)
+	s := scopeOf(prior, live, subject, old, along)
 	if strict && s.full {
 		return rules.Pass{}, fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects for fewer hosts or ports",
 			ref, mesh.MaxAffected)
@@ -107,13 +110,19 @@ type scope struct {
 	hosts  []string
 	reach  []string // client namespaces; nil means all of them
 	extra  string   // the subject's namespace
+	gone   string   // a namespace that is deleted
 	full   bool     // the subject bears on more points than there is room for
 }
 
-// scopeOf returns what the write can change.
-func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object) scope {
+// scopeOf returns what the write can change, and what goes along with a subject
+// that is deleted. A namespace that is deleted is no client any more: its pods go
+// before all else in it.
+func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object, along []mesh.Object) scope {
 	s := scope{extra: subject.Metadata().Namespace, points: live.Affected(subject)}
 	s.full = len(s.points) >= mesh.MaxAffected
+	if ns, ok := live.Get(subject.Metadata().Ref).(*mesh.Namespace); ok && ns.Deleting {
+		s.gone = ns.Name
+	}
 	reach, bounded := reachOf(live, subject)
 	switch {
 	case old != nil:
@@ -122,6 +131,10 @@ func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object) scope {
 		reach, bounded = append(reach, more...), bounded && ok
 	case s.full || !standsAlone(subject):
 		s.points = append(s.points, prior.Affected(subject)...)
+	}
+	for _, o := range along {
+		s.points = append(s.points, prior.Affected(o)...)
+		bounded = false
 	}
 	if bounded {
 		slices.Sort(reach)
@@ -166,7 +179,7 @@ func (s scope) clients(m *mesh.Mesh, point mesh.Point) []string {
 	clients := append(m.Clients(point.Host), mesh.AnyClient, s.extra, point.Entry.Namespace)
 	slices.Sort(clients)
 	return slices.DeleteFunc(slices.Compact(clients), func(ns string) bool {
-		return ns == "" || m.Settings().GatewayNamespace(ns)
+		return ns == "" || ns == s.gone || m.Settings().GatewayNamespace(ns)
 	})
 }
 

@@ -22,6 +22,9 @@ type Write struct {
 	// write; empty where there is none (OldObject on CREATE, Object on
 	// DELETE).
 	Object, OldObject []byte
+	// Propagation is the propagationPolicy of a DELETE: Background, Foreground,
+	// Orphan, or empty for the default.
+	Propagation string
 }
 
 // Outcome is what Sallyport makes of a write.
@@ -79,6 +82,7 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 }
 
 func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome) error {
+	w = w.asEnd()
 	raw := w.Object
 	if w.Request.Operation == "DELETE" {
 		raw = w.OldObject
@@ -102,14 +106,15 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 		// An old object that cannot be read counts as innocent and absent:
 		// otherwise nobody could repair it.
 		if o, err := mesh.Decode(w.OldObject); err == nil && o.Metadata().Ref == out.Ref {
-			old = o
+			old = fate(m, o, w.OldObject)
 		}
 	}
+	subject = fate(m, subject, w.Object)
 	// A write that only deletes, or changes metadata alone, or is for warnings
 	// only, is judged by as much as there is room for.
 	strict := mode == modeEnforce && w.Request.Operation != "DELETE" && bounded(m.Settings(), subject) &&
 		(old == nil || !sameSpec(subject, w.Object, w.OldObject))
-	p, err := newPass(ctx, m, w.Request, subject, old, strict)
+	p, err := newPass(ctx, m, w, subject, old, strict)
 	if err != nil {
 		return fmt.Errorf("could not judge: %w", err)
 	}
@@ -162,7 +167,7 @@ func sameSpec(o mesh.Object, a, b []byte) bool {
 // earned them already: an old sin never blocks an unrelated edit. Findings are
 // compared by rule, message and what they are about, for the indices in a path move.
 func (j *Judge) forgive(ctx context.Context, m *mesh.Mesh, w Write, old mesh.Object, findings []rules.Finding) ([]rules.Finding, error) {
-	p, err := newPass(ctx, m, w.Request, old, nil, false)
+	p, err := newPass(ctx, m, w, old, nil, false)
 	if err != nil {
 		return nil, err
 	}
