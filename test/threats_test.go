@@ -109,8 +109,21 @@ var advisories = []threat{
 	{
 		class: "An object that is being deleted is not looked at",
 		ids:   []string{"CVE-2023-34091"},
-		tests: []string{"internal/companion.TestLasting"},
-		why:   "a deletionTimestamp excuses nothing",
+		tests: []string{"internal/mesh.TestDying", "internal/review.TestEnds", "internal/companion.TestLasting"},
+		why:   "what it closes counts as open, what it opens as open still, and what is written to it is judged",
+	},
+	{
+		class: "What keeps a path closed is taken away without a DELETE",
+		tests: []string{
+			"internal/review.TestDeletionHistories", "internal/review.TestEnds", "webhook.TestCollect", "webhook.TestPropagation",
+			"webhook.TestCollectionOfWalls", "test.TestEveryDeleteIsJudged", "test.TestControllersDeleteLikeAnybody", "test/e2e.TestDeletions",
+		},
+		why: "the last finalizer, an owner that is none, a namespace, the foreground, a collection: each is judged as the deletion, and so is what controllers delete",
+	},
+	{
+		class: "A definition takes all objects of its kind with it",
+		tests: []string{"rules.TestCases/definition-in-use", "test.TestDefinitionsOfHeldKindsAreJudged", "test/e2e.TestDeletions"},
+		why:   "a CustomResourceDefinition goes after its objects, each of which is judged",
 	},
 	{
 		class: "A label, a selector or an old object is believed",

@@ -188,7 +188,7 @@ func endObjects(t *testing.T) []map[string]any {
 		for _, name := range []string{"a", "b"} {
 			host := name + ".example.com"
 			docs = append(docs,
-				fmt.Sprintf(`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"namespace":%q,"name":%q},"spec":{"hosts":[%q],"exportTo":["."],"resolution":"DNS","ports":[{"number":80,"name":"http","protocol":"HTTP"}]}}`, ns, name, host),
+				fmt.Sprintf(`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"namespace":%q,"name":%q},"spec":{"hosts":[%q],"exportTo":[".","istio-system"],"resolution":"DNS","ports":[{"number":80,"name":"http","protocol":"HTTP"}]}}`, ns, name, host),
 				route(ns, name, host, `["."]`), route(ns, name+"-too", host, `["*"]`))
 		}
 		docs = append(docs, fmt.Sprintf(`{"apiVersion":"networking.istio.io/v1","kind":"Sidecar","metadata":{"namespace":%q,"name":"own"},"spec":{"egress":[{"hosts":["./*","istio-system/*"]}]}}`, ns))

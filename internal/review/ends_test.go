@@ -18,7 +18,7 @@ kind: ServiceEntry
 metadata: {namespace: shop, name: api, uid: entry, META}
 spec:
   hosts: [api.example.com]
-  exportTo: ["."]
+  exportTo: [".", istio-system]
   resolution: DNS
   ports: [{number: 80, name: http, protocol: HTTP}]
 `
@@ -86,7 +86,7 @@ func ownerRef(apiVersion, kind, name, uid string) string {
 func TestEnds(t *testing.T) {
 	const networking = "networking.istio.io/v1"
 	elsewhere := func(o string) string { return strings.Replace(o, "namespace: shop", "namespace: other", 1) }
-	shared := strings.Replace(elsewhere(endEntry), `exportTo: ["."]`, `exportTo: ["*"]`, 1)
+	shared := strings.Replace(elsewhere(endEntry), `exportTo: [".", istio-system]`, `exportTo: ["*"]`, 1)
 	tests := []struct {
 		name        string
 		state       []string

@@ -88,7 +88,7 @@ const keep = "tenant.example/keep"
 // open is an entry that Sallyport does not hold back: what its namespace sees is
 // in its writer's hand.
 func open(namespace, name string) string {
-	return entry(namespace, name, name+".example.com", http80) + "  exportTo: [\".\"]\n"
+	return entry(namespace, name, name+".example.com", http80) + "  exportTo: [\".\", istio-system]\n"
 }
 
 // exists reports whether kubectl finds an object.
