@@ -36,6 +36,7 @@ var layers = map[string][]string{
 	"internal/sample":    {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
 
 	// What talks to a cluster, or is talked to.
+	"internal/caller":        {},
 	"internal/live":          {"internal/mesh", "internal/rawjson"},
 	"internal/doctor/gather": {"internal/doctor"},
 	"internal/reconcile":     {"internal/companion", "internal/live", "internal/mesh", "internal/netpol"},
@@ -45,7 +46,7 @@ var layers = map[string][]string{
 
 	// Wiring.
 	"cmd/sallyport":         {"internal/build", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
-	"cmd/sallyport-webhook": {"internal/build", "internal/config", "internal/live", "internal/mesh", "internal/policysource", "internal/reconcile", "internal/status", "rules", "webhook"},
+	"cmd/sallyport-webhook": {"internal/build", "internal/caller", "internal/config", "internal/live", "internal/mesh", "internal/policysource", "internal/reconcile", "internal/status", "rules", "webhook"},
 
 	// For tests and the demo. Nothing above imports these, nor any other
 	// package whose name ends in "test".

@@ -14,8 +14,10 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -390,5 +392,90 @@ func TestPodIsRestricted(t *testing.T) {
 	const drain = 20 // seconds that the server takes to stop, at most
 	if pause := c.Lifecycle.PreStop.Sleep.Seconds; *pod.TerminationGracePeriodSeconds <= pause+drain {
 		t.Errorf("terminationGracePeriodSeconds %d is not enough for the pause of %d and the server's %d", *pod.TerminationGracePeriodSeconds, pause, drain)
+	}
+}
+
+// TestOwnNetworkPolicy checks that the server's own policy selects its pods and
+// names their ports: what is not named is closed, and a name too many is open.
+func TestOwnNetworkPolicy(t *testing.T) {
+	d := decode[appsv1.Deployment](t, "deployment.yaml", "Deployment")
+	p := decode[networkingv1.NetworkPolicy](t, "networkpolicy.yaml", "NetworkPolicy")
+	if p.Namespace != d.Namespace {
+		t.Errorf("the policy is in %s, the pods are in %s", p.Namespace, d.Namespace)
+	}
+	selector, err := metav1.LabelSelectorAsSelector(&p.Spec.PodSelector)
+	if err != nil || selector.Empty() || !selector.Matches(labels.Set(d.Spec.Template.Labels)) {
+		t.Errorf("the policy selects %v (error %v), the pods have %v", selector, err, d.Spec.Template.Labels)
+	}
+	if !slices.Contains(p.Spec.PolicyTypes, networkingv1.PolicyTypeIngress) || !slices.Contains(p.Spec.PolicyTypes, networkingv1.PolicyTypeEgress) {
+		t.Errorf("policyTypes %v: both directions are to be closed", p.Spec.PolicyTypes)
+	}
+	ports := map[string]int32{}
+	for _, port := range d.Spec.Template.Spec.Containers[0].Ports {
+		ports[port.Name] = port.ContainerPort
+	}
+	if len(p.Spec.Ingress) != 2 {
+		t.Fatalf("%d rules for what comes in, want those of the webhooks and of the metrics", len(p.Spec.Ingress))
+	}
+	for i, want := range []string{"webhook", "metrics"} {
+		r := p.Spec.Ingress[i]
+		if len(r.Ports) != 1 || *r.Ports[0].Protocol != corev1.ProtocolTCP || r.Ports[0].Port.IntVal != ports[want] {
+			t.Errorf("rule %d is for %v, want the port of %s", i, r.Ports, want)
+		}
+		// docs/server.md adds addresses to the first rule.
+		if open := len(r.From) == 0; open != (want == "webhook") {
+			t.Errorf("the port of %s is open to all: %v", want, open)
+		}
+	}
+	var out []string
+	for _, r := range p.Spec.Egress {
+		for _, port := range r.Ports {
+			out = append(out, fmt.Sprintf("%s/%s", *port.Protocol, port.Port))
+			if port.Port.IntVal == 53 && len(r.To) == 0 {
+				t.Error("DNS leads anywhere: whoever is in the pod could ask any server")
+			}
+		}
+	}
+	if d := cmp.Diff([]string{"TCP/443", "TCP/6443", "UDP/53", "TCP/53"}, out); d != "" {
+		t.Errorf("what goes out (-want +got):\n%s", d)
+	}
+}
+
+// TestWebhookPortCanBeClosed applies the patch that docs/server.md gives.
+func TestWebhookPortCanBeClosed(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "docs", "server.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := bytes.Cut(page, []byte("resources: [../manifests]"))
+	if !ok {
+		t.Fatal("the page has no kustomization that closes the port")
+	}
+	text, _, _ := bytes.Cut(rest, []byte("```"))
+	var doc struct {
+		Patches []struct {
+			Target struct{ Kind, Name string }
+			Patch  string
+		}
+	}
+	if err := yaml.Unmarshal(text, &doc); err != nil || len(doc.Patches) != 1 {
+		t.Fatalf("%d patches, error %v", len(doc.Patches), err)
+	}
+	var operations []struct {
+		Op, Path string
+		Value    []networkingv1.NetworkPolicyPeer
+	}
+	if err := yaml.UnmarshalStrict([]byte(doc.Patches[0].Patch), &operations); err != nil || len(operations) != 1 {
+		t.Fatalf("%d operations, error %v", len(operations), err)
+	}
+	p := decode[networkingv1.NetworkPolicy](t, "networkpolicy.yaml", "NetworkPolicy")
+	if target := doc.Patches[0].Target; target.Kind != "NetworkPolicy" || target.Name != p.Name {
+		t.Errorf("the patch is for %+v", target)
+	}
+	if op := operations[0]; op.Op != "add" || op.Path != "/spec/ingress/0/from" || len(op.Value) != 1 || op.Value[0].IPBlock == nil {
+		t.Errorf("the patch does not say from where: %+v", op)
+	}
+	if first := p.Spec.Ingress[0]; len(first.From) > 0 || first.Ports[0].Port.IntVal != 9443 {
+		t.Errorf("the first rule is not the one of the webhooks, open to all: %+v", first)
 	}
 }

@@ -70,7 +70,7 @@ func BenchmarkValidate(b *testing.B) {
 						r.Namespace = "team-0"
 					}
 				}))
-				h := timed(overHTTP(NewValidator(o), newGates(nil), o.Log))
+				h := timed(overHTTP(NewValidator(o), newGates(false), o.Log))
 				b.ReportAllocs()
 				for b.Loop() {
 					req := httptest.NewRequest(http.MethodPost, ValidatePath, strings.NewReader(in))

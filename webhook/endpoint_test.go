@@ -28,7 +28,7 @@ import (
 // server serves a handler by HTTPS.
 func server(t *testing.T, h admission.Handler, http2 bool) *httptest.Server {
 	t.Helper()
-	s := httptest.NewUnstartedServer(timed(overHTTP(h, newGates(nil), logr.Discard())))
+	s := httptest.NewUnstartedServer(timed(overHTTP(h, newGates(false), logr.Discard())))
 	s.EnableHTTP2 = http2
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -112,7 +112,7 @@ func TestDeadlineIsSetBeforeTheEnd(t *testing.T) {
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", read)
 	r.Header.Set("Content-Type", "application/json")
 	w := &lateWriter{ResponseRecorder: httptest.NewRecorder(), closeBody: write.Close}
-	overHTTP(nil, newGates(nil), logr.Discard()).ServeHTTP(w, r)
+	overHTTP(nil, newGates(false), logr.Discard()).ServeHTTP(w, r)
 	if !w.set.Load() {
 		t.Error("the handler returned while the deadline was being set on its response")
 	}
@@ -204,7 +204,7 @@ func lostHandler(context.Context, admission.Request) admission.Response { panic(
 // TestAnnouncedSize announces the largest review and sends none: what is said
 // about a body takes no memory, only what is sent.
 func TestAnnouncedSize(t *testing.T) {
-	e := &endpoint{gates: newGates(nil)}
+	e := &endpoint{gates: newGates(false)}
 	receive := func() {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(""))
 		r.Header.Set("Content-Type", "application/json")
@@ -229,7 +229,7 @@ func TestAnnouncedSize(t *testing.T) {
 // small reviews are answered meanwhile, and large ones as soon as there is room.
 func TestLargeReviewsAreBounded(t *testing.T) {
 	allow := admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") })
-	g := newGates(nil)
+	g := newGates(false)
 	e := overHTTP(allow, g, logr.Discard())
 	post := func(body io.Reader, length int64) *httptest.ResponseRecorder {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -54,8 +54,7 @@ func (b *busy) Unwrap() error { return b.how }
 // the API server's, and those that are not, never wait for one another.
 type gates struct {
 	known, unknown *class
-	// proven tells them apart; nil where nothing can, and all are known.
-	proven func(*http.Request) bool
+	apart          bool // whether anything tells them apart; otherwise all are known
 }
 
 // class is what reviews of one kind share out among themselves.
@@ -69,15 +68,15 @@ type class struct {
 // keep all others from being computed. A user who writes to many namespaces may
 // have twice as much, and one source of reviews nearly all: where nothing proves
 // who calls, whoever reaches the port leaves room for the API server.
-func newGates(proven func(*http.Request) bool) *gates {
+func newGates(apart bool) *gates {
 	cores := runtime.GOMAXPROCS(0)
 	one := int64(max(1, cores-1))
 	total := int64(perCore * cores)
-	g := &gates{proven: proven, known: &class{
+	g := &gates{apart: apart, known: &class{
 		places: fair.New(fair.Limits{Total: total, Namespace: one, User: max(2, 2*one), Source: total - one, Waiting: 1024, WaitingEach: 128}),
 		large:  fair.New(fair.Limits{Total: maxLarge, Namespace: maxLarge / 2, User: maxLarge / 2, Source: maxLarge * 3 / 4, Waiting: 128, WaitingEach: 32}),
 	}}
-	if proven != nil {
+	if apart {
 		few := int64(max(1, cores/2))
 		g.unknown = &class{
 			places: fair.New(fair.Limits{Total: few, Namespace: few, User: few, Source: few, Waiting: 64, WaitingEach: 32}),
@@ -99,8 +98,8 @@ type visit struct {
 // visit says which way a request goes.
 func (g *gates) visit(r *http.Request) *visit {
 	v := &visit{class: g.known}
-	if g.proven != nil {
-		if g.proven(r) {
+	if g.apart {
+		if proven, _ := r.Context().Value(provenKey{}).(bool); proven {
 			v.users.Store(1)
 			return v // of one source: the API server, however many it is
 		}

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,8 +50,11 @@ func hanging(o *Options) (entered chan string, hold chan struct{}) {
 type serverOf struct{ mutate, validate http.Handler }
 
 func newServerOf(o Options) *serverOf {
-	g := newGates(o.Proven)
-	return &serverOf{timed(overHTTP(newMutator(o, g), g, o.Log)), timed(overHTTP(newValidator(o, g), g, o.Log))}
+	g := newGates(o.Proven != nil)
+	return &serverOf{
+		timed(admitted(overHTTP(newMutator(o, g), g, o.Log), "mutate", o)),
+		timed(admitted(overHTTP(newValidator(o, g), g, o.Log), "validate", o)),
+	}
 }
 
 // ask sends a review to the validating entry, from a source, and returns the
@@ -166,7 +170,7 @@ func numbered(s string) func(int) string { return func(i int) string { return fm
 // proven are answered as if there were none.
 func TestUnprovenKeepToThemselves(t *testing.T) {
 	o := options(t)
-	o.Proven = func(r *http.Request) bool { return strings.HasPrefix(r.RemoteAddr, "10.0.0.1:") }
+	o.Proven = fromAPIServer
 	entered, hold := hanging(&o)
 	s := newServerOf(o)
 	var wg sync.WaitGroup
@@ -191,6 +195,46 @@ func TestUnprovenKeepToThemselves(t *testing.T) {
 	wg.Wait()
 	close(hold)
 }
+
+// fromAPIServer takes an address for the proof.
+func fromAPIServer(r *http.Request) error {
+	if strings.HasPrefix(r.RemoteAddr, "10.0.0.1:") {
+		return nil
+	}
+	return errors.New("no proof")
+}
+
+// TestProofIsRequired checks that without the proof that is required nothing is
+// answered at either entry, nor read, and that the reason is given.
+func TestProofIsRequired(t *testing.T) {
+	o := options(t)
+	o.Proven, o.Required = fromAPIServer, true
+	s := newServerOf(o)
+	for name, h := range map[string]http.Handler{"mutate": s.mutate, "validate": s.validate} {
+		read := false
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", readerFunc(func([]byte) (int, error) { read = true; return 0, io.EOF }))
+		req.RemoteAddr = "10.1.0.7:1"
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, req)
+		if rec.Code != http.StatusForbidden || !strings.Contains(rec.Body.String(), "no proof") || rec.Header().Get("Connection") != "close" || read {
+			t.Errorf("%s: status %d, read %v: %s", name, rec.Code, read, rec.Body)
+		}
+		if n := testutil.ToFloat64(o.Metrics.unproven.WithLabelValues(name)); n != 1 {
+			t.Errorf("%s: %v are counted", name, n)
+		}
+	}
+	if resp := s.ask(t, "10.0.0.1", "3s", of("shop", "alice", "good.example.com"), 0); !resp.Allowed {
+		t.Errorf("with the proof: %s", resp.Result.Message)
+	}
+	o.Required = false
+	if resp := newServerOf(o).ask(t, "10.1.0.7", "3s", of("shop", "alice", "good.example.com"), 0); !resp.Allowed {
+		t.Errorf("where it is not required: %s", resp.Result.Message)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // TestSourcesAreKeptApart floods a server that has no means to know the API
 // server, from one address and in the names of every tenant: reviews from other

@@ -20,6 +20,7 @@ type Metrics struct {
 	lostDecisions *prometheus.CounterVec
 	turnedAway    *prometheus.CounterVec
 	watched       *prometheus.CounterVec
+	unproven      *prometheus.CounterVec
 }
 
 // buckets reach from half a millisecond to the longest timeout that makes
@@ -60,7 +61,11 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		Name: "sallyport_admission_watchdog_answers_total",
 		Help: "Answers given for handlers that gave none in time, by entry.",
 	}, []string{"entry"})
-	for _, c := range []prometheus.Collector{m.duration, m.judging, m.answers, m.findings, m.lostDecisions, m.turnedAway, m.watched} {
+	m.unproven = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sallyport_admission_unproven_total",
+		Help: "Requests without a client certificate of the API server where one is configured, by entry.",
+	}, []string{"entry"})
+	for _, c := range []prometheus.Collector{m.duration, m.judging, m.answers, m.findings, m.lostDecisions, m.turnedAway, m.watched, m.unproven} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -37,9 +37,11 @@ type Options struct {
 	// User is the user name of Sallyport's own service account: it alone may
 	// write companions.
 	User string
-	// Proven reports whether the API server sent a request; nil where nothing is
-	// known about who calls. Reviews of others have places of their own.
-	Proven func(*http.Request) bool
+	// Proven returns nil where the API server sent a request, and why that is not
+	// known otherwise; it is nil where nothing tells who calls. Reviews of others
+	// have places of their own, or, where the proof is Required, no answer.
+	Proven   func(*http.Request) error
+	Required bool
 	// Watch answers for handlers that do not; nil stands for one that nobody asks.
 	Watch *Watch
 	// Now is the clock.
@@ -55,18 +57,18 @@ type Options struct {
 // Register serves both entries on the server. They share their places: what is
 // spent on one is not there for the other.
 func Register(server webhook.Server, o Options) {
-	g := newGates(o.Proven)
-	server.Register(MutatePath, timed(overHTTP(newMutator(o, g), g, o.Log)))
-	server.Register(ValidatePath, timed(overHTTP(newValidator(o, g), g, o.Log)))
+	g := newGates(o.Proven != nil)
+	server.Register(MutatePath, timed(admitted(overHTTP(newMutator(o, g), g, o.Log), "mutate", o)))
+	server.Register(ValidatePath, timed(admitted(overHTTP(newValidator(o, g), g, o.Log), "validate", o)))
 }
 
 // NewValidator returns the handler that judges writes. It fails closed: what
 // it cannot judge it does not let through.
-func NewValidator(o Options) admission.Handler { return newValidator(o, newGates(nil)) }
+func NewValidator(o Options) admission.Handler { return newValidator(o, newGates(false)) }
 
 // NewMutator returns the handler that fills in what a client left out. It
 // fails open: the validator judges what it leaves behind.
-func NewMutator(o Options) admission.Handler { return newMutator(o, newGates(nil)) }
+func NewMutator(o Options) admission.Handler { return newMutator(o, newGates(false)) }
 
 // handler answers the reviews of one entry.
 type handler struct {

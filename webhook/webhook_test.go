@@ -117,7 +117,7 @@ func post(t testing.TB, o Options, path, body string) *admissionv1.AdmissionRevi
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path+"?timeout=300ms", strings.NewReader(body))
 	req.Header.Set("Content-Type", "application/json")
 	rec := httptest.NewRecorder()
-	timed(overHTTP(h, newGates(nil), o.Log)).ServeHTTP(rec, req)
+	timed(overHTTP(h, newGates(false), o.Log)).ServeHTTP(rec, req)
 	if rec.Code != http.StatusOK {
 		t.Fatalf("HTTP status %d: %s", rec.Code, rec.Body)
 	}

@@ -24,6 +24,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	"github.com/sallyport-io/sallyport/internal/caller"
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/live"
 	"github.com/sallyport-io/sallyport/internal/policysource"
@@ -79,7 +80,11 @@ func serve(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(restConfig, f, bind)
+	calls, err := newCaller(cfg, log.WithName("caller"))
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(restConfig, f, bind, calls)
 	if err != nil {
 		return withRemedy(err)
 	}
@@ -115,7 +120,12 @@ func serve(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	if err := register(mgr, cfg, reporter{store, judges, leader, time.Now()}, webhook.Options{Metrics: m, Decisions: decisions, Log: log.WithName("webhook")}); err != nil {
+	options := webhook.Options{Metrics: m, Decisions: decisions, Log: log.WithName("webhook")}
+	if calls != nil {
+		options.Proven = func(r *http.Request) error { return calls.Verify(r.TLS) }
+		options.Required = cfg.Server.ClientCertificate.Required
+	}
+	if err := register(mgr, cfg, reporter{store, judges, leader, time.Now()}, options); err != nil {
 		return err
 	}
 	for _, r := range []manager.Runnable{store, trimmer{store}, judges, leader} {
@@ -153,8 +163,22 @@ func clusterConfig(kubeconfig string) (*rest.Config, error) {
 	return cfg, nil
 }
 
+// newCaller returns what knows the API server by its client certificate; nil
+// where the configuration asks for none.
+func newCaller(cfg *config.Config, log logr.Logger) (*caller.Check, error) {
+	c := cfg.Server.ClientCertificate
+	if c == nil {
+		return nil, nil
+	}
+	return caller.New(c.CA, c.Names, log)
+}
+
 // newManager returns a manager that elects nobody: [leader] does.
-func newManager(cluster *rest.Config, f *flags, bind address) (manager.Manager, error) {
+func newManager(cluster *rest.Config, f *flags, bind address, calls *caller.Check) (manager.Manager, error) {
+	tlsOptions := []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }}
+	if calls != nil {
+		tlsOptions = append(tlsOptions, calls.Ask)
+	}
 	return ctrl.NewManager(cluster, ctrl.Options{
 		GracefulShutdownTimeout: new(drain),
 		HealthProbeBindAddress:  f.healthBind,
@@ -163,7 +187,7 @@ func newManager(cluster *rest.Config, f *flags, bind address) (manager.Manager, 
 			Host:    bind.host,
 			Port:    bind.port,
 			CertDir: f.certDir,
-			TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
+			TLSOpts: tlsOptions,
 		}),
 	})
 }

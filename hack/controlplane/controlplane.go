@@ -36,6 +36,8 @@ type Options struct {
 	// Dir holds data, keys and logs until Stop removes it. Default: a new
 	// temporary folder.
 	Dir string
+	// APIServerArgs are further flags of the API server.
+	APIServerArgs []string
 	// Detached lets the control plane outlive this process; StopDetached(Dir)
 	// ends it.
 	Detached bool
@@ -58,6 +60,7 @@ type ControlPlane struct {
 	Dir string
 
 	detached              bool
+	apiArgs               []string
 	etcdPort, apiPort     int
 	etcd, api, controller *Process
 }
@@ -81,7 +84,7 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	cp := &ControlPlane{Binaries: binaries, Dir: dir, detached: o.Detached}
+	cp := &ControlPlane{Binaries: binaries, Dir: dir, detached: o.Detached, apiArgs: o.APIServerArgs}
 	if err := cp.start(ctx, o); err != nil {
 		return nil, errors.Join(err, cp.Stop())
 	}
@@ -145,7 +148,7 @@ func (cp *ControlPlane) Kubectl(ctx context.Context, args ...string) *exec.Cmd {
 // User returns the configuration of a client with a certificate for a user
 // and groups. What the user may do is up to RBAC.
 func (cp *ControlPlane) User(name string, groups ...string) (*rest.Config, error) {
-	pair, err := cp.CA.clientCert(name, groups...)
+	pair, err := cp.CA.ClientCert(name, groups...)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +248,7 @@ func (cp *ControlPlane) startAPIServer(ctx context.Context, port int) (err error
 		cp.apiPort = port
 		return Command{
 			Path: cp.Binaries.APIServer,
-			Args: []string{
+			Args: append([]string{
 				fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", cp.etcdPort),
 				"--bind-address=127.0.0.1",
 				"--advertise-address=127.0.0.1", // no look for an outward interface: there may be none
@@ -270,7 +273,7 @@ func (cp *ControlPlane) startAPIServer(ctx context.Context, port int) (err error
 				// are tens of thousands of objects: whatever is measured
 				// beside that is noise.
 				"--feature-gates=DetectCacheInconsistency=false",
-			},
+			}, cp.apiArgs...),
 			Env:   spacious(),
 			Ready: cp.ready,
 		}

@@ -65,9 +65,9 @@ func (ca *CA) ServerCert(hosts ...string) (KeyPair, error) {
 	return ca.issue(template)
 }
 
-// clientCert issues a certificate that the API server takes for a user with
+// ClientCert issues a certificate that the API server takes for a user with
 // groups: common name and organisations.
-func (ca *CA) clientCert(user string, groups ...string) (KeyPair, error) {
+func (ca *CA) ClientCert(user string, groups ...string) (KeyPair, error) {
 	template := template(pkix.Name{CommonName: user, Organization: groups})
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	return ca.issue(template)

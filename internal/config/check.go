@@ -63,6 +63,7 @@ func (d *document) check(c *Config) error {
 	c.Walls.check(c.Gateways, fail)
 	checkSwitch("policies.configMaps", c.Policies.ConfigMaps)
 	c.Policies.check(fail)
+	c.Server.check(fail)
 	if c.RootNamespace != "" {
 		for _, msg := range content.IsDNS1123Label(c.RootNamespace) {
 			fail("rootNamespace", "%q is not the name of a namespace: %s", c.RootNamespace, msg)

@@ -131,6 +131,10 @@ type Config struct {
 	//
 	// Default: none.
 	Policies Policies `json:"policies,omitzero"`
+	// Server is what concerns the server alone.
+	//
+	// Default: see there.
+	Server Server `json:"server,omitzero"`
 }
 
 // Gateway is one egress gateway.
