@@ -57,6 +57,10 @@ type Pass struct {
 	// subject, which then all count as new; nil for a single write.
 	Batch map[mesh.Ref]bool
 
+	// Excused are denials that are only warned of, as the object before the
+	// write earned them already.
+	Excused Sins
+
 	// Memo is shared by all rules that judge the write; who builds the Pass sets it to new(Memo).
 	Memo *Memo
 

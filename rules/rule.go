@@ -85,6 +85,8 @@ type Finding struct {
 	// About is what was found, where the message is the same for anything: a
 	// finding about something else is another one, and no old sin excuses it.
 	About string `json:"-"`
+	// Rest is set where the finding stands for others that are not listed.
+	Rest Rest `json:"-"`
 }
 
 // On adapts a check of one kind of object: the subject arrives with its type.
@@ -112,12 +114,12 @@ func Each(checks ...func(context.Context, *Pass) error) func(context.Context, *P
 }
 
 // Run lets every rule that judges the subject's kind judge it, and returns
-// their findings sorted. An error, a panic of a rule included, means "could
-// not judge": no finding is returned with it, for half a judgement would look
-// like an acquittal.
+// their findings sorted; of very many the gravest, and how many more there are.
+// An error, a panic of a rule included, means "could not judge": no finding is
+// returned with it, for half a judgement would look like an acquittal.
 func Run(ctx context.Context, all []*Rule, p Pass) ([]Finding, error) {
-	var findings []Finding
-	report := func(f Finding) { findings = append(findings, f) }
+	found := collector{mesh: p.After, excused: p.Excused}
+	report := found.add
 	kind := p.Subject.Metadata().Kind
 	var pass Pass
 	for _, r := range all {
@@ -133,8 +135,7 @@ func Run(ctx context.Context, all []*Rule, p Pass) ([]Finding, error) {
 			return nil, &Failure{r.Name, p.Subject.Metadata().Ref, err}
 		}
 	}
-	Sort(findings)
-	return slices.Compact(findings), nil
+	return found.findings(), nil
 }
 
 // Failure says which rule could not judge which object.

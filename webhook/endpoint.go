@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
@@ -52,7 +53,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer v.done()
 	in, err := e.receive(w, r, v)
 	if err != nil && in == nil {
-		e.log.Error(err, "bad review")
+		e.log.Error(loggable(err), "bad review")
 		e.answer(w, "", refused(http.StatusBadRequest, err))
 		return
 	}
@@ -81,7 +82,7 @@ func (e *endpoint) turnAway(request admission.Request, why error) admission.Resp
 // a review that was turned away, and nil of one that is none.
 func (e *endpoint) receive(w http.ResponseWriter, r *http.Request, v *visit) (*received, error) {
 	if contentType := r.Header.Get("Content-Type"); contentType != "application/json" {
-		return nil, fmt.Errorf("the Content-Type is %q; a review is application/json", contentType)
+		return nil, fmt.Errorf("the Content-Type is %q; a review is application/json", truncate(contentType, maxName))
 	}
 	body, head, err := e.read(w, r, v)
 	if head != nil {
@@ -161,10 +162,11 @@ func (e *endpoint) guard(request admission.Request, answer func() admission.Resp
 				stack = p.stack
 			}
 			// The sender needs no stack; whoever mends this needs nothing else.
-			e.log.Error(fmt.Errorf("%w\n%s", err, stack), "no answer", "uid", string(request.UID))
+			e.log.Error(fmt.Errorf("%w\n%s", err, stack), "no answer", "uid", truncate(string(request.UID), maxName))
 			resp = refused(http.StatusInternalServerError, err)
 		}
-		resp.UID = request.UID
+		// An API server's is shorter by far; whatever an answer repeats is bounded.
+		resp.UID = types.UID(truncate(string(request.UID), maxName))
 	}()
 	resp = answer()
 	if err := resp.Complete(request); err != nil {
@@ -180,13 +182,13 @@ func (e *endpoint) answer(w http.ResponseWriter, version string, resp admission.
 		Response: &resp.AdmissionResponse,
 	})
 	if err != nil { // no answer is a refusal as well
-		e.log.Error(err, "encoding an answer", "decision", string(resp.UID))
+		e.log.Error(err, "encoding an answer", "uid", string(resp.UID))
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
 	if _, err := w.Write(out); err != nil {
-		e.log.Error(err, "writing an answer", "decision", string(resp.UID))
+		e.log.Error(err, "writing an answer", "uid", string(resp.UID))
 	}
 }

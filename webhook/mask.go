@@ -222,10 +222,13 @@ func collect(value any, secrets *[]string) {
 }
 
 // message is the finding's message without secrets: none at all where it is
-// about a masked value, or where it is far too long to be looked through.
+// about a masked value, or where there are too many secrets to look for.
 func (m *Mask) message(f rules.Finding, secrets []string) string {
-	const longest = 8 * maxText
-	if len(f.Message) > longest {
+	const (
+		longest = 8 * maxText
+		most    = 500
+	)
+	if len(f.Message) > longest || len(secrets) > most {
 		return fmt.Sprintf("(%d bytes)", len(f.Message))
 	}
 	if path, err := parsePath(f.Path); err == nil && (m.covers(path) || namesCredential(path)) {
@@ -235,7 +238,23 @@ func (m *Mask) message(f rules.Finding, secrets []string) string {
 	for _, s := range secrets {
 		text = strings.ReplaceAll(text, s, masked)
 		quoted := strconv.Quote(s)
-		text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], masked)
+		quoted = quoted[1 : len(quoted)-1]
+		text = withoutHalf(withoutHalf(strings.ReplaceAll(text, quoted, masked), s), quoted)
 	}
 	return scrub(text)
+}
+
+// withoutHalf masks the beginning of a secret at the end of a text that was cut.
+func withoutHalf(text, secret string) string {
+	const shortest = 4
+	cut, ok := strings.CutSuffix(text, "...")
+	if !ok {
+		return text
+	}
+	for n := min(len(secret), len(cut)); n >= shortest; n-- {
+		if strings.HasSuffix(cut, secret[:n]) {
+			return cut[:len(cut)-n] + masked + "..."
+		}
+	}
+	return text
 }

@@ -3,7 +3,8 @@ package webhook
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
@@ -17,7 +18,15 @@ const (
 	maxWarnings = 4096
 	// maxDenial bounds a denial: it has to be read by a person.
 	maxDenial = 8192
+	// maxCauses bounds the causes of a denial, which are for programs.
+	maxCauses = 16 << 10
+	// maxReason bounds what is said of a write that nobody has judged.
+	maxReason = 2048
 )
+
+// MaxAnswer bounds the bytes of an answer as it is sent, beside its patch,
+// whatever was asked: what an answer quotes may be as large as a review.
+const MaxAnswer = 64 << 10
 
 // denial is the message of a refused write: what is wrong, where, and the
 // fix, for every finding that denies. A fix that serves several is given once.
@@ -44,6 +53,27 @@ func denial(out review.Outcome, decision string) string {
 	}
 	tail := "decision " + decision
 	return truncate(b.String(), maxDenial-len(tail)) + tail
+}
+
+// causes are the findings that deny, for programs: as many as there is room
+// for, and how many there are beside.
+func causes(findings []rules.Finding) []metav1.StatusCause {
+	var out []metav1.StatusCause
+	left, room := 0, maxCauses
+	for _, f := range findings {
+		if f.Severity != rules.Deny {
+			continue
+		}
+		if room -= len(f.Rule) + len(f.Path) + len(f.Message); room < 0 {
+			left++
+			continue
+		}
+		out = append(out, metav1.StatusCause{Type: metav1.CauseType(f.Rule), Field: f.Path, Message: f.Message})
+	}
+	if left > 0 {
+		out = append(out, metav1.StatusCause{Type: "more", Message: fmt.Sprintf("%d more findings that deny", left)})
+	}
+	return out
 }
 
 // located is a finding's message with its place.
@@ -94,16 +124,5 @@ func fit(warnings []string) []string {
 	return out
 }
 
-// truncate shortens s to at most n bytes, at the border of a character, with
-// a mark where it was cut.
-func truncate(s string, n int) string {
-	const mark = "..."
-	if len(s) <= n {
-		return s
-	}
-	cut := n - len(mark)
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + mark
-}
+// truncate shortens s to at most n bytes, with a mark where it was cut.
+func truncate(s string, n int) string { return mesh.Cut(s, n) }

@@ -36,7 +36,8 @@ func decodeReview(body []byte) (*received, error) {
 	case admissionv1.SchemeGroupVersion.WithKind("AdmissionReview"), v1beta1.SchemeGroupVersion.WithKind("AdmissionReview"):
 		return in, nil
 	}
-	return nil, fmt.Errorf("what was sent is no AdmissionReview of version v1 or v1beta1: apiVersion %q, kind %q", in.APIVersion, in.Kind)
+	return nil, fmt.Errorf("what was sent is no AdmissionReview of version v1 or v1beta1: apiVersion %q, kind %q",
+		truncate(in.APIVersion, maxName), truncate(in.Kind, maxName))
 }
 
 // errNotPlain is returned for JSON that is left to a decoder of all of JSON.

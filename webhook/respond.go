@@ -41,7 +41,7 @@ func (c *call) allowed(out review.Outcome, m *mesh.Mesh) admission.Response {
 		verdict = verdictWarn
 	}
 	if !out.Known {
-		warnings = []string{fmt.Sprintf("sallyport does not know the kind %s and has not judged the object", c.request.Kind.Kind)}
+		warnings = []string{fmt.Sprintf("sallyport does not know the kind %s and has not judged the object", truncate(c.request.Kind.Kind, maxName))}
 	}
 	if c.dryRun() && m != nil && c.request.Operation != admissionv1.Delete {
 		warnings = append(warnings, plan(out, m)...)
@@ -55,16 +55,10 @@ func (c *call) allowed(out review.Outcome, m *mesh.Mesh) admission.Response {
 func (c *call) denied(out review.Outcome) admission.Response {
 	resp := admission.Denied(denial(out, c.id))
 	resp.Result.Details = &metav1.StatusDetails{
-		Group: c.request.Kind.Group,
-		Kind:  c.request.Kind.Kind,
-		Name:  c.request.Name,
-	}
-	for _, f := range out.Findings {
-		if f.Severity == rules.Deny {
-			resp.Result.Details.Causes = append(resp.Result.Details.Causes, metav1.StatusCause{
-				Type: metav1.CauseType(f.Rule), Field: f.Path, Message: f.Message,
-			})
-		}
+		Group:  truncate(c.request.Kind.Group, maxName),
+		Kind:   truncate(c.request.Kind.Kind, maxName),
+		Name:   truncate(c.request.Name, maxName),
+		Causes: causes(out.Findings),
 	}
 	resp.Warnings = fit(warningsOf(out.Findings, c.dryRun()))
 	return c.finish(resp, verdictDeny, out)
@@ -83,7 +77,7 @@ func (c *call) reserved(ref mesh.Ref) admission.Response {
 		Rule:     "reserved-companion",
 		Severity: rules.Deny,
 		Path:     "metadata.name",
-		Message:  fmt.Sprintf("Sallyport alone writes the objects of this name; user %q may not", c.request.UserInfo.Username),
+		Message:  fmt.Sprintf("Sallyport alone writes the objects of this name; user %q may not", truncate(c.request.UserInfo.Username, maxName)),
 		Fix:      fix,
 	}}}
 	c.Metrics.judged(out, time.Since(c.began))
@@ -95,7 +89,7 @@ func (c *call) cannotJudge(err error) admission.Response {
 	if b, ok := errors.AsType[*busy](err); ok {
 		return c.turnedAway(b)
 	}
-	c.Log.Error(err, "cannot judge", c.fields()...)
+	c.Log.Error(loggable(err), "cannot judge", c.fields()...)
 	c.failure = firstLine(err)
 	resp := admission.Errored(http.StatusInternalServerError, fmt.Errorf(
 		"sallyport could not judge this write, and lets nothing through unjudged: %s (decision %s)", firstLine(err), c.id))
@@ -117,13 +111,15 @@ func (c *call) turnedAway(b *busy) admission.Response {
 		"sallyport has not judged this write, and lets nothing through unjudged: %s (decision %s)", b.Error(), c.id))
 	resp.Result.Reason = metav1.StatusReasonTooManyRequests
 	resp.Result.Details = &metav1.StatusDetails{
-		Group: c.request.Kind.Group, Kind: c.request.Kind.Kind, Name: c.request.Name, RetryAfterSeconds: 1,
+		Group: truncate(c.request.Kind.Group, maxName), Kind: truncate(c.request.Kind.Kind, maxName), Name: truncate(c.request.Name, maxName), RetryAfterSeconds: 1,
 	}
 	return c.finish(resp, verdictError, review.Outcome{})
 }
 
 // refused is the answer, at either entry, where no handler gives one.
-func refused(status int32, err error) admission.Response { return admission.Errored(status, err) }
+func refused(status int32, err error) admission.Response {
+	return admission.Errored(status, errors.New(truncate(err.Error(), maxReason)))
+}
 
 // unchanged lets the object through to the validator as the client wrote it,
 // and says why nothing was filled in.
@@ -164,7 +160,7 @@ func (c *call) finish(resp admission.Response, verdict string, out review.Outcom
 	slices.Sort(names)
 	names = slices.Compact(names)
 	if len(names) > 0 {
-		resp.AuditAnnotations["rules"] = strings.Join(names, ",")
+		resp.AuditAnnotations["rules"] = truncate(strings.Join(names, ","), maxReason)
 	}
 	c.Metrics.answered(c.entry, verdict, time.Since(c.began))
 	switch verdict {
@@ -186,11 +182,11 @@ func (c *call) dryRun() bool { return c.request.DryRun != nil && *c.request.DryR
 func (c *call) fields() []any {
 	return []any{
 		"decision", c.id,
-		"uid", string(c.request.UID),
+		"uid", truncate(string(c.request.UID), maxName),
 		"entry", c.entry,
-		"operation", string(c.request.Operation),
-		"object", c.ref().String(),
-		"user", c.request.UserInfo.Username,
+		"operation", truncate(string(c.request.Operation), maxName),
+		"object", truncate(c.ref().String(), 2*maxName),
+		"user", truncate(c.request.UserInfo.Username, maxName),
 		"dryRun", c.dryRun(),
 	}
 }
@@ -198,5 +194,15 @@ func (c *call) fields() []any {
 // firstLine leaves stack traces to the log.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+	return truncate(line, maxReason)
+}
+
+// loggable is an error as it is logged: with its stack, but not with a whole
+// object that it may quote.
+func loggable(err error) error {
+	const most = 16 << 10
+	if text := err.Error(); len(text) > most {
+		return errors.New(truncate(text, most))
+	}
+	return err
 }

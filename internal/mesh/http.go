@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -271,12 +270,17 @@ func (h *Headers) authority(host string) string {
 	if h == nil || h.Request == nil {
 		return host
 	}
-	for _, name := range slices.Sorted(maps.Keys(h.Request.Set)) {
-		if n := strings.ToLower(name); n == "host" || n == ":authority" {
-			return CanonicalHost(h.Request.Set[name])
+	// Of several spellings the first in order: a map has none.
+	var first string
+	for name := range h.Request.Set {
+		if (strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority")) && (first == "" || name < first) {
+			first = name
 		}
 	}
-	return host
+	if first == "" {
+		return host
+	}
+	return CanonicalHost(h.Request.Set[first])
 }
 
 // unrouted is what becomes of traffic for a registered host that no rule

@@ -70,6 +70,27 @@ func (m *Mesh) pathsBy(sidecars []*Sidecar, from, host string, port int, terse b
 	if m.budget == nil {
 		return m.pathAlone(sidecars, from, host, port, terse)
 	}
+	path := m.pathOf(sidecars, from, host, port, terse)
+	m.spendText(&path)
+	return path
+}
+
+// spendText takes from the budget what the texts of a path are long beyond any
+// that a real name makes: one host of a megabyte, told of for every client, is a
+// gigabyte.
+func (m *Mesh) spendText(p *Path) {
+	const usual, bytesPerStep = 4 << 10, 8
+	size := len(p.Host)
+	for i := range p.Because {
+		size += len(p.Because[i].Message)
+	}
+	for i := range p.Hops {
+		size += len(p.Hops[i].To) + len(p.Hops[i].Decided.Message)
+	}
+	m.Spend(max(0, size-usual) / bytesPerStep)
+}
+
+func (m *Mesh) pathOf(sidecars []*Sidecar, from, host string, port int, terse bool) Path {
 	m.Spend(pathSteps)
 	path := Path{Host: host, Port: port, Client: from}
 	namespace := namespaceOf(from)

@@ -75,6 +75,10 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 			continue
 		}
 		ref := o.Metadata().Ref
+		if err := mesh.CheckWords(o, raw); err != nil {
+			errs = append(errs, &ObjectError{i, fmt.Errorf("%s is not judged: %w", mesh.Short(ref.String()), err)})
+			continue
+		}
 		if judged[ref] {
 			errs = append(errs, &ObjectError{i, fmt.Errorf("%s is given more than once", ref)})
 			continue
@@ -165,7 +169,10 @@ func admit(live *mesh.Mesh, subjects []mesh.Object, raw [][]byte) (*mesh.Mesh, e
 		if !ok {
 			continue
 		}
-		ops := rewrite(live, vs)
+		ops, err := rewrite(live, vs)
+		if err != nil {
+			return nil, &ObjectError{i, err}
+		}
 		if len(ops) == 0 {
 			continue
 		}

@@ -61,8 +61,11 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 		return nil, fmt.Errorf("decoding the object: %w", err)
 	}
 	*ref = o.Metadata().Ref
+	if err := mesh.CheckWords(o, w.Object); err != nil {
+		return nil, fmt.Errorf("%s is not judged: %w", mesh.Short(ref.String()), err)
+	}
 	if vs, ok := o.(*mesh.VirtualService); ok {
-		return rewrite(m, vs), nil
+		return rewrite(m, vs)
 	}
 	se, ok := o.(*mesh.ServiceEntry)
 	if !ok || len(se.Hosts) == 0 || se.Deleting || modeOf(m, se) != modeEnforce {
@@ -92,13 +95,27 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 
 // rewrite returns the patch that makes a VirtualService's straight routes the
 // mesh hop of two, where it asks for that.
-func rewrite(m *mesh.Mesh, vs *mesh.VirtualService) []PatchOp {
+func rewrite(m *mesh.Mesh, vs *mesh.VirtualService) ([]PatchOp, error) {
 	var ops []PatchOp
+	size := 0
 	for _, e := range companion.Rewrite(m, vs) {
 		ops = append(ops, PatchOp{Op: "add", Path: e.Pointer, Value: e.Value}) // "add" replaces what is there
+		value, err := json.Marshal(e.Value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", vs.Ref, err)
+		}
+		size += len(e.Pointer) + len(value)
+		m.Spend(len(value) / bytesPerStep)
 	}
-	return ops
+	if size > MaxPatch {
+		return nil, fmt.Errorf("%s asks to be rewritten, which takes %d bytes; the limit is %d: split it, or write the two hops yourself", vs.Ref, size, MaxPatch)
+	}
+	return ops, nil
 }
+
+// MaxPatch is how many bytes are put into an object on request. An object that
+// grows by more could hardly be stored.
+const MaxPatch = 512 << 10
 
 // exportOf returns what the entry's exportTo is to be once it is open, and
 // whether the entry's own annotation says so. An annotation that says neither

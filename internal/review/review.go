@@ -100,12 +100,15 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 	if mode == modeOff {
 		return nil
 	}
+	if err := mesh.CheckWords(subject, raw); err != nil {
+		return fmt.Errorf("%s is not judged: %w", mesh.Short(out.Ref.String()), err)
+	}
 
 	var old mesh.Object
 	if w.Request.Operation == "UPDATE" {
 		// An old object that cannot be read counts as innocent and absent:
 		// otherwise nobody could repair it.
-		if o, err := mesh.Decode(w.OldObject); err == nil && o.Metadata().Ref == out.Ref {
+		if o, err := mesh.Decode(w.OldObject); err == nil && o.Metadata().Ref == out.Ref && mesh.CheckWords(o, w.OldObject) == nil {
 			old = fate(m, o, w.OldObject)
 		}
 	}
@@ -126,7 +129,7 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 		return fmt.Errorf("could not judge: %w", err)
 	}
 	if old != nil && (Outcome{Findings: findings}).Denied() {
-		findings, err = j.forgive(ctx, m, w, old, findings)
+		findings, err = j.forgive(ctx, m, w, old, p, findings)
 		if err != nil {
 			return fmt.Errorf("could not judge the object before the update: %w", err)
 		}
@@ -166,7 +169,7 @@ func sameSpec(o mesh.Object, a, b []byte) bool {
 // forgive turns denials into warnings where the object before the update
 // earned them already: an old sin never blocks an unrelated edit. Findings are
 // compared by rule, message and what they are about, for the indices in a path move.
-func (j *Judge) forgive(ctx context.Context, m *mesh.Mesh, w Write, old mesh.Object, findings []rules.Finding) ([]rules.Finding, error) {
+func (j *Judge) forgive(ctx context.Context, m *mesh.Mesh, w Write, old mesh.Object, judged rules.Pass, findings []rules.Finding) ([]rules.Finding, error) {
 	p, err := newPass(ctx, m, w, old, nil, false)
 	if err != nil {
 		return nil, err
@@ -177,14 +180,13 @@ func (j *Judge) forgive(ctx context.Context, m *mesh.Mesh, w Write, old mesh.Obj
 	if err != nil {
 		return nil, err
 	}
-	type sin struct{ rule, message, about string }
-	sins := map[sin]bool{}
-	for _, f := range before {
-		if f.Severity == rules.Deny {
-			sins[sin{f.Rule, f.Message, f.About}] = true
-		}
+	sins := rules.SinsOf(before)
+	if !rules.Complete(findings) {
+		// What is not listed may be new: excuse before anything is left out.
+		judged.Excused = sins
+		return rules.Run(ctx, j.Rules, judged)
 	}
-	soften(findings, func(f rules.Finding) bool { return sins[sin{f.Rule, f.Message, f.About}] })
+	soften(findings, sins.Excuse)
 	return findings, nil
 }
 
