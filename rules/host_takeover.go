@@ -84,7 +84,11 @@ func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) 
 // wasFirst reports whether the entry registered the host before the other did:
 // then it is the other's owner who comes second, and nothing is taken. An
 // entry that takes up the host in an update comes second however old it is.
+// To have been first excuses nobody where the host has an owner.
 func wasFirst(p *Pass, se, other *mesh.ServiceEntry, host string) bool {
+	if p.After.Title(se.Namespace, host) == mesh.Stranger {
+		return false
+	}
 	if old, ok := p.Old.(*mesh.ServiceEntry); ok && !slices.ContainsFunc(old.Hosts, func(h string) bool { return mesh.CanonicalHost(h) == host }) {
 		return false
 	}

@@ -9,8 +9,12 @@ import (
 )
 
 // foreignEntries returns the entries by which other namespaces register the
-// canonical host, without what Sallyport keeps for its gateways.
+// canonical host, without what Sallyport keeps for its gateways. To an owner of
+// the host nothing is foreign.
 func foreignEntries(m *mesh.Mesh, host, namespace string) []*mesh.ServiceEntry {
+	if m.Title(namespace, host) == mesh.Holder {
+		return nil
+	}
 	return slices.DeleteFunc(slices.Clone(m.EntriesFor(host)), func(se *mesh.ServiceEntry) bool {
 		return se.Namespace == namespace || companionEntry(m, se.Ref)
 	})

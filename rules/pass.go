@@ -87,6 +87,14 @@ type Refusal struct {
 	Path    string // JSON path in the entry
 	Message string
 	Fix     string
+
+	// With is the claim on the host that this one contradicts, and that goes
+	// before it: the zero Ref where there is none.
+	With mesh.Ref
+	// Outranked is true where With goes before it whichever came first.
+	Outranked bool
+	// Reverse is the Message, and ReversePath the Path, from where With stands.
+	Reverse, ReversePath string
 }
 
 // Report records a finding. Rule and Severity are filled in where empty, and

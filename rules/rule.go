@@ -59,6 +59,9 @@ type Rule struct {
 	Rows []string
 	// Kinds are the kinds of object the rule judges; none means every kind.
 	Kinds []string
+	// Always has the rule judge, and deny, whatever mode the namespace asks for:
+	// what it guards is not the namespace's own.
+	Always bool
 	// Check reports what is wrong with the subject, through the Pass. An error means that the
 	// rule could not judge, never that the object is bad.
 	Check func(context.Context, *Pass) error

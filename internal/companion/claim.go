@@ -12,7 +12,7 @@ import (
 // claim is one ServiceEntry's wish that a host be reached through a gateway.
 type claim struct {
 	entry    *mesh.ServiceEntry
-	platform bool // the entry's namespace is one of the platform's
+	rank     int  // see rankOf
 	covered  bool // users lead the clients to a gateway by themselves
 	gateway  mesh.EgressGateway
 	exportTo []string // of the entry, once open
@@ -21,7 +21,7 @@ type claim struct {
 
 // claims returns the wishes for a host that Sallyport has to look after, in
 // the order in which they take precedence where they contradict each other:
-// the platform's first, then the oldest; what users cover by themselves comes
+// the platform's first, then those of the host's owners, then the oldest; what users cover by themselves comes
 // last and is never refused. m is the mesh as users wrote it, with held entries
 // open, and served are the namespaces that have a mesh hop.
 func claims(m *mesh.Mesh, host string, served map[string]bool) (accepted []*claim, refused []Refusal) {
@@ -51,11 +51,8 @@ func claims(m *mesh.Mesh, host string, served map[string]bool) (accepted []*clai
 				return -1
 			}
 			return 1
-		case a.platform != b.platform:
-			if a.platform {
-				return -1
-			}
-			return 1
+		case a.rank != b.rank:
+			return cmp.Compare(a.rank, b.rank)
 		case a.entry.Created.IsZero() != b.entry.Created.IsZero():
 			if b.entry.Created.IsZero() {
 				return -1
@@ -99,11 +96,30 @@ func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Ref
 	}
 	return &claim{
 		entry:    entry,
-		platform: m.Settings().Platform(entry.Namespace),
+		rank:     rankOf(m, entry.Namespace, host),
 		gateway:  gateway,
 		exportTo: export,
 		ports:    ports,
 	}, nil
+}
+
+// The ranks of claims: those of a lower one go before the others, whichever
+// came first.
+const (
+	platformRank = iota
+	ownerRank
+	otherRank
+)
+
+func rankOf(m *mesh.Mesh, namespace, host string) int {
+	switch {
+	case m.Settings().Platform(namespace):
+		return platformRank
+	case m.Title(namespace, host) == mesh.Holder:
+		return ownerRank
+	default:
+		return otherRank
+	}
 }
 
 func hostField(entry *mesh.ServiceEntry, host string) string {

@@ -31,6 +31,15 @@ type Refusal struct {
 	Path    string // JSON path in the entry
 	Message string
 	Fix     string
+
+	// With is the claim that this one contradicts, and that goes before it; the
+	// zero Ref where the claim could not be served if it were the only one.
+	With mesh.Ref
+	// Outranked is true where With goes before it whichever came first: the
+	// platform's claim, and that of an owner of the host.
+	Outranked bool
+	// Reverse is the Message, and ReversePath the Path, from where With stands.
+	Reverse, ReversePath string
 }
 
 // For computes the companions of one canonical host. The mesh may hold
@@ -60,19 +69,29 @@ func without(m *mesh.Mesh, refs []mesh.Ref) *mesh.Mesh {
 // Apply returns the mesh with the companions of the hosts in place of any
 // that exist, and every held entry open, with the sets it applied. To Istio
 // the companions are the newest objects of that mesh: what holds then holds
-// whenever they are written.
+// whenever they are written. An entry whose claim contradicts one that goes
+// before it is closed, or keeps its route, as it is when all is written.
 func Apply(m *mesh.Mesh, hosts ...string) (*mesh.Mesh, []Set) {
 	if len(hosts) == 1 {
 		p := planFor(m, hosts[0])
-		return p.built(), []Set{p.result()}
+		return p.settled(p.built()), []Set{p.result()}
 	}
 	sets := make([]Set, len(hosts))
 	var objects []mesh.Object
+	var displacing []*plan
 	for i, host := range hosts {
-		sets[i] = For(m, host)
+		p := planFor(m, host)
+		sets[i] = p.result()
 		objects = append(objects, sets[i].Objects...)
+		if len(p.displaced) > 0 {
+			displacing = append(displacing, p)
+		}
 	}
-	return Without(m, hosts...).With(objects...).Open(), sets
+	after := Without(m, hosts...).With(objects...).Open()
+	for _, p := range displacing {
+		after = p.settled(after)
+	}
+	return after, sets
 }
 
 // existing returns the companions of the host, of that key, that the mesh holds.

@@ -31,6 +31,10 @@ func indistinct(m *mesh.Mesh, entry *mesh.ServiceEntry, host string, ports []ups
 			Fix: "Give each host an entry of its own, with its addresses in spec.addresses; or another port.",
 		}
 		if of != entry.Ref {
+			r.With = of
+			r.Reverse = fmt.Sprintf("port %d is TCP, which a sidecar tells by its address alone from that of %s (%s), which has none or the same: all of it would come here",
+				u.port, host, entry.Ref)
+			r.ReversePath = "spec.addresses"
 			r.Message += fmt.Sprintf(" (%s)", of)
 		}
 		if len(entry.Addresses) == 0 {

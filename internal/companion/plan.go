@@ -11,6 +11,7 @@ import (
 // plan collects a host's companions.
 type plan struct {
 	mesh *mesh.Mesh // without companions of the host
+	was  *mesh.Mesh // with them
 	builder
 	set   Set
 	hops  []mesh.Object   // mesh hops, which are written last
@@ -18,6 +19,8 @@ type plan struct {
 	laid  laid            // the last lanes
 
 	claimed map[mesh.Ref]string // the entries that rest on companions, and their gateways
+
+	displaced []*mesh.ServiceEntry // whose claims contradict others that go before them
 
 	with struct { // see built
 		mesh          *mesh.Mesh
@@ -28,10 +31,10 @@ type plan struct {
 // planFor plans the companions of a host.
 func planFor(m *mesh.Mesh, host string) *plan {
 	b := newBuilder(host)
-	before := served(m, host, b.key)
+	was, before := m, served(m, host, b.key)
 	m = without(m.Draft(), existing(m, host, b.key)).Open()
 	claims, refused := claims(m, host, before)
-	p := &plan{mesh: m, builder: b, set: Set{Host: host, Refused: refused}}
+	p := &plan{mesh: m, was: was, builder: b, set: Set{Host: host, Refused: refused}}
 	p.with.mesh = m
 	p.claimed = make(map[mesh.Ref]string, len(claims))
 	for _, c := range claims {
@@ -146,7 +149,7 @@ func (p *plan) registered(namespace string) *claim {
 		if entry.Namespace != namespace || !slices.Contains(openExport(p.mesh, entry), ".") {
 			continue
 		}
-		c := &claim{entry: entry}
+		c := &claim{entry: entry, rank: platformRank}
 		c.ports, _ = upstreams(p.mesh.Settings(), entry, p.host)
 		return c
 	}
@@ -175,7 +178,7 @@ func (p *plan) agree(own *claim, claims []*claim) (agreed []*claim, union []upst
 			have, ok := ports[u.port]
 			switch {
 			case ok && have.upstream != u:
-				p.refuse(contradiction(c, u, have.by, have.upstream))
+				p.refuse(p.contradiction(c, u, have.by, have.upstream))
 			case !ok && own != nil:
 				p.refuse(unregistered(c, u, own))
 			}
@@ -186,6 +189,8 @@ func (p *plan) agree(own *claim, claims []*claim) (agreed []*claim, union []upst
 		if len(p.set.Refused) > len(refused) {
 			if c.covered {
 				p.set.Refused = refused // its users have another way
+			} else if slices.ContainsFunc(p.set.Refused[len(refused):], func(r Refusal) bool { return r.With != mesh.Ref{} }) {
+				p.displaced = append(p.displaced, c.entry)
 			}
 			continue
 		}
@@ -220,12 +225,40 @@ func (p *plan) refuseUnserved(c *claim, agreed []*claim) {
 	if number == 0 {
 		return
 	}
-	p.refuse(Refusal{
+	r := Refusal{
 		Entry:   c.entry.Ref,
 		Path:    field,
 		Message: fmt.Sprintf("port %d cannot go through the gateway %s: %s", number, c.gateway.Name, unserved[number]),
 		Fix:     "Leave the port out, or ask the platform team for a gateway that sidecars reach by mutual TLS.",
-	})
+	}
+	if i := slices.IndexFunc(agreed, func(a *claim) bool { return a.gateway.Name == c.gateway.Name }); i >= 0 {
+		if _, alone := p.lanes(c.gateway, p.key, []*claim{c}); len(alone) == 0 {
+			r.With, r.Outranked = agreed[i].entry.Ref, agreed[i].rank < c.rank
+			r.Reverse = fmt.Sprintf("with these ports, port %d of another claim on the host cannot go through the gateway %s: %s", number, c.gateway.Name, unserved[number])
+			r.ReversePath = "spec.ports"
+		}
+	}
+	p.refuse(r)
+}
+
+// settled is a mesh with the companions, as it comes to be for those whose
+// claims others go before: an entry that Sallyport opens is held back before its
+// route goes, and one that it does not keeps the route that it has.
+func (p *plan) settled(m *mesh.Mesh) *mesh.Mesh {
+	for _, entry := range p.displaced {
+		if entry.Annotations[mesh.ExportAnnotation] != "" {
+			closed := *entry
+			closed.ExportTo, closed.Kept = []string{"~"}, true
+			m = m.With(&closed)
+			continue
+		}
+		for _, ref := range existing(p.was, p.host, p.key) {
+			if ref.Namespace == entry.Namespace && MeshHop(ref) && m.Get(ref) == nil {
+				m = m.With(p.was.Get(ref))
+			}
+		}
+	}
+	return m
 }
 
 func (p *plan) refuse(r Refusal) { p.set.Refused = append(p.set.Refused, r) }

@@ -181,21 +181,44 @@ func portField(c *claim, u upstream) string {
 // registration lacks.
 func unregistered(c *claim, u upstream, own *claim) Refusal {
 	return Refusal{
-		Entry:   c.entry.Ref,
-		Path:    portField(c, u),
-		Message: fmt.Sprintf("port %d is not among those of %s, by which the gateway knows the host", u.port, own.entry.Ref),
-		Fix:     fmt.Sprintf("Ask the platform team to add port %d to %s, or to remove that entry.", u.port, own.entry.Ref),
+		Entry:       c.entry.Ref,
+		Path:        portField(c, u),
+		Message:     fmt.Sprintf("port %d is not among those of %s, by which the gateway knows the host", u.port, own.entry.Ref),
+		Fix:         fmt.Sprintf("Ask the platform team to add port %d to %s, or to remove that entry.", u.port, own.entry.Ref),
+		With:        own.entry.Ref,
+		Outranked:   true,
+		Reverse:     fmt.Sprintf("port %d, which another claim on the host has, is not among those of this entry, by which the gateway knows the host", u.port),
+		ReversePath: "spec.ports",
 	}
 }
 
 // contradiction returns the refusal of a claim's port where an earlier claim
 // wants something else of it.
-func contradiction(c *claim, u upstream, other *claim, have upstream) Refusal {
+func (p *plan) contradiction(c *claim, u upstream, other *claim, have upstream) Refusal {
 	return Refusal{
 		Entry: c.entry.Ref,
 		Path:  portField(c, u),
-		Message: fmt.Sprintf("port %d is %s here and %s in %s, which came first: the gateway can do only one of them",
-			u.port, u, have, other.entry.Ref),
-		Fix: "Declare the port as " + other.entry.Ref.String() + " does, or use another port.",
+		Message: fmt.Sprintf("port %d is %s here and %s in %s: the gateway can do only one of them",
+			u.port, u, have, p.asSeen(c, other)),
+		Fix: fmt.Sprintf("Declare the port as it is there, or use another port; about the host ask %s.",
+			p.mesh.Contact(c.entry.Namespace, p.host)),
+		With:      other.entry.Ref,
+		Outranked: other.rank < c.rank,
+		Reverse: fmt.Sprintf("port %d is %s here and %s in %s: the gateway can do only one of them",
+			u.port, have, u, p.asSeen(other, c)),
+		ReversePath: portField(other, have),
+	}
+}
+
+// asSeen names another claim to the owner of one. What is in another namespace,
+// unless it is the platform's, is nobody else's business.
+func (p *plan) asSeen(c, other *claim) string {
+	switch {
+	case other.entry.Namespace == c.entry.Namespace, other.rank == platformRank:
+		return other.entry.Ref.String()
+	case other.rank == ownerRank && c.rank > ownerRank:
+		return "an entry of the host's owner"
+	default:
+		return "an entry of another namespace"
 	}
 }

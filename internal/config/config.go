@@ -127,6 +127,10 @@ type Config struct {
 	//
 	// Default: none.
 	Issuers []Grant `json:"issuers,omitempty"`
+	// Ownership says whose the external hosts are.
+	//
+	// Default: a host belongs to whoever registers it first.
+	Ownership Ownership `json:"ownership,omitzero"`
 	// Policies are the organisation's own rules, written in Rego.
 	//
 	// Default: none.
@@ -398,6 +402,9 @@ func (c *Config) setDefaults() {
 	setDefault(&c.NetworkPolicy, Unconfined)
 	setDefault(&c.Authorization, Disabled)
 	c.Walls.setDefaults(def.Walls)
+	if c.Ownership.LabelGroups == nil {
+		c.Ownership.LabelGroups = []string{"system:masters"}
+	}
 	setDefault(&c.Policies.ConfigMaps, Disabled)
 	for i := range c.Policies.Bundles {
 		b := &c.Policies.Bundles[i]
@@ -445,6 +452,7 @@ func (c *Config) Settings() mesh.Settings {
 			DestinationRules: c.DefaultDestinationRuleExportTo,
 		},
 	}
+	s.Ownership = c.Ownership.settings()
 	for _, cr := range c.Credentials {
 		credential := mesh.Credential{Name: cr.Name, Namespaces: cr.Namespaces, Secret: cr.Secret}
 		if i := cr.Issuer; i != nil {

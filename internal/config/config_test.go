@@ -68,6 +68,11 @@ defaultDestinationRuleExportTo: ["*"]
 serviceAccount: guard/sallyport
 issuers:
 - {kind: ClusterIssuer, name: partner-ca, commonName: shop.example, hosts: [API.partner.com], namespaces: [shop]}
+ownership:
+  contact: "#egress"
+  labelUsers: [root]
+  owners:
+  - {hosts: [Partner.Example., "*.Partner.example"], namespaces: [payments], namespaceSelector: {team: payments}, contact: "#payments"}
 policies:
   directories: [/etc/policies]
   configMaps: enabled
@@ -102,6 +107,10 @@ policies:
 			Issuer: mesh.Issuer{Kind: "ClusterIssuer", Name: "partner-ca", CommonName: "shop.example"},
 			Hosts:  []string{"api.partner.com"}, Namespaces: []string{"shop"},
 		}},
+		Ownership: mesh.NewOwnership([]mesh.Owner{{
+			Hosts: []string{"partner.example", "*.partner.example"}, Namespaces: []string{"payments"},
+			Labels: map[string]string{"team": "payments"}, Contact: "#payments",
+		}}, "#egress", mesh.Subjects{Users: []string{"root"}, Groups: []string{"system:masters"}}),
 		Walls: mesh.Walls{
 			Staged:        true,
 			OwnOnly:       true,

@@ -53,12 +53,12 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 }
 
-var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Wildcard](), reflect.TypeFor[Credential](), reflect.TypeFor[Grant](), reflect.TypeFor[Issuer](), reflect.TypeFor[Policies](), reflect.TypeFor[Bundle](), reflect.TypeFor[Walls](), reflect.TypeFor[Destination](), reflect.TypeFor[Pods](), reflect.TypeFor[Server](), reflect.TypeFor[ClientCertificate]()}
+var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Wildcard](), reflect.TypeFor[Credential](), reflect.TypeFor[Grant](), reflect.TypeFor[Issuer](), reflect.TypeFor[Ownership](), reflect.TypeFor[Owner](), reflect.TypeFor[Policies](), reflect.TypeFor[Bundle](), reflect.TypeFor[Walls](), reflect.TypeFor[Destination](), reflect.TypeFor[Pods](), reflect.TypeFor[Server](), reflect.TypeFor[ClientCertificate]()}
 
 func readme(t *testing.T) []byte {
 	docs := fieldDocs(t)
 	var b bytes.Buffer
-	b.WriteString(`<!-- Generated from config.go, walls.go and server.go by "go test ./internal/config -update". Do not edit. -->
+	b.WriteString(`<!-- Generated from config.go, ownership.go, walls.go and server.go by "go test ./internal/config -update". Do not edit. -->
 
 # Configuration file
 
@@ -115,7 +115,7 @@ func typeDoc(t reflect.Type) string {
 // "Type.Field".
 func fieldDocs(t *testing.T) map[string]string {
 	var decls []ast.Decl
-	for _, name := range []string{"config.go", "walls.go", "server.go"} {
+	for _, name := range []string{"config.go", "ownership.go", "walls.go", "server.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
@@ -158,8 +158,8 @@ func yamlOf(t *testing.T, c *Config) string {
 	fmt.Fprintf(&b, "injection: %s\nnetworkPolicy: %s\n", c.Injection, c.NetworkPolicy)
 	fmt.Fprintf(&b, "walls: {form: %s, neighbours: %s, nodeLocalDNS: [%s]}\n",
 		c.Walls.Form, c.Walls.Neighbours, strings.Join(c.Walls.NodeLocalDNS, ", "))
-	fmt.Fprintf(&b, "authorization: %s\nrootNamespace: %s\nclusterDomain: %s\noutboundTrafficPolicy: %s\nserviceAccount: %s\n",
-		c.Authorization, c.RootNamespace, c.ClusterDomain, c.OutboundTrafficPolicy, c.ServiceAccount)
+	fmt.Fprintf(&b, "authorization: %s\nrootNamespace: %s\nclusterDomain: %s\noutboundTrafficPolicy: %s\nserviceAccount: %s\nownership: {labelGroups: [%s]}\n",
+		c.Authorization, c.RootNamespace, c.ClusterDomain, c.OutboundTrafficPolicy, c.ServiceAccount, strings.Join(c.Ownership.LabelGroups, ", "))
 	// What is printed must be a configuration, and this one.
 	parsed, err := Parse("README.md", []byte(b.String()))
 	if err != nil {

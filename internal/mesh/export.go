@@ -56,7 +56,7 @@ func (se *ServiceEntry) Held() bool {
 
 // declaredExport is ExportTo without the mesh configuration's default.
 func (m *Mesh) declaredExport(se *ServiceEntry) []string {
-	if m.open && se.Held() {
+	if m.open && se.Held() && !se.Kept {
 		return []string{se.Annotations[ExportAnnotation]}
 	}
 	return se.ExportTo

@@ -93,6 +93,10 @@ type ServiceEntry struct {
 	WorkloadLabels  *WorkloadSelector `json:"workloadSelector"`
 	ExportTo        []string          `json:"exportTo"` // nil when absent
 	SubjectAltNames []string          `json:"subjectAltNames"`
+
+	// Kept is true where Sallyport will go on holding the entry back, in a mesh
+	// that is read as open too.
+	Kept bool `json:"-"`
 }
 
 // ServicePort is one port of a ServiceEntry.

@@ -44,6 +44,8 @@ type Settings struct {
 	// Grants are the cert-manager issuers that entries may ask for a client
 	// certificate.
 	Grants []Grant
+	// Ownership says whose the external hosts are; nil where nobody says so.
+	Ownership *Ownership
 }
 
 // DefaultExports are meshConfig.defaultServiceExportTo,

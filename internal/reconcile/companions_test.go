@@ -351,7 +351,7 @@ func TestContradictionIsTold(t *testing.T) {
 	c.opens("first", "api")
 	time.Sleep(time.Second) // creationTimestamps have whole seconds
 	c.create(held("second", "api", "torn.partner.com", `{number: 443, name: tcp, protocol: TCP}`))
-	c.says("Warning Refused spec.ports[0]: port 443 is TCP to port 443 here and TLS to port 443 in ServiceEntry/first/api")
+	c.says("Warning Refused spec.ports[0]: port 443 is TCP to port 443 here and TLS to port 443 in an entry of another namespace")
 	if got := c.entry("second", "api"); got.Spec.ExportTo[0] != "~" {
 		t.Errorf("a refused entry was opened: %v", got.Spec.ExportTo)
 	}

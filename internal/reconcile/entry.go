@@ -72,7 +72,11 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 		host := mesh.CanonicalHost(h)
 		set := companion.For(m, host)
 		for _, r := range set.Refused {
-			if r.Entry == entry.Ref {
+			switch {
+			case r.Entry != entry.Ref:
+			case r.With != mesh.Ref{}: // who is in the way is not told, but whom to ask
+				refused = append(refused, r.Path+": "+r.Message+". "+r.Fix)
+			default:
 				refused = append(refused, r.Path+": "+r.Message)
 			}
 		}

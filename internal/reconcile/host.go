@@ -134,7 +134,11 @@ func seen(m *mesh.Mesh, written []writing) *mesh.Mesh {
 // object has; where that is one of the gateway's side, the mesh hop stays as it
 // is, for it would lead nowhere.
 func (c *Companions) write(ctx context.Context, m *mesh.Mesh, set companion.Set) (written []writing, taken []mesh.Ref, err error) {
-	for _, stage := range stages(set.Objects, unseen(m, set.Host)) {
+	objects, bridged := bridge(m, set.Objects)
+	if bridged {
+		c.queue.addAfter(companion.Key(set.Host), recheck) // then the bridge goes
+	}
+	for _, stage := range stages(objects, unseen(m, set.Host)) {
 		if len(taken) > 0 {
 			break
 		}
@@ -159,6 +163,31 @@ func (c *Companions) write(ctx context.Context, m *mesh.Mesh, set companion.Set)
 		}
 	}
 	return written, taken, nil
+}
+
+// bridge has the gateway's route serve both forms of a port of which the
+// registration, which is written after it, changes the form.
+func bridge(m *mesh.Mesh, objects []mesh.Object) (out []mesh.Object, bridged bool) {
+	out = objects
+	for _, o := range objects {
+		registration, ok := o.(*mesh.ServiceEntry)
+		if !ok {
+			continue
+		}
+		for i, o := range objects {
+			vs, ok := o.(*mesh.VirtualService)
+			if !ok || companion.MeshHop(vs.Ref) || vs.Namespace != registration.Namespace {
+				continue
+			}
+			if both := companion.Bridge(m, vs, registration); both != nil {
+				if !bridged {
+					out, bridged = slices.Clone(objects), true
+				}
+				out[i] = both
+			}
+		}
+	}
+	return out, bridged
 }
 
 // unseen reports whether no sidecar sees the host: everybody who registers it

@@ -125,7 +125,7 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 		return err
 	}
 	if mode == modeWarn {
-		soften(findings, func(rules.Finding) bool { return true })
+		soften(findings, softened(j.Rules))
 		rules.Sort(findings)
 	}
 	out.Findings = findings

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/budget"
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -97,8 +98,11 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 	}
 	out.Ref, out.Known = subject.Metadata().Ref, true
 	mode := modeOf(m, subject)
+	judging := j.Rules
 	if mode == modeOff {
-		return nil
+		if judging = always(j.Rules, out.Ref.Kind); len(judging) == 0 {
+			return nil
+		}
 	}
 	if err := mesh.CheckWords(subject, raw); err != nil {
 		return fmt.Errorf("%s is not judged: %w", mesh.Short(out.Ref.String()), err)
@@ -124,7 +128,7 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 	p.Raw, p.OldRaw = raw, w.OldObject
 	out.Paths, out.Companions = p.Paths, p.Companions
 
-	findings, err := rules.Run(ctx, j.Rules, p)
+	findings, err := rules.Run(ctx, judging, p)
 	if err != nil {
 		return fmt.Errorf("could not judge: %w", err)
 	}
@@ -135,7 +139,7 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 		}
 	}
 	if mode == modeWarn {
-		soften(findings, func(rules.Finding) bool { return true })
+		soften(findings, softened(j.Rules))
 	}
 	rules.Sort(findings)
 	out.Findings = findings
@@ -188,6 +192,25 @@ func (j *Judge) forgive(ctx context.Context, m *mesh.Mesh, w Write, old mesh.Obj
 	}
 	soften(findings, sins.Excuse)
 	return findings, nil
+}
+
+// always are the rules that judge a kind whatever mode its namespace asks for.
+func always(all []*rules.Rule, kind string) []*rules.Rule {
+	var out []*rules.Rule
+	for _, r := range all {
+		if r.Always && r.Judges(kind) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// softened reports whether a finding is only a warning in a namespace that asks
+// for warnings.
+func softened(all []*rules.Rule) func(rules.Finding) bool {
+	return func(f rules.Finding) bool {
+		return !slices.ContainsFunc(all, func(r *rules.Rule) bool { return r.Always && r.Name == f.Rule })
+	}
 }
 
 // soften makes warnings of those denials.

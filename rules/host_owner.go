@@ -1,0 +1,114 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
+
+var hostOwner = &Rule{
+	Name: "host-owner",
+	Doc: `what belongs to others is registered and routed by them
+
+The configuration may say which namespaces own a host, or all names below a
+domain (ownership). Nobody else registers one of them, nor a pattern that covers
+one, in the mesh or outside; nobody else routes one for other namespaces or at an
+egress gateway. The answer says whom to ask. A route in one's own namespace for
+one's own clients is not restricted.
+
+An entry that stood before may be edited, but not so that it registers more. The
+platform's namespaces may register any host.`,
+	Severity: Deny,
+	Kinds:    []string{"ServiceEntry", "VirtualService"},
+	Check: Each(
+		On(func(p *Pass, se *mesh.ServiceEntry) {
+			if !p.ByTenant() || p.Reserved {
+				return
+			}
+			old, _ := p.Old.(*mesh.ServiceEntry)
+			for i, h := range se.Hosts {
+				host := mesh.CanonicalHost(h)
+				if p.After.Title(se.Namespace, host) != mesh.Stranger {
+					continue
+				}
+				f := Finding{
+					Path:    fmt.Sprintf("spec.hosts[%d]", i),
+					Message: fmt.Sprintf("%s, and namespace %s is none of them", ownedBy(host), se.Namespace),
+					Fix:     fmt.Sprintf("Ask %s for the host.\n", p.After.Contact(se.Namespace, host)),
+					About:   claimOf(se),
+				}
+				if old != nil && claimedBefore(old, se, host) {
+					f.Severity = Warn
+				}
+				p.Report(f)
+			}
+		}),
+		On(func(p *Pass, vs *mesh.VirtualService) {
+			if !p.ByTenant() || p.Reserved {
+				return
+			}
+			for i, h := range vs.Hosts {
+				host := mesh.ResolveHost(h, vs.Namespace, p.After.Settings().ClusterDomain)
+				if p.After.Title(vs.Namespace, host) != mesh.Stranger {
+					continue
+				}
+				where := routedForOthers(p, vs)
+				if where == "" {
+					return
+				}
+				p.Report(Finding{
+					Path:    fmt.Sprintf("spec.hosts[%d]", i),
+					Message: fmt.Sprintf("%s, namespace %s is none of them, and this object routes it %s", ownedBy(host), vs.Namespace, where),
+					Fix:     fmt.Sprintf("Write exportTo: [\".\"] and gateways: [mesh], for the clients of your own namespace, or ask %s.\n", p.After.Contact(vs.Namespace, host)),
+				})
+			}
+		}),
+	),
+}
+
+func ownedBy(host string) string {
+	if mesh.IsWildcard(host) {
+		return fmt.Sprintf("%q covers hosts that have owners", host)
+	}
+	return fmt.Sprintf("host %q has owners", host)
+}
+
+// claimOf says what an entry registers of a host: one that registers another
+// thing is another claim.
+func claimOf(se *mesh.ServiceEntry) string {
+	return fmt.Sprint(se.Ports, se.ExportTo, se.Annotations[mesh.ExportAnnotation], se.Resolution, se.Endpoints, se.WorkloadLabels)
+}
+
+// claimedBefore reports whether an entry registered as much of a host before
+// as it does now.
+func claimedBefore(old, se *mesh.ServiceEntry, host string) bool {
+	if !slices.ContainsFunc(old.Hosts, func(h string) bool { return mesh.CanonicalHost(h) == host }) {
+		return false
+	}
+	narrower := *se
+	narrower.Ports = old.Ports
+	return claimOf(&narrower) == claimOf(old) &&
+		!slices.ContainsFunc(se.Ports, func(port mesh.ServicePort) bool { return !slices.Contains(old.Ports, port) })
+}
+
+// routedForOthers says where a VirtualService routes the traffic of others,
+// empty where it does not.
+func routedForOthers(p *Pass, vs *mesh.VirtualService) string {
+	if exportsBeyond(vs.ExportTo, vs.Namespace) && slices.Contains(vs.Gateways, "mesh") {
+		return "for other namespaces too"
+	}
+	bound := slices.Clone(vs.Gateways)
+	for _, d := range p.destinations(vs) {
+		if !d.dropped {
+			bound = append(bound, d.gateways...)
+		}
+	}
+	if slices.ContainsFunc(bound, func(g string) bool {
+		return g != "mesh" && strings.TrimSpace(g) != "" && atEgress(p.After, g, vs.Namespace)
+	}) {
+		return "at an egress gateway"
+	}
+	return ""
+}
