@@ -313,7 +313,7 @@ func (c *Companions) spread(old, new mesh.Object) {
 				c.enqueueEntries(o.Namespace) // of hosts that a sidecar cannot tell apart, the oldest counts
 			}
 		case *mesh.Namespace:
-			if old == nil || new == nil || relabelled(old, new) {
+			if old == nil || new == nil || relabelled(c.store.Mesh().Settings(), old, new) {
 				c.enqueueEntries(o.Name)
 			}
 		case *mesh.Gateway:
@@ -373,10 +373,12 @@ func takes(s mesh.Settings, old, new mesh.Object) bool {
 	})
 }
 
-// relabelled reports whether a namespace changed what it asks of Sallyport.
-func relabelled(old, new mesh.Object) bool {
+// relabelled reports whether a namespace changed what it asks of Sallyport, or
+// which hosts it owns.
+func relabelled(s mesh.Settings, old, new mesh.Object) bool {
 	a, b := old.Metadata().Labels, new.Metadata().Labels
-	return a[mesh.InjectionLabel] != b[mesh.InjectionLabel] || a[mesh.GatewayLabel] != b[mesh.GatewayLabel]
+	return a[mesh.InjectionLabel] != b[mesh.InjectionLabel] || a[mesh.GatewayLabel] != b[mesh.GatewayLabel] ||
+		len(s.Ownership.Bestowed(a, b)) > 0 || len(s.Ownership.Bestowed(b, a)) > 0
 }
 
 func (c *Companions) isGateway(service mesh.Ref) bool {

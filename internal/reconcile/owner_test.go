@@ -94,6 +94,33 @@ func TestOwnExportIsDisplaced(t *testing.T) {
 	h.neverDirect(t, "entitled")
 }
 
+// TestOwnerByLabel: a namespace that is labelled as an owner has its host from
+// then on, and no longer when the label goes.
+func TestOwnerByLabel(t *testing.T) {
+	const host = "labelled.partner.com"
+	c := newCluster(t, "was-first", "by-label")
+	c.settings.Ownership = mesh.NewOwnership([]mesh.Owner{{Hosts: []string{host}, Labels: map[string]string{"team": "labelled"}}}, "", mesh.Subjects{})
+	h := record(t, c.watcher)
+	c.run()
+	c.create(held("was-first", "api", host, httpOn443))
+	c.opens("was-first", "api")
+	time.Sleep(time.Second) // creationTimestamps have whole seconds
+	c.create(held("by-label", "own", host, tls))
+	c.says("Warning Refused ")
+	c.label("by-label", "team", "labelled")
+	c.opens("by-label", "own")
+	c.eventually("the first to be held", func() error {
+		if se := c.entry("was-first", "api"); se.Spec.ExportTo[0] != "~" {
+			return fmt.Errorf("exportTo %v", se.Spec.ExportTo)
+		}
+		return nil
+	})
+	c.label("by-label", "team", "another")
+	c.opens("was-first", "api")
+	h.neverDirect(t, "was-first")
+	h.neverDirect(t, "by-label")
+}
+
 // TestContradictionsInARace: of entries that contradict each other and came in
 // at the same time the owner's is served, whichever was written first, and of
 // others the oldest, and of those of one second the first by name; a restart

@@ -53,6 +53,9 @@ func newPass(ctx context.Context, m *mesh.Mesh, w Write, subject, old mesh.Objec
 		Explain:    func(p mesh.Path) mesh.Path { return after.Paths(p.Client, p.Host, p.Port) },
 	}
 	p.Standing = standing(prior, live, subject)
+	displaces := slices.ContainsFunc(sets, func(s companion.Set) bool {
+		return slices.ContainsFunc(s.Refused, func(r companion.Refusal) bool { return r.With != mesh.Ref{} })
+	})
 	own := hostsOf(subject)
 	for _, set := range sets {
 		if !slices.Contains(own, set.Host) {
@@ -73,10 +76,26 @@ func newPass(ctx context.Context, m *mesh.Mesh, w Write, subject, old mesh.Objec
 		}
 		p.Paths = slices.Grow(p.Paths, len(clients))
 		for _, client := range clients {
-			p.Paths = append(p.Paths, after.Decided(client, point.Host, point.Port))
+			path := after.Decided(client, point.Host, point.Port)
+			if displaces && path.Verdict == mesh.Blocked {
+				path = stillOpen(prior, live, path)
+			}
+			p.Paths = append(p.Paths, path)
 		}
 	}
 	return p, ctx.Err()
+}
+
+// stillOpen is a path that is closed in the end, because a claim is displaced,
+// or the direct one that the write opens until then.
+func stillOpen(prior, live *mesh.Mesh, path mesh.Path) mesh.Path {
+	if is, _ := live.Verdict(path.Client, path.Host, path.Port); is != mesh.Direct {
+		return path
+	}
+	if was, _ := prior.Verdict(path.Client, path.Host, path.Port); was == mesh.Direct {
+		return path
+	}
+	return live.Decided(path.Client, path.Host, path.Port)
 }
 
 // standing is [companion.Standing] for entries that are not held back.
