@@ -15,7 +15,7 @@ TEST := go test -count=1 -p 2 -timeout 25m
 # Modules of their own below test/: what they import stays out of the product.
 TESTS := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
-.PHONY: help build test lint generate verify control-plane demo demo-stop differential bench bench-webhook clean
+.PHONY: help build test lint generate verify control-plane demo demo-stop differential bench bench-webhook hostile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ bench: ## Measure how the judge scales with the size of the mesh
 
 bench-webhook: ## Measure the running server over HTTPS, beside one that always allows
 	go test -timeout 30m -run '^$$' -bench Webhook -benchtime 1x ./test/bench
+
+hostile: ## Attack the server for ten minutes on a real API server, in a cgroup of the manifests' size (root)
+	go test -count=1 -timeout 60m -v -run 'TestHostile$$' ./test/hostile -length 10m -namespaces 2000 -hosts 5000 -page $(CURDIR)/docs/security.md
 
 clean: ## Remove what "make build" made
 	rm -rf bin

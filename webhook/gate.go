@@ -31,6 +31,11 @@ const (
 	// largest, or hundreds of those that an API server really sends, fit in:
 	// what whoever reaches the port can send at once must not end the process.
 	maxLarge = 16 << 20
+	// patience is how long a review waits for others of its own namespace or user.
+	// That is enough for hundreds of ordinary ones. While a review waits here the
+	// API server keeps one of its own places taken for it, which another tenant's
+	// write may be waiting for.
+	patience = 100 * time.Millisecond
 )
 
 // Why a review is turned away. Whoever sent it is told to try again.
@@ -73,14 +78,14 @@ func newGates(apart bool) *gates {
 	one := int64(max(1, cores-1))
 	total := int64(perCore * cores)
 	g := &gates{apart: apart, known: &class{
-		places: fair.New(fair.Limits{Total: total, Namespace: one, User: max(2, 2*one), Source: total - one, Waiting: 1024, WaitingEach: 128}),
-		large:  fair.New(fair.Limits{Total: maxLarge, Namespace: maxLarge / 2, User: maxLarge / 2, Source: maxLarge * 3 / 4, Waiting: 128, WaitingEach: 32}),
+		places: fair.New(fair.Limits{Total: total, Namespace: one, User: max(2, 2*one), Source: total - one, Waiting: 1024, WaitingEach: 128, Patience: patience}),
+		large:  fair.New(fair.Limits{Total: maxLarge, Namespace: maxLarge / 2, User: maxLarge / 2, Source: maxLarge * 3 / 4, Waiting: 128, WaitingEach: 32, Patience: patience}),
 	}}
 	if apart {
 		few := int64(max(1, cores/2))
 		g.unknown = &class{
-			places: fair.New(fair.Limits{Total: few, Namespace: few, User: few, Source: few, Waiting: 64, WaitingEach: 32}),
-			large:  fair.New(fair.Limits{Total: maxReview, Namespace: maxReview, User: maxReview, Source: maxReview, Waiting: 16, WaitingEach: 16}),
+			places: fair.New(fair.Limits{Total: few, Namespace: few, User: few, Source: few, Waiting: 64, WaitingEach: 32, Patience: patience}),
+			large:  fair.New(fair.Limits{Total: maxReview, Namespace: maxReview, User: maxReview, Source: maxReview, Waiting: 16, WaitingEach: 16, Patience: patience}),
 		}
 	}
 	return g

@@ -34,6 +34,11 @@ type Options struct {
 	Config string
 	// Args are further flags.
 	Args []string
+	// Env is added to the environment.
+	Env []string
+	// Prefix is a command that is given the server's command line, and becomes
+	// the server in the end: with it the server runs in a cgroup, say.
+	Prefix []string
 }
 
 // Server is a running sallyport-webhook.
@@ -86,6 +91,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 // Stop ends the server gracefully.
 func (s *Server) Stop() error { return s.process.Stop(20 * time.Second) }
 
+// Ready is an error where the server is not ready, with what it lacks.
+func (s *Server) Ready(ctx context.Context) error { return s.command.Ready(ctx) }
+
 // Process is the server's process.
 func (s *Server) Process() *controlplane.Process { return s.process }
 
@@ -136,13 +144,15 @@ func prepare(ctx context.Context, cp *controlplane.ControlPlane, o Options) (*Se
 	if o.Config != "" {
 		args = append(args, "--config="+o.Config)
 	}
+	line := slices.Concat(o.Prefix, []string{binary}, args, o.Args)
 	return &Server{
 		cp:      cp,
 		URL:     "https://" + local(0),
 		Metrics: "http://" + local(1) + "/metrics",
 		command: controlplane.Command{
-			Path:  binary,
-			Args:  append(args, o.Args...),
+			Path:  line[0],
+			Args:  line[1:],
+			Env:   append(os.Environ(), o.Env...),
 			Ready: func(ctx context.Context) error { return healthy(ctx, "http://"+local(2)+"/readyz") },
 		},
 	}, nil

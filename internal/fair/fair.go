@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // Flow is whose request it is.
@@ -33,12 +34,19 @@ type Limits struct {
 	// Waiting is how many may wait, WaitingEach how many of one namespace, and of
 	// one user.
 	Waiting, WaitingEach int
+	// Patience is how long a flow may wait for what its own namespace or user
+	// holds. Whoever sends it may keep something of others' taken meanwhile, and
+	// is better told at once. Zero: until the context ends.
+	Patience time.Duration
 }
 
 // Why nothing was given.
 var (
 	// ErrQueue is returned at once where too many wait already.
 	ErrQueue = errors.New("too many wait already")
+	// ErrShare is returned where the namespace or the user has had all it may
+	// have for as long as it may wait for itself.
+	ErrShare = errors.New("its share has been taken for too long")
 	// ErrLate is returned where the context ended first.
 	ErrLate = errors.New("no turn came in time")
 )
@@ -102,7 +110,8 @@ type Grant struct {
 	amount  int64
 }
 
-// Acquire waits until the flow may have that amount, or the context ends. What
+// Acquire waits until the flow may have that amount, the context ends, or its
+// own share has been taken for too long. What
 // is more than one flow may ever hold is cut down to that. The caller must give
 // the grant back.
 func (l *Limiter) Acquire(ctx context.Context, f Flow, amount int64) (*Grant, error) {
@@ -125,14 +134,10 @@ func (l *Limiter) Acquire(ctx context.Context, f Flow, amount int64) (*Grant, er
 	l.serve()
 	l.mu.Unlock()
 
-	select {
-	case <-w.given:
-		return &Grant{l, flow, amount}, nil
-	case <-ctx.Done():
-	}
+	err := l.await(ctx, flow, w)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if w.done { // just then
+	if w.done { // perhaps only just
 		return &Grant{l, flow, amount}, nil
 	}
 	for i := range flow.queue {
@@ -144,7 +149,32 @@ func (l *Limiter) Acquire(ctx context.Context, f Flow, amount int64) (*Grant, er
 	l.wait(flow, -1)
 	l.leave(flow)
 	l.serve() // who waited behind it may fit
-	return nil, ErrLate
+	return nil, err
+}
+
+// await waits until it is the waiter's turn, or says why it will not be.
+func (l *Limiter) await(ctx context.Context, f *flow, w *waiter) error {
+	var look <-chan time.Time
+	if l.limits.Patience > 0 {
+		ticker := time.NewTicker(l.limits.Patience)
+		defer ticker.Stop()
+		look = ticker.C
+	}
+	for {
+		select {
+		case <-w.given:
+			return nil
+		case <-ctx.Done():
+			return ErrLate
+		case <-look:
+			l.mu.Lock()
+			own := !l.may(f, w.amount)
+			l.mu.Unlock()
+			if own {
+				return ErrShare
+			}
+		}
+	}
 }
 
 // Release gives the grant back. A nil grant is nothing.

@@ -100,6 +100,34 @@ func TestWaitingIsBounded(t *testing.T) {
 	})
 }
 
+// TestPatience checks that a flow is told soon that its own share is taken, and
+// that one that waits for others' waits on.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := fair.New(fair.Limits{Total: 3, Namespace: 2, User: 2, Source: 3, Waiting: 9, WaitingEach: 9, Patience: 100 * time.Millisecond})
+		var held []*fair.Grant
+		for _, ns := range []string{"a", "a", "b"} {
+			g, err := l.Acquire(t.Context(), flow(ns, ns), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, g)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		began := time.Now()
+		if _, err := l.Acquire(ctx, flow("a", "a"), 1); !errors.Is(err, fair.ErrShare) || time.Since(began) > 100*time.Millisecond {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		time.AfterFunc(time.Second, held[2].Release)
+		if g, err := l.Acquire(ctx, flow("c", "c"), 1); err != nil {
+			t.Errorf("one that waits for others: %v", err)
+		} else {
+			g.Release()
+		}
+	})
+}
+
 // TestTheRareComesFirst has many wait in one namespace, and then one in another:
 // it has the next place that is free, and all get theirs in the end.
 func TestTheRareComesFirst(t *testing.T) {
