@@ -22,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/sallyport-io/sallyport/internal/caller"
 	"github.com/sallyport-io/sallyport/internal/config"
@@ -46,8 +45,7 @@ func serve(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	bind, err := parseAddress("--webhook-bind-address", f.bind)
-	if err != nil {
+	if err := checkAddress("--webhook-bind-address", f.bind); err != nil {
 		return err
 	}
 	if err := checkCertificate(f.certDir); err != nil {
@@ -84,7 +82,11 @@ func serve(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(restConfig, f, bind, calls)
+	server := newServer(f.bind, f.certDir, log.WithName("server"))
+	if calls != nil {
+		server.options = append(server.options, calls.Ask)
+	}
+	mgr, err := newManager(restConfig, f, server)
 	if err != nil {
 		return withRemedy(err)
 	}
@@ -174,21 +176,12 @@ func newCaller(cfg *config.Config, log logr.Logger) (*caller.Check, error) {
 }
 
 // newManager returns a manager that elects nobody: [leader] does.
-func newManager(cluster *rest.Config, f *flags, bind address, calls *caller.Check) (manager.Manager, error) {
-	tlsOptions := []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }}
-	if calls != nil {
-		tlsOptions = append(tlsOptions, calls.Ask)
-	}
+func newManager(cluster *rest.Config, f *flags, server *server) (manager.Manager, error) {
 	return ctrl.NewManager(cluster, ctrl.Options{
 		GracefulShutdownTimeout: new(drain),
 		HealthProbeBindAddress:  f.healthBind,
 		Metrics:                 metricsserver.Options{BindAddress: f.metricsBind},
-		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
-			Host:    bind.host,
-			Port:    bind.port,
-			CertDir: f.certDir,
-			TLSOpts: tlsOptions,
-		}),
+		WebhookServer:           server,
 	})
 }
 
@@ -245,22 +238,16 @@ func checkPorts(ctx context.Context, addresses ...string) error {
 	return nil
 }
 
-// address is a parsed HOST:PORT.
-type address struct {
-	host string
-	port int
-}
-
-func parseAddress(flag, s string) (address, error) {
-	host, port, err := net.SplitHostPort(s)
+// checkAddress checks a HOST:PORT.
+func checkAddress(flag, s string) error {
+	_, port, err := net.SplitHostPort(s)
 	if err != nil {
-		return address{}, fmt.Errorf("%s: %w; give HOST:PORT, for example :9443", flag, err)
+		return fmt.Errorf("%s: %w; give HOST:PORT, for example :9443", flag, err)
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return address{}, fmt.Errorf("%s: %q is not a port between 1 and 65535", flag, port)
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%s: %q is not a port between 1 and 65535", flag, port)
 	}
-	return address{host, int(n)}, nil
+	return nil
 }
 
 // withRemedy adds to an error of the operating system what to do about it.
