@@ -81,13 +81,17 @@ type handler struct {
 }
 
 func newValidator(o Options, g *gates) *handler {
-	return newHandler(handler{Options: o, entry: "validate", gates: g, instead: (*call).cannotJudge,
-		answer: func(ctx context.Context, c *call) admission.Response { return c.validate(ctx) }})
+	return newHandler(handler{
+		Options: o, entry: "validate", gates: g, instead: (*call).cannotJudge,
+		answer: func(ctx context.Context, c *call) admission.Response { return c.validate(ctx) },
+	})
 }
 
 func newMutator(o Options, g *gates) *handler {
-	return newHandler(handler{Options: o, entry: "mutate", gates: g, instead: (*call).unchanged,
-		answer: func(ctx context.Context, c *call) admission.Response { return c.mutate(ctx) }})
+	return newHandler(handler{
+		Options: o, entry: "mutate", gates: g, instead: (*call).unchanged,
+		answer: func(ctx context.Context, c *call) admission.Response { return c.mutate(ctx) },
+	})
 }
 
 func newHandler(h handler) *handler {
