@@ -168,13 +168,16 @@ func propagation(options []byte) (string, error) {
 	if len(options) == 0 {
 		return "", nil
 	}
-	var o metav1.DeleteOptions
+	var o struct {
+		PropagationPolicy string `json:"propagationPolicy"`
+		OrphanDependents  *bool  `json:"orphanDependents"` // the older way to say it
+	}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(options, &o); err != nil {
 		return "", fmt.Errorf("request.options: %w", err)
 	}
 	switch {
-	case o.PropagationPolicy != nil:
-		return string(*o.PropagationPolicy), nil
+	case o.PropagationPolicy != "":
+		return o.PropagationPolicy, nil
 	case o.OrphanDependents == nil:
 		return "", nil
 	case *o.OrphanDependents:

@@ -96,71 +96,125 @@ func TestEnds(t *testing.T) {
 		allowAny    bool
 		denied      string // part of the denial; empty where the write is admitted
 	}{
-		{name: "an entry for a route that is being deleted", state: []string{with(endRoute, going)},
-			operation: "CREATE", object: endEntry, denied: "VirtualService/shop/api metadata.deletionTimestamp"},
-		{name: "an entry for a route in a namespace that is being deleted", state: []string{with(endNamespace, goingNow), elsewhere(endEntry), endRoute},
-			operation: "CREATE", object: strings.Replace(shared, "name: api,", "name: too,", 1), denied: "its namespace is being deleted"},
-		{name: "the last finalizer of the route", state: []string{endEntry, with(endRoute, going)},
-			operation: "UPDATE", old: with(endRoute, going), object: with(endRoute, goingNow), denied: "api.example.com:80"},
-		{name: "the last finalizer, with a spec that will never be read", state: []string{endEntry, with(endRoute, going)},
-			operation: "UPDATE", old: with(endRoute, going), object: with(endStraight, goingNow), denied: "Delete ServiceEntry/shop/api first"},
-		{name: "the last finalizer of a route that nobody needs", state: []string{with(endRoute, going)},
-			operation: "UPDATE", old: with(endRoute, going), object: with(endRoute, goingNow)},
-		{name: "the last finalizer of the entry", state: []string{with(endEntry, going), endRoute},
-			operation: "UPDATE", old: with(endEntry, going), object: with(endEntry, goingNow)},
-		{name: "one finalizer of two", state: []string{endEntry, with(endRoute, goingTwo)},
-			operation: "UPDATE", old: with(endRoute, goingTwo), object: with(endRoute, going)},
-		{name: "a label of a route that is being deleted", state: []string{endEntry, with(endRoute, going)},
-			operation: "UPDATE", old: with(endRoute, going), object: with(endRoute, going+", labels: {a: b}")},
-		{name: "another spec of a route that is being deleted", state: []string{endEntry, with(endRoute, going)},
-			operation: "UPDATE", old: with(endRoute, going), object: with(endStraight, going), denied: "api.example.com"},
-		{name: "another host of an entry that is being deleted", state: []string{with(endEntry, going), endRoute},
-			operation: "UPDATE", old: with(endEntry, going), object: strings.Replace(with(endEntry, going), "api.example.com", "other.example.com", 1), denied: "other.example.com:80"},
-		{name: "the route of an entry that is being deleted", state: []string{with(endEntry, going), endRoute},
-			operation: "DELETE", old: endRoute, denied: "api.example.com:80"},
-		{name: "a pod that goes in its own time is written like any other", state: []string{endNamespace},
+		{
+			name: "an entry for a route that is being deleted", state: []string{with(endRoute, going)},
+			operation: "CREATE", object: endEntry, denied: "VirtualService/shop/api metadata.deletionTimestamp",
+		},
+		{
+			name: "an entry for a route in a namespace that is being deleted", state: []string{with(endNamespace, goingNow), elsewhere(endEntry), endRoute},
+			operation: "CREATE", object: strings.Replace(shared, "name: api,", "name: too,", 1), denied: "its namespace is being deleted",
+		},
+		{
+			name: "the last finalizer of the route", state: []string{endEntry, with(endRoute, going)},
+			operation: "UPDATE", old: with(endRoute, going), object: with(endRoute, goingNow), denied: "api.example.com:80",
+		},
+		{
+			name: "the last finalizer, with a spec that will never be read", state: []string{endEntry, with(endRoute, going)},
+			operation: "UPDATE", old: with(endRoute, going), object: with(endStraight, goingNow), denied: "Delete ServiceEntry/shop/api first",
+		},
+		{
+			name: "the last finalizer of a route that nobody needs", state: []string{with(endRoute, going)},
+			operation: "UPDATE", old: with(endRoute, going), object: with(endRoute, goingNow),
+		},
+		{
+			name: "the last finalizer of the entry", state: []string{with(endEntry, going), endRoute},
+			operation: "UPDATE", old: with(endEntry, going), object: with(endEntry, goingNow),
+		},
+		{
+			name: "one finalizer of two", state: []string{endEntry, with(endRoute, goingTwo)},
+			operation: "UPDATE", old: with(endRoute, goingTwo), object: with(endRoute, going),
+		},
+		{
+			name: "a label of a route that is being deleted", state: []string{endEntry, with(endRoute, going)},
+			operation: "UPDATE", old: with(endRoute, going), object: with(endRoute, going+", labels: {a: b}"),
+		},
+		{
+			name: "another spec of a route that is being deleted", state: []string{endEntry, with(endRoute, going)},
+			operation: "UPDATE", old: with(endRoute, going), object: with(endStraight, going), denied: "api.example.com",
+		},
+		{
+			name: "another host of an entry that is being deleted", state: []string{with(endEntry, going), endRoute},
+			operation: "UPDATE", old: with(endEntry, going), object: strings.Replace(with(endEntry, going), "api.example.com", "other.example.com", 1), denied: "other.example.com:80",
+		},
+		{
+			name: "the route of an entry that is being deleted", state: []string{with(endEntry, going), endRoute},
+			operation: "DELETE", old: endRoute, denied: "api.example.com:80",
+		},
+		{
+			name: "a pod that goes in its own time is written like any other", state: []string{endNamespace},
 			operation: "UPDATE", old: with(endPod, `deletionTimestamp: "2026-11-01T00:00:00Z", deletionGracePeriodSeconds: 30`),
-			object: with(endPod, `deletionTimestamp: "2026-11-01T00:00:00Z", deletionGracePeriodSeconds: 30, labels: {istio: egressgateway}`), denied: "egress"},
+			object: with(endPod, `deletionTimestamp: "2026-11-01T00:00:00Z", deletionGracePeriodSeconds: 30, labels: {istio: egressgateway}`), denied: "egress",
+		},
 		{name: "an entry where unknown hosts are let out", state: []string{endEntry, endRoute}, allowAny: true, operation: "DELETE", old: endEntry},
 
-		{name: "an owner that does not exist", state: []string{endEntry, endRoute}, operation: "UPDATE", old: endRoute,
-			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x"))), denied: "its owner ServiceEntry/shop/nobody does not exist"},
-		{name: "an owner of another life", state: []string{endEntry, endRoute}, operation: "UPDATE", old: endRoute,
-			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "api", "x"))), denied: `not the one with the uid "x"`},
-		{name: "an owner in another namespace", state: []string{endEntry, endRoute, elsewhere(strings.Replace(endEntry, "name: api,", "name: there,", 1))}, operation: "UPDATE", old: endRoute,
-			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "there", "entry"))), denied: "its owner ServiceEntry/shop/there does not exist"},
-		{name: "an owner that is being deleted", state: []string{endEntry, endRoute, strings.Replace(with(endStraight, going), "name: api, uid: route", "name: dying, uid: dying", 1)}, operation: "UPDATE", old: endRoute,
-			object: with(endRoute, ownedBy(ownerRef(networking, "VirtualService", "dying", "dying"))), denied: "is being deleted"},
-		{name: "two owners, both of them none", state: []string{endEntry, endRoute}, operation: "UPDATE", old: endRoute,
-			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x"), ownerRef(networking, "Gateway", "nobody", "x"))), denied: "does not exist"},
-		{name: "two owners, one of them there", state: []string{endEntry, endRoute}, operation: "UPDATE", old: endRoute,
-			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x"), ownerRef(networking, "ServiceEntry", "api", "entry")))},
-		{name: "an owner that the model does not hold", state: []string{endEntry, endRoute}, operation: "UPDATE", old: endRoute,
-			object: with(endRoute, ownedBy(ownerRef("apps/v1", "Deployment", "nobody", "x")))},
-		{name: "no owner for what nobody needs", state: []string{endRoute}, operation: "UPDATE", old: endRoute,
-			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x")))},
-		{name: "an object that nobody owns any more is edited", state: []string{endEntry, endRoute}, operation: "UPDATE",
+		{
+			name: "an owner that does not exist", state: []string{endEntry, endRoute}, operation: "UPDATE", old: endRoute,
+			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x"))), denied: "its owner ServiceEntry/shop/nobody does not exist",
+		},
+		{
+			name: "an owner of another life", state: []string{endEntry, endRoute}, operation: "UPDATE", old: endRoute,
+			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "api", "x"))), denied: `not the one with the uid "x"`,
+		},
+		{
+			name: "an owner in another namespace", state: []string{endEntry, endRoute, elsewhere(strings.Replace(endEntry, "name: api,", "name: there,", 1))}, operation: "UPDATE", old: endRoute,
+			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "there", "entry"))), denied: "its owner ServiceEntry/shop/there does not exist",
+		},
+		{
+			name: "an owner that is being deleted", state: []string{endEntry, endRoute, strings.Replace(with(endStraight, going), "name: api, uid: route", "name: dying, uid: dying", 1)}, operation: "UPDATE", old: endRoute,
+			object: with(endRoute, ownedBy(ownerRef(networking, "VirtualService", "dying", "dying"))), denied: "is being deleted",
+		},
+		{
+			name: "two owners, both of them none", state: []string{endEntry, endRoute}, operation: "UPDATE", old: endRoute,
+			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x"), ownerRef(networking, "Gateway", "nobody", "x"))), denied: "does not exist",
+		},
+		{
+			name: "two owners, one of them there", state: []string{endEntry, endRoute}, operation: "UPDATE", old: endRoute,
+			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x"), ownerRef(networking, "ServiceEntry", "api", "entry"))),
+		},
+		{
+			name: "an owner that the model does not hold", state: []string{endEntry, endRoute}, operation: "UPDATE", old: endRoute,
+			object: with(endRoute, ownedBy(ownerRef("apps/v1", "Deployment", "nobody", "x"))),
+		},
+		{
+			name: "no owner for what nobody needs", state: []string{endRoute}, operation: "UPDATE", old: endRoute,
+			object: with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x"))),
+		},
+		{
+			name: "an object that nobody owns any more is edited", state: []string{endEntry, endRoute}, operation: "UPDATE",
 			old:    with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x"))),
-			object: with(endRoute, "labels: {a: b}, "+ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x")))},
+			object: with(endRoute, "labels: {a: b}, "+ownedBy(ownerRef(networking, "ServiceEntry", "nobody", "x"))),
+		},
 
-		{name: "in the foreground, before its route", state: []string{endEntry, with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "api", "entry")))},
-			operation: "DELETE", old: endEntry, propagation: "Foreground", denied: "--cascade=background"},
-		{name: "in the foreground by a finalizer", state: []string{endEntry, with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "api", "entry")))},
-			operation: "DELETE", old: with(endEntry, "finalizers: [foregroundDeletion]"), denied: "--cascade=background"},
-		{name: "in the background, before its route", state: []string{endEntry, with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "api", "entry")))},
-			operation: "DELETE", old: with(endEntry, "finalizers: [foregroundDeletion]"), propagation: "Background"},
+		{
+			name: "in the foreground, before its route", state: []string{endEntry, with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "api", "entry")))},
+			operation: "DELETE", old: endEntry, propagation: "Foreground", denied: "--cascade=background",
+		},
+		{
+			name: "in the foreground by a finalizer", state: []string{endEntry, with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "api", "entry")))},
+			operation: "DELETE", old: with(endEntry, "finalizers: [foregroundDeletion]"), denied: "--cascade=background",
+		},
+		{
+			name: "in the background, before its route", state: []string{endEntry, with(endRoute, ownedBy(ownerRef(networking, "ServiceEntry", "api", "entry")))},
+			operation: "DELETE", old: with(endEntry, "finalizers: [foregroundDeletion]"), propagation: "Background",
+		},
 		{name: "in the foreground, and nothing is its own", state: []string{endEntry, endRoute}, operation: "DELETE", old: endEntry, propagation: "Foreground"},
 
-		{name: "the namespace of a route that others need", state: []string{endNamespace, shared, endRoute},
-			operation: "DELETE", old: endNamespace, denied: "Delete ServiceEntry/other/api first"},
+		{
+			name: "the namespace of a route that others need", state: []string{endNamespace, shared, endRoute},
+			operation: "DELETE", old: endNamespace, denied: "Delete ServiceEntry/other/api first",
+		},
 		{name: "a namespace that nobody else needs", state: []string{endNamespace, endEntry, endRoute}, operation: "DELETE", old: endNamespace},
 		{name: "a namespace, once more", state: []string{with(endNamespace, goingNow), shared, endRoute}, operation: "DELETE", old: with(endNamespace, goingNow)},
-		{name: "a route in a namespace that goes, before its entry", state: []string{with(endNamespace, goingNow), endEntry, endRoute},
-			operation: "DELETE", old: endRoute, denied: "api.example.com:80"},
+		{
+			name: "a route in a namespace that goes, before its entry", state: []string{with(endNamespace, goingNow), endEntry, endRoute},
+			operation: "DELETE", old: endRoute, denied: "api.example.com:80",
+		},
 		{name: "an entry in a namespace that goes", state: []string{with(endNamespace, goingNow), endEntry, endRoute}, operation: "DELETE", old: endEntry},
 		{name: "a route in a namespace that was let go", state: []string{with(endNamespace, goingNow), shared, endRoute}, operation: "DELETE", old: endRoute},
-		{name: "a namespace whose owner does not exist", state: []string{endNamespace, shared, endRoute}, operation: "UPDATE", old: endNamespace,
-			object: with(endNamespace, ownedBy(ownerRef("v1", "Namespace", "nobody", "x"))), denied: "api.example.com:80"},
+		{
+			name: "a namespace whose owner does not exist", state: []string{endNamespace, shared, endRoute}, operation: "UPDATE", old: endNamespace,
+			object: with(endNamespace, ownedBy(ownerRef("v1", "Namespace", "nobody", "x"))), denied: "api.example.com:80",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
