@@ -109,13 +109,13 @@ var advisories = []threat{
 	{
 		class: "An object that is being deleted is not looked at",
 		ids:   []string{"CVE-2023-34091"},
-		tests: []string{"internal/mesh.TestDying", "internal/review.TestEnds", "internal/companion.TestLasting"},
+		tests: []string{"internal/mesh.TestDying", "internal/review.TestEnds", "internal/companion.TestLasting", "internal/companion.TestDyingRoutesCoverNothing"},
 		why:   "what it closes counts as open, what it opens as open still, and what is written to it is judged",
 	},
 	{
 		class: "What keeps a path closed is taken away without a DELETE",
 		tests: []string{
-			"internal/review.TestDeletionHistories", "internal/review.TestEnds", "webhook.TestCollect", "webhook.TestPropagation",
+			"internal/review.TestDeletionHistories", "internal/review.TestEnds", "webhook.TestCollect", "webhook.TestCollectorLetsGo", "webhook.TestPropagation",
 			"webhook.TestCollectionOfWalls", "test.TestEveryDeleteIsJudged", "test.TestControllersDeleteLikeAnybody", "test/e2e.TestDeletions",
 		},
 		why: "the last finalizer, an owner that is none, a namespace, the foreground, a collection: each is judged as the deletion, and so is what controllers delete",

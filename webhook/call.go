@@ -19,6 +19,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
+	"github.com/sallyport-io/sallyport/internal/rawjson"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
 )
@@ -193,16 +194,20 @@ func (c *call) ref() mesh.Ref {
 	r := &c.request
 	ref := mesh.Ref{Kind: modelKind(r.Kind.Group, r.Kind.Kind), Namespace: r.Namespace, Name: r.Name}
 	if ref.Name == "" && r.Operation == admissionv1.Delete {
-		var object struct {
-			Metadata struct {
-				Name string `json:"name"`
-			} `json:"metadata"`
-		}
-		if kjson.UnmarshalCaseSensitivePreserveInts(r.OldObject.Raw, &object) == nil {
-			ref.Name = object.Metadata.Name
-		}
+		ref.Name = c.old().Name
 	}
 	return ref
+}
+
+// oldMeta is what is read here of the object before the write.
+type oldMeta struct {
+	Name              string `json:"name"`
+	DeletionTimestamp string `json:"deletionTimestamp"`
+}
+
+func (c *call) old() (m oldMeta) {
+	_ = kjson.UnmarshalCaseSensitivePreserveInts(rawjson.Member(c.request.OldObject.Raw, "metadata"), &m) // what cannot be read is not there
+	return m
 }
 
 // modelKind is the model's name of an API kind; see [mesh.Ref].
@@ -254,7 +259,11 @@ var collectors = []string{
 }
 
 // collects reports whether Kubernetes deletes what belongs to something that has
-// gone. The label on an object, or its content, is no proof of anything.
+// gone, or lets go of what it has deleted. The label on an object, or its content,
+// is no proof of anything.
 func (c *call) collects() bool {
-	return c.request.Operation == admissionv1.Delete && slices.Contains(collectors, c.request.UserInfo.Username)
+	if !slices.Contains(collectors, c.request.UserInfo.Username) {
+		return false
+	}
+	return c.request.Operation == admissionv1.Delete || c.request.Operation == admissionv1.Update && c.old().DeletionTimestamp != ""
 }

@@ -102,6 +102,38 @@ func deletion(ref mesh.Ref, name, user string) *admissionv1.AdmissionRequest {
 	})
 }
 
+// TestCollectorLetsGo: the garbage collector removes its own finalizer from a
+// companion that it has deleted in the foreground, and touches no other.
+func TestCollectorLetsGo(t *testing.T) {
+	objects := served(t, func(*mesh.ServiceEntry) {})
+	ref := meshHop(t, objects)
+	m := mesh.New(mesh.DefaultSettings(), objects...)
+	m = m.With(mesh.Doomed(m.Get(ref), ""))
+	const held, free = `,"deletionTimestamp":"2026-11-01T00:00:00Z","finalizers":["foregroundDeletion"]`, `,"deletionTimestamp":"2026-11-01T00:00:00Z"`
+	for _, tt := range []struct {
+		name, user, old, object string
+		gone, allowed           bool
+	}{
+		{name: "once the entry is gone", user: collector, old: held, object: free, gone: true, allowed: true},
+		{name: "before the entry is", user: collector, old: held, object: free},
+		{name: "what is not being deleted", user: collector, object: `,"labels":{"a":"b"}`, gone: true},
+		{name: "anybody", user: "alice", old: held, object: free, gone: true},
+	} {
+		o := options(t)
+		o.Mesh = func() *mesh.Mesh { return m }
+		if tt.gone {
+			o.Mesh = func() *mesh.Mesh { return m.Without(mesh.Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "api"}) }
+		}
+		r := deletion(ref, ref.Name, tt.user)
+		raw := string(r.OldObject.Raw)
+		name := fmt.Sprintf(`"name":%q`, ref.Name)
+		r.Operation, r.OldObject.Raw, r.Object.Raw = admissionv1.Update, []byte(strings.Replace(raw, name, name+tt.old, 1)), []byte(strings.Replace(raw, name, name+tt.object, 1))
+		if resp := post(t, o, ValidatePath, body(t, "v1", r)).Response; resp.Allowed != tt.allowed {
+			t.Errorf("%s: allowed %v, want %v: %s", tt.name, resp.Allowed, tt.allowed, resp.Result.Message)
+		}
+	}
+}
+
 // TestCollectionOfWalls deletes a wall as one of a collection: the API server's
 // review then has no name but that of the object.
 func TestCollectionOfWalls(t *testing.T) {
