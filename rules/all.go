@@ -37,6 +37,7 @@ var All = []*Rule{
 	namespaceLabels,
 	networkPeers,
 	noAutoAllocate,
+	objectSize,
 	openGap,
 	originationTLS,
 	ownerLabels,

@@ -62,6 +62,12 @@ func (d *document) check(c *Config) error {
 	}
 	c.Ownership.check(fail)
 	c.Walls.check(c.Gateways, fail)
+	if c.Limits.ObjectBytes < 0 {
+		fail("limits.objectBytes", "must be a number of bytes above 0, is %d", c.Limits.ObjectBytes)
+	}
+	if c.Limits.NamespaceBytes < 0 {
+		fail("limits.namespaceBytes", "must be a number of bytes above 0, is %d", c.Limits.NamespaceBytes)
+	}
 	checkSwitch("policies.configMaps", c.Policies.ConfigMaps)
 	c.Policies.check(fail)
 	c.Server.check(fail)

@@ -131,6 +131,11 @@ type Config struct {
 	//
 	// Default: a host belongs to whoever registers it first.
 	Ownership Ownership `json:"ownership,omitzero"`
+	// Limits bound what tenants may have Sallyport keep: it holds the objects of
+	// the mesh in memory, and would be ended by the system otherwise.
+	//
+	// Default: see there.
+	Limits Limits `json:"limits,omitzero"`
 	// Policies are the organisation's own rules, written in Rego.
 	//
 	// Default: none.
@@ -139,6 +144,24 @@ type Config struct {
 	//
 	// Default: see there.
 	Server Server `json:"server,omitzero"`
+}
+
+// Limits are in bytes of the JSON of objects: their labels, annotations and
+// specs. Objects of kinds that Sallyport does not keep, pods and their templates,
+// do not count.
+type Limits struct {
+	// ObjectBytes is how large one object of a tenant may be. Of a larger one
+	// only a change that makes it smaller is admitted. Platform namespaces are
+	// warned.
+	//
+	// Default: 262144 (256 KiB).
+	ObjectBytes int `json:"objectBytes,omitempty"`
+	// NamespaceBytes is how large all objects of one tenant's namespace may be
+	// together, Sallyport's companions and those that controllers write among
+	// them; the memory that they take is some four times as much.
+	//
+	// Default: 4194304 (4 MiB).
+	NamespaceBytes int `json:"namespaceBytes,omitempty"`
 }
 
 // Gateway is one egress gateway.
@@ -446,6 +469,7 @@ func (c *Config) Settings() mesh.Settings {
 		Authorization:      c.Authorization == Enabled,
 		AllowAny:           c.OutboundTrafficPolicy == allowAny,
 		DNSCapture:         c.DNSCapture == Enabled,
+		Limits:             mesh.Limits{Object: c.Limits.ObjectBytes, Namespace: c.Limits.NamespaceBytes},
 		DefaultExports: mesh.DefaultExports{
 			Services:         c.DefaultServiceExportTo,
 			VirtualServices:  c.DefaultVirtualServiceExportTo,

@@ -52,6 +52,9 @@ func (e *envelope) split(raw []byte) bool {
 		case "spec":
 			e.Spec = value // checked by whoever decodes it
 			return nil
+		case "status":
+		default:
+			e.rest += len(value)
 		}
 		return unread(name, value)
 	}) == nil
@@ -163,6 +166,8 @@ type envelope struct {
 	Kind       string          `json:"kind"`
 	Metadata   wireMeta        `json:"metadata"`
 	Spec       json.RawMessage `json:"spec"`
+
+	rest int // bytes of other members
 }
 
 type wireMeta struct {
@@ -201,6 +206,12 @@ func (e *envelope) meta(k kind) (Meta, error) {
 		m.Name = w.GenerateName
 	}
 	delete(m.Annotations, lastApplied)
+	m.Size = len(e.Spec) + e.rest
+	for _, texts := range []map[string]string{m.Labels, m.Annotations} {
+		for key, value := range texts {
+			m.Size += len(key) + len(value)
+		}
+	}
 	for _, o := range w.OwnerReferences {
 		m.Owners = append(m.Owners, o.UID)
 	}

@@ -63,6 +63,8 @@ type index struct {
 	ambient, injected tree[*Namespace]
 	// dying are the objects that are being deleted; see dying.go.
 	dying tree[Object]
+	// kept are the bytes of the objects by namespace.
+	kept tree[int]
 }
 
 // names are canonical names that follow from the settings.
@@ -75,6 +77,7 @@ func objectKey(r Ref) string { return r.Kind + sep + r.Namespace + sep + r.Name 
 
 func (x *index) add(e *edit, o Object) {
 	x.objects.set(e, objectKey(o.Metadata().Ref), o)
+	x.weigh(e, o.Metadata(), 1)
 	x.visit(o, indexer{e: e, add: true})
 }
 
@@ -85,6 +88,7 @@ func (x *index) remove(e *edit, r Ref) {
 	}
 	i := indexer{e: e}
 	put(i, &x.objects, o, r.Kind, sep, r.Namespace, sep, r.Name)
+	x.weigh(e, o.Metadata(), -1)
 	x.visit(o, i)
 }
 
@@ -114,6 +118,20 @@ func (x *index) seal(e *edit) {
 	x.ambient.seal(e)
 	x.injected.seal(e)
 	x.dying.seal(e)
+	x.kept.seal(e)
+}
+
+// weigh adds an object to what is kept of its namespace, or takes it away.
+func (x *index) weigh(e *edit, m *Meta, sign int) {
+	if m.Size == 0 || m.Namespace == "" || !Kept(m.Kind) {
+		return
+	}
+	have, _ := x.kept.get(m.Namespace)
+	if have += sign * m.Size; have == 0 {
+		x.kept.delete(e, m.Namespace)
+		return
+	}
+	x.kept.set(e, m.Namespace, have)
 }
 
 func (x *index) get(r Ref) (Object, bool) {

@@ -135,6 +135,13 @@ func (m *Mesh) Namespace(name string) *Namespace {
 	return ns
 }
 
+// KeptBytes returns how many bytes of JSON the mesh holds of the namespace's
+// objects; see [Meta.Size].
+func (m *Mesh) KeptBytes(namespace string) int {
+	bytes, _ := m.kept.get(namespace)
+	return bytes
+}
+
 // EntriesFor returns the ServiceEntries that register exactly this canonical
 // host, oldest first.
 func (m *Mesh) EntriesFor(host string) []*ServiceEntry {

@@ -62,6 +62,9 @@ type Meta struct {
 	// [StatusAnnotation] of a user's ServiceEntry. It is zero where Sallyport
 	// has written nothing, and for what no [Pool] has decoded.
 	Fingerprint uint64
+	// Size is the bytes of the object's JSON that the model keeps: of its labels,
+	// annotations and spec. It is zero for what was not decoded.
+	Size int
 	// Deleting is true once a deletionTimestamp is set. Such an object is
 	// still in force in Istio, and may be gone at any moment; see
 	// [Mesh.Survivors].

@@ -38,6 +38,8 @@ type Settings struct {
 	// DefaultExports are what Istio's mesh configuration says of objects that
 	// do not say themselves to whom they are exported.
 	DefaultExports DefaultExports
+	// Limits bound what is kept of what tenants write.
+	Limits Limits
 	// Credentials are the client certificates that egress gateways may
 	// present to external hosts.
 	Credentials []Credential
@@ -46,6 +48,32 @@ type Settings struct {
 	Grants []Grant
 	// Ownership says whose the external hosts are; nil where nobody says so.
 	Ownership *Ownership
+}
+
+// Limits are the bytes of JSON ([Meta.Size]) that tenants may have the model keep;
+// zero stands for the default.
+type Limits struct{ Object, Namespace int }
+
+// The limits where the configuration names none.
+const (
+	DefaultObjectLimit    = 256 << 10
+	DefaultNamespaceLimit = 4 << 20
+)
+
+// OfObject is how large one object may be.
+func (l Limits) OfObject() int {
+	if l.Object == 0 {
+		return DefaultObjectLimit
+	}
+	return l.Object
+}
+
+// OfNamespace is how large all objects of a namespace may be together.
+func (l Limits) OfNamespace() int {
+	if l.Namespace == 0 {
+		return DefaultNamespaceLimit
+	}
+	return l.Namespace
 }
 
 // DefaultExports are meshConfig.defaultServiceExportTo,

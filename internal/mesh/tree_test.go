@@ -107,6 +107,8 @@ func TestSealed(t *testing.T) {
 	injected.Labels["istio-injection"] = "enabled"
 	dying := Sidecar{Meta: ref("Sidecar", "cart", "s")}
 	dying.Deleting = true
+	large := Other{Meta: ref("EnvoyFilter", "shop", "f")}
+	large.Size = 1
 	m := New(DefaultSettings(),
 		&ServiceEntry{Meta: ref("ServiceEntry", "shop", "a"), Hosts: []string{"a.example.com"}},
 		&VirtualService{
@@ -123,7 +125,7 @@ func TestSealed(t *testing.T) {
 		&Service{Meta: ref("Service", "shop", "y"), ClusterIPs: []string{"10.96.0.7"}},
 		&Sidecar{Meta: ref("Sidecar", "shop", "s")},
 		&Route{Meta: ref("HTTPRoute", "shop", "r"), ParentRefs: []ParentRef{{Name: "g"}}},
-		&waypoint, &injected, &dying,
+		&waypoint, &injected, &dying, &large,
 	)
 	for name, m := range map[string]*Mesh{"New": m, "With": m.With(m.Get(Ref{Kind: "VirtualService", Namespace: "shop", Name: "a"}))} {
 		x := reflect.ValueOf(m.index).Elem()
