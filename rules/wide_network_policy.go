@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -17,11 +18,17 @@ NetworkPolicies are additive: what one allows, no other takes back. In a
 namespace that Sallyport confines, a tenant's policy opens what the kept policy
 closes where one of its egress rules names no peer, an address range, or
 namespaces outside the mesh. IPv4 and IPv6 are looked at alike. A range within
-the private networks is a warning: a database may be there, or a way out.`,
+the private networks is a warning: a database may be there, or a way out.
+
+Such a policy may stand already when the wall goes up, or is staged: the write of
+the Namespace that brings that about says which policies undo the wall.`,
 	Severity: Deny,
 	Rows:     []string{"K-12", "K-8"},
-	Kinds:    []string{"NetworkPolicy"},
+	Kinds:    []string{"NetworkPolicy", "Namespace"},
 	Check: func(_ context.Context, p *Pass) error {
+		if ns, ok := p.Subject.(*mesh.Namespace); ok {
+			return wallUndone(p, ns)
+		}
 		np, ok := p.Subject.(*mesh.NetworkPolicy)
 		if !ok || !p.ByTenant() {
 			return nil
@@ -38,6 +45,34 @@ the private networks is a warning: a database may be there, or a way out.`,
 			p.Report(f)
 		})
 	},
+}
+
+// wallUndone reports the policies that a new wall would stand beside in vain.
+// Whoever puts up the wall is told, not stopped: a wall with a hole is better than
+// none.
+func wallUndone(p *Pass, ns *mesh.Namespace) error {
+	if p.Deleting() || p.After.Settings().GatewayNamespace(ns.Name) {
+		return nil
+	}
+	was, stage := netpol.Off, netpol.StageOf(p.After, ns.Name)
+	if old, ok := p.Old.(*mesh.Namespace); ok {
+		was = netpol.StageOf(p.After.With(old), ns.Name)
+	}
+	if stage == was || stage == netpol.Off {
+		return nil
+	}
+	wall := "the wall that goes up"
+	if stage == netpol.Staged {
+		wall = "the wall that is staged"
+	}
+	return netpol.EachHole(p.After, ns.Name, func(o netpol.Opening) {
+		p.Report(Finding{
+			Severity: Warn,
+			Path:     labelPath(mesh.NetworkPolicyLabel),
+			Message:  fmt.Sprintf("%s undoes %s: at %s it %s", o.Ref, wall, o.Path, o.Message),
+			Fix:      fmt.Sprintf("Delete or narrow it: kubectl -n %s edit networkpolicy %s\n", o.Namespace, o.Name),
+		})
+	})
 }
 
 // privateRange reports whether every address of the range is private.

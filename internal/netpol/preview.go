@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -48,16 +47,7 @@ type Prospect struct {
 // the namespace has one: of the hosts that ServiceEntries register, of the
 // Services that its pods could call, and of what its pods were seen to do.
 func Preview(m *mesh.Mesh, namespace string, flows []Flow) (Outlook, error) {
-	ns := &mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: namespace}}}
-	if have := m.Namespace(namespace); have != nil {
-		*ns = *have
-	}
-	ns.Labels = maps.Clone(ns.Labels)
-	if ns.Labels == nil {
-		ns.Labels = map[string]string{}
-	}
-	ns.Labels[mesh.NetworkPolicyLabel] = "enabled"
-	m = m.With(ns)
+	m = walledMesh(m, namespace)
 	if controlPlane(m.Settings(), namespace) {
 		return Outlook{}, fmt.Errorf("namespace %s is one of the control plane, which is never walled: name a namespace with workloads", namespace)
 	}

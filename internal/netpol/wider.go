@@ -3,6 +3,7 @@ package netpol
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -72,6 +73,33 @@ func EachOpening(m *mesh.Mesh, np *mesh.NetworkPolicy, yield func(Opening)) erro
 		}
 	}
 	return nil
+}
+
+// EachHole calls yield for each opening of the policies that stand in the
+// namespace, as if it had its wall already.
+func EachHole(m *mesh.Mesh, namespace string, yield func(Opening)) error {
+	m = walledMesh(m, namespace)
+	for o := range m.In("NetworkPolicy", namespace) {
+		m.Spend(1)
+		if err := EachOpening(m, o.(*mesh.NetworkPolicy), yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walledMesh is the mesh in which the namespace asks for its wall.
+func walledMesh(m *mesh.Mesh, namespace string) *mesh.Mesh {
+	ns := &mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: namespace}}}
+	if have := m.Namespace(namespace); have != nil {
+		*ns = *have
+	}
+	ns.Labels = maps.Clone(ns.Labels)
+	if ns.Labels == nil {
+		ns.Labels = map[string]string{}
+	}
+	ns.Labels[mesh.NetworkPolicyLabel] = "enabled"
+	return m.With(ns)
 }
 
 // readPolicy decodes a NetworkPolicy as the API has it.
