@@ -14,6 +14,15 @@ import (
 	"github.com/sallyport-io/sallyport/rules"
 )
 
+// What policies cost is not counted one expression at a time: a deadline ends
+// those that take too long. What they are given is, and what their reading of it
+// comes to.
+const (
+	inputSteps  = 8   // to convert 16 bytes of an object
+	pathSteps   = 60  // to convert a path
+	policySteps = 500 // to ask a policy, and for each path and 64 bytes of the object a step more
+)
+
 // inputKey is the key of the input in a Pass's Memo.
 type inputKey struct{}
 
@@ -28,6 +37,8 @@ func input(pass *rules.Pass) (ast.Value, error) {
 }
 
 func newInput(pass *rules.Pass) (ast.Value, error) {
+	pass.Spend(inputSteps * (len(pass.Raw) + len(pass.OldRaw)) / 16)
+	pass.Spend(pathSteps * len(pass.Paths))
 	written, err := objectValue(pass.Raw)
 	if err != nil {
 		return nil, fmt.Errorf("object: %w", err)

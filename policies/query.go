@@ -155,6 +155,7 @@ type answers map[string][]rules.Finding
 // judge the write. Where that fails the policy is evaluated by itself: the
 // others' failure is not its own, and its own is to carry its name.
 func (s *Set) ask(ctx context.Context, p *Policy, pass *rules.Pass, in ast.Value) ([]rules.Finding, error) {
+	pass.Spend(policySteps + len(pass.Paths) + (len(pass.Raw)+len(pass.OldRaw))/64)
 	if pass.Memo != nil {
 		all, err := pass.Memo.Do(answersKey{s}, func() (any, error) {
 			j := s.queries.joint[write{pass.Subject.Metadata().Kind, pass.Request.Operation}]

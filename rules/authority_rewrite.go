@@ -37,6 +37,7 @@ registered.`,
 				return
 			}
 			for i, rule := range r.Rules {
+				p.Spend(len(rule.Authorities))
 				if slices.ContainsFunc(rule.BackendRefs, func(b mesh.BackendRef) bool { return leadsToGateway(p.After, backendHost(p, r, b), r.Namespace) }) {
 					for _, value := range rule.Authorities {
 						reportAuthority(p, fmt.Sprintf("spec.rules[%d].filters", i), value)
@@ -51,7 +52,8 @@ registered.`,
 // registered.
 func reportAuthority(p *Pass, path, value string) {
 	namespace := p.Subject.Metadata().Namespace
-	host := mesh.CanonicalHost(hostOfAuthority(value))
+	p.Spend(lookupSteps)
+	host := p.canonical(hostOfAuthority(value))
 	if slices.ContainsFunc(p.After.EntriesFor(host), func(se *mesh.ServiceEntry) bool { return se.Namespace == namespace }) {
 		return
 	}
@@ -81,15 +83,26 @@ func authorities(p *Pass, vs *mesh.VirtualService) []authority {
 		if r.Rewrite != nil && r.Rewrite.Authority != "" {
 			all = append(all, authority{base + ".rewrite.authority", r.Rewrite.Authority, d})
 		}
+		p.Spend(sizeOf(r.Headers))
 		all = append(all, hostHeaders(r.Headers, base+".headers", d)...)
+		p.Spend(4 * len(r.Route))
 		for j, w := range r.Route {
 			if base := fmt.Sprintf("%s.route[%d]", base, j); strings.HasPrefix(d.path, base+".") {
+				p.Spend(sizeOf(w.Headers))
 				all = append(all, hostHeaders(w.Headers, base+".headers", d)...)
 			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b authority) int { return strings.Compare(a.path, b.path) })
 	return slices.CompactFunc(all, func(a, b authority) bool { return a.path == b.path && a.rule.Host == b.rule.Host })
+}
+
+// sizeOf is how many request headers are added or set.
+func sizeOf(h *mesh.Headers) int {
+	if h == nil || h.Request == nil {
+		return 0
+	}
+	return hostSteps * (len(h.Request.Set) + len(h.Request.Add))
 }
 
 func hostHeaders(h *mesh.Headers, base string, d destination) []authority {

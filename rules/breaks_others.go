@@ -40,6 +40,7 @@ gateway without the object, and no longer do with it.`,
 			if len(broken) == 0 {
 				first = path
 			}
+			p.Spend(1 + len(broken)>>2)
 			if first.Host == path.Host && first.Port == path.Port && !slices.Contains(broken, path.Client) {
 				broken = append(broken, path.Client)
 			}

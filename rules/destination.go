@@ -24,26 +24,29 @@ type destination struct {
 // destinations are those of [destinationsOf], for several rules to share: they
 // only read them.
 func (p *Pass) destinations(vs *mesh.VirtualService) []destination {
-	all, _ := p.Memo.Do(destinationsKey{vs}, func() (any, error) { return destinationsOf(vs), nil })
-	return all.([]destination)
+	all, _ := p.Memo.Do(destinationsKey{vs}, func() (any, error) { return destinationsOf(p.After, vs), nil })
+	found := all.([]destination)
+	p.Spend(len(found))
+	return found
 }
 
 type destinationsKey struct{ of *mesh.VirtualService }
 
 // destinationsOf returns every destination of a VirtualService, mirrors and
 // weights of zero included, in the order of the rules.
-func destinationsOf(vs *mesh.VirtualService) []destination {
+func destinationsOf(m *mesh.Mesh, vs *mesh.VirtualService) []destination {
 	all := make([]destination, 0, len(vs.HTTP)+len(vs.TLS)+len(vs.TCP))
 	for i := range vs.HTTP {
 		r := &vs.HTTP[i]
-		scope := scopeOf(vs, matchGateways(r.Match, func(m mesh.HTTPMatch) []string { return m.Gateways }))
+		m.Spend(destinationSteps * (1 + len(r.Route) + len(r.Mirrors)))
+		scope := scopeOf(m, vs, matchGateways(r.Match, func(m mesh.HTTPMatch) []string { return m.Gateways }))
 		base := fmt.Sprintf("spec.http[%d]", i)
 		all = append(all, routed(r.Route, "http", i, base, scope)...)
 		mirror := func(d *mesh.Destination, path string) {
 			if d != nil {
-				m := scope
-				m.Destination, m.section, m.rule, m.path, m.mirror = *d, "http", i, path+".host", true
-				all = append(all, m)
+				copied := scope
+				copied.Destination, copied.section, copied.rule, copied.path, copied.mirror = *d, "http", i, path+".host", true
+				all = append(all, copied)
 			}
 		}
 		mirror(r.Mirror, base+".mirror")
@@ -52,11 +55,13 @@ func destinationsOf(vs *mesh.VirtualService) []destination {
 		}
 	}
 	for i, r := range vs.TLS {
-		scope := scopeOf(vs, matchGateways(r.Match, func(m mesh.TLSMatch) []string { return m.Gateways }))
+		m.Spend(destinationSteps * (1 + len(r.Route)))
+		scope := scopeOf(m, vs, matchGateways(r.Match, func(m mesh.TLSMatch) []string { return m.Gateways }))
 		all = append(all, routed(r.Route, "tls", i, fmt.Sprintf("spec.tls[%d]", i), scope)...)
 	}
 	for i, r := range vs.TCP {
-		scope := scopeOf(vs, matchGateways(r.Match, func(m mesh.TCPMatch) []string { return m.Gateways }))
+		m.Spend(destinationSteps * (1 + len(r.Route)))
+		scope := scopeOf(m, vs, matchGateways(r.Match, func(m mesh.TCPMatch) []string { return m.Gateways }))
 		all = append(all, routed(r.Route, "tcp", i, fmt.Sprintf("spec.tcp[%d]", i), scope)...)
 	}
 	return all
@@ -89,7 +94,7 @@ func matchGateways[M any](blocks []M, gateways func(M) []string) [][]string {
 
 // scopeOf says to which gateways a rule applies: those that its match blocks
 // name, and for a block that names none those of the VirtualService.
-func scopeOf(vs *mesh.VirtualService, blocks [][]string) destination {
+func scopeOf(m *mesh.Mesh, vs *mesh.VirtualService, blocks [][]string) destination {
 	var d destination
 	top := vs.Gateways
 	if len(top) == 0 {
@@ -99,6 +104,7 @@ func scopeOf(vs *mesh.VirtualService, blocks [][]string) destination {
 		if len(names) == 0 {
 			names = top
 		}
+		m.Spend(1 + len(names)*(1+len(d.gateways)>>2))
 		for _, n := range names {
 			switch {
 			case n == "mesh":
@@ -116,6 +122,7 @@ func scopeOf(vs *mesh.VirtualService, blocks [][]string) destination {
 // name is not one of the cluster's. An ExternalName Service is what it stands
 // for.
 func externalHost(m *mesh.Mesh, host, namespace string) (string, bool) {
+	m.Spend(2*lookupSteps + len(host)>>3)
 	domain := m.Settings().ClusterDomain
 	name := mesh.ResolveHost(host, namespace, domain)
 	for range 8 { // ExternalName Services may point at each other
@@ -154,8 +161,10 @@ func serviceNamed(m *mesh.Mesh, name string) *mesh.Service {
 // namespace is an approved gateway: its Service, or an entry that has it for an
 // endpoint.
 func leadsToGateway(m *mesh.Mesh, host, namespace string) bool {
+	m.Spend(lookupSteps + len(host)>>3)
 	name := mesh.ResolveHost(host, namespace, m.Settings().ClusterDomain)
 	return egressGateway(m, name) != nil || slices.ContainsFunc(m.EntriesFor(name), func(se *mesh.ServiceEntry) bool {
+		m.Spend(len(se.Endpoints))
 		return slices.ContainsFunc(se.Endpoints, func(e mesh.Endpoint) bool { return egressGateway(m, mesh.CanonicalHost(e.Address)) != nil })
 	})
 }
@@ -164,6 +173,7 @@ func leadsToGateway(m *mesh.Mesh, host, namespace string) bool {
 // name, or nil.
 func egressGateway(m *mesh.Mesh, name string) *mesh.EgressGateway {
 	s := m.Settings()
+	m.Spend(1 + 3*len(s.Gateways))
 	for i := range s.Gateways {
 		if s.Gateways[i].Host(s.ClusterDomain) == name {
 			return &s.Gateways[i]

@@ -59,10 +59,12 @@ type pathGroup struct {
 func groupPaths(p *Pass, paths []mesh.Path, in view) []*pathGroup {
 	var groups []*pathGroup
 	for _, path := range paths {
+		p.Spend(1 + len(path.Because))
 		severity, note := judgePath(p, path, in)
 		if severity == "" {
 			continue
 		}
+		p.Spend(len(groups))
 		i := slices.IndexFunc(groups, func(g *pathGroup) bool {
 			return g.path.Host == path.Host && g.path.Port == path.Port && g.path.Verdict == path.Verdict &&
 				g.severity == severity && g.note == note && slices.Equal(g.path.Because, path.Because)
@@ -230,6 +232,7 @@ func subjectPath(p *Pass, path mesh.Path) string {
 		return own.Path
 	}
 	if se, ok := p.Subject.(*mesh.ServiceEntry); ok {
+		p.Spend(len(se.Ports) >> 2)
 		for i, port := range se.Ports {
 			if port.Number == path.Port {
 				return fmt.Sprintf("spec.ports[%d]", i)

@@ -39,6 +39,7 @@ denies it.`,
 		}
 		p.Reportf("spec.selector", "selects the egress gateway %s, which all namespaces share, from a tenant's namespace", g.Name)
 		for i, s := range gw.Servers {
+			p.Spend(1 + len(s.Hosts))
 			for j, h := range s.Hosts {
 				if anyHost(h) {
 					p.Reportf(fmt.Sprintf("spec.servers[%d].hosts[%d]", i, j), "host %q lets any VirtualService of any namespace bind to the egress gateway", h)

@@ -28,14 +28,20 @@ Other private addresses are warned about.`,
 			if p.Deleting() {
 				return
 			}
+			plain := targetPorts(se, nil)
 			for i, h := range se.Hosts {
-				reportAddress(p, fmt.Sprintf("spec.hosts[%d]", i), h, targetPorts(se, nil))
+				reportAddress(p, fmt.Sprintf("spec.hosts[%d]", i), h, plain)
 			}
 			for i, a := range se.Addresses {
 				reportRange(p, fmt.Sprintf("spec.addresses[%d]", i), a)
 			}
 			for i, e := range se.Endpoints {
-				reportAddress(p, fmt.Sprintf("spec.endpoints[%d].address", i), e.Address, targetPorts(se, e.Ports))
+				ports := plain
+				if len(e.Ports) > 0 {
+					p.Spend(2 * len(se.Ports))
+					ports = targetPorts(se, e.Ports)
+				}
+				reportAddress(p, fmt.Sprintf("spec.endpoints[%d].address", i), e.Address, ports)
 			}
 		}),
 		On(func(p *Pass, we *mesh.WorkloadEntry) {
@@ -71,6 +77,7 @@ func targetPorts(se *mesh.ServiceEntry, endpoint map[string]int) []int {
 }
 
 func reportAddress(p *Pass, path, address string, ports []int) {
+	p.Spend(2 * hostSteps)
 	if strings.HasPrefix(address, "unix://") {
 		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %q is a socket inside the proxy's own pod", address)})
 		return
@@ -90,6 +97,7 @@ func reportAddress(p *Pass, path, address string, ports []int) {
 	if !ip.IsPrivate() {
 		return
 	}
+	p.Spend(len(ports))
 	for _, port := range ports {
 		if who := nodePorts[port]; who != "" {
 			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %s port %d is where a %s listens", address, port, who)})
@@ -100,6 +108,7 @@ func reportAddress(p *Pass, path, address string, ports []int) {
 }
 
 func reportRange(p *Pass, path, address string) {
+	p.Spend(2 * hostSteps)
 	prefix, err := netip.ParsePrefix(address)
 	if err != nil {
 		if ip, err := netip.ParseAddr(address); err == nil {

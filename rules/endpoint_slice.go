@@ -33,6 +33,7 @@ in files it is their label on the slice that tells theirs.`,
 			return
 		}
 		for _, a := range s.Addresses {
+			p.Spend(hostSteps)
 			ip, err := netip.ParseAddr(a)
 			if err != nil || ip.Unmap().IsPrivate() && forbidden(ip.Unmap()) == "" {
 				continue

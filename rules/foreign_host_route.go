@@ -29,6 +29,7 @@ path, direct-path denies it.`,
 		domain := p.After.Settings().ClusterDomain
 		relay := relayDestination(p, vs)
 		for i, h := range vs.Hosts {
+			p.Spend(hostSteps + len(h)>>3)
 			host := mesh.ResolveHost(h, vs.Namespace, domain)
 			path := fmt.Sprintf("spec.hosts[%d]", i)
 			if strings.HasSuffix(host, ".svc."+domain) {
@@ -55,6 +56,7 @@ const ownNamespaceOnly = "spec:\n  exportTo: [\".\"]\n"
 // which the pattern overlaps.
 func foreignOwner(p *Pass, pattern, namespace string) (mesh.Ref, bool) {
 	for _, path := range p.Paths {
+		p.Spend(1)
 		if !mesh.HostsOverlap(pattern, path.Host) {
 			continue
 		}

@@ -34,7 +34,7 @@ from binding to them.`,
 			if egressGateway(p.After, target) != nil {
 				continue // a loop, not a theft
 			}
-			for _, host := range matchedHosts(vs, d) {
+			for _, host := range matchedHosts(p, vs, d) {
 				if mesh.HostCovers(host, target) {
 					continue
 				}
@@ -60,6 +60,7 @@ from binding to them.`,
 // gateway is bound to an approved egress gateway. A Gateway that is not there
 // yet counts where it would be in a gateway's namespace.
 func atEgress(m *mesh.Mesh, name, namespace string) bool {
+	m.Spend(lookupSteps)
 	gw := boundGateway(m, name, namespace)
 	if gw == nil {
 		return m.Settings().GatewayNamespace(mesh.BoundGateway(name, namespace).Namespace)
@@ -71,6 +72,7 @@ func atEgress(m *mesh.Mesh, name, namespace string) bool {
 // namespace sees it, and a server admits it.
 func letIn(m *mesh.Mesh, vs *mesh.VirtualService, d destination, host string) bool {
 	for _, name := range d.gateways {
+		m.Spend(lookupSteps + len(vs.ExportTo)>>2)
 		gw := boundGateway(m, name, vs.Namespace)
 		if gw == nil {
 			continue
@@ -80,6 +82,7 @@ func letIn(m *mesh.Mesh, vs *mesh.VirtualService, d destination, host string) bo
 			continue
 		}
 		if slices.ContainsFunc(gw.Servers, func(s mesh.Server) bool {
+			m.Spend(hostSteps * len(s.Hosts))
 			return slices.ContainsFunc(s.Hosts, func(h string) bool { return serverCovers(h, gw.Namespace, host, vs.Namespace) })
 		}) {
 			return true
@@ -90,17 +93,18 @@ func letIn(m *mesh.Mesh, vs *mesh.VirtualService, d destination, host string) bo
 
 // matchedHosts are the hosts whose traffic a destination gets at a gateway: by
 // SNI where the rule matches it, else those of the VirtualService.
-func matchedHosts(vs *mesh.VirtualService, d destination) []string {
+func matchedHosts(p *Pass, vs *mesh.VirtualService, d destination) []string {
 	hosts := vs.Hosts
 	if d.section == "tls" {
 		hosts = nil
 		for _, m := range vs.TLS[d.rule].Match {
+			p.Spend(1)
 			hosts = append(hosts, m.SNIHosts...)
 		}
 	}
 	var canonical []string
 	for _, h := range hosts {
-		canonical = append(canonical, mesh.CanonicalHost(h))
+		canonical = append(canonical, p.canonical(h))
 	}
 	return canonical
 }

@@ -26,7 +26,7 @@ names that end in .svc and names of a single label are the cluster's.`,
 		}
 		domain := p.After.Settings().ClusterDomain
 		for i, h := range se.Hosts {
-			name := mesh.CanonicalHost(h)
+			name := p.canonical(h)
 			path := func() string { return fmt.Sprintf("spec.hosts[%d]", i) }
 			switch g := egressGateway(p.After, mesh.ResolveHost(h, se.Namespace, domain)); {
 			case g != nil && (!p.Platform() || se.Namespace == g.Namespace && p.After.HasPoints(se)):

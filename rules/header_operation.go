@@ -30,6 +30,7 @@ the name of the proxy.`,
 			}
 		}
 		for i, r := range vs.HTTP {
+			p.Spend(1 + len(r.Route))
 			if !gateway[i] {
 				continue
 			}
@@ -45,6 +46,7 @@ func reportHeaders(p *Pass, path string, h *mesh.Headers) {
 	if h == nil || h.Request == nil {
 		return
 	}
+	p.Spend(sizeOf(h) * 3)
 	for op, set := range map[string]map[string]string{"add": h.Request.Add, "set": h.Request.Set} {
 		for _, name := range slices.Sorted(maps.Keys(set)) {
 			if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-envoy-") || strings.HasPrefix(lower, "x-forwarded-") || lower == "authorization" {

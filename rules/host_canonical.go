@@ -29,7 +29,7 @@ func checkCanonical(p *Pass, hosts []string) {
 		return
 	}
 	for i, h := range hosts {
-		if canonical := mesh.CanonicalHost(h); canonical != h {
+		if canonical := p.canonical(h); canonical != h {
 			p.Report(Finding{
 				Path:    fmt.Sprintf("spec.hosts[%d]", i),
 				Message: fmt.Sprintf("host %q is not in the form in which Istio compares hosts", h),

@@ -26,7 +26,7 @@ the same endpoints is not.`,
 		}
 		var without *mesh.Mesh
 		for i, h := range se.Hosts {
-			host := mesh.CanonicalHost(h)
+			host := p.canonical(h)
 			foreign := foreignEntries(p.After, host, se.Namespace)
 			if len(foreign) == 0 {
 				continue

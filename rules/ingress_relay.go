@@ -117,7 +117,8 @@ inside no object tells.`,
 			if p.Deleting() || o.Kind != "Ingress" {
 				return
 			}
-			for path, name := range backends(p.Raw) {
+			for path, name := range backends(p) {
+				p.Spend(lookupSteps)
 				svc, _ := p.After.Get(mesh.Ref{Kind: "Service", Namespace: o.Namespace, Name: name}).(*mesh.Service)
 				if svc == nil || svc.Type != "ExternalName" {
 					continue
@@ -173,7 +174,7 @@ func relaysOf(p *Pass, vs *mesh.VirtualService) []relay {
 		if r.Delegate == nil || len(vs.Hosts) == 0 {
 			continue
 		}
-		scope := scopeOf(vs, matchGateways(r.Match, func(m mesh.HTTPMatch) []string { return m.Gateways }))
+		scope := scopeOf(p.After, vs, matchGateways(r.Match, func(m mesh.HTTPMatch) []string { return m.Gateways }))
 		leaf, _ := p.After.Get(mesh.Ref{Kind: "VirtualService", Namespace: cmp.Or(r.Delegate.Namespace, vs.Namespace), Name: r.Delegate.Name}).(*mesh.VirtualService)
 		if leaf == nil {
 			continue
@@ -217,7 +218,7 @@ func approved(m *mesh.Mesh, namespace, name string) bool {
 
 // backends returns the Services that an Ingress sends traffic to, by JSON
 // path.
-func backends(raw []byte) map[string]string {
+func backends(p *Pass) map[string]string {
 	type backend struct {
 		Service *struct {
 			Name string `json:"name"`
@@ -235,7 +236,8 @@ func backends(raw []byte) map[string]string {
 			} `json:"rules"`
 		} `json:"spec"`
 	}
-	if json.Unmarshal(raw, &ingress) != nil {
+	p.Spend(len(p.Raw) / bytesPerStep)
+	if json.Unmarshal(p.Raw, &ingress) != nil {
 		return nil // the API server would not have let it through
 	}
 	found := map[string]string{}
@@ -243,6 +245,9 @@ func backends(raw []byte) map[string]string {
 		found["spec.defaultBackend.service.name"] = b.Service.Name
 	}
 	for i, r := range ingress.Spec.Rules {
+		if r.HTTP != nil {
+			p.Spend(lookupSteps * len(r.HTTP.Paths))
+		}
 		if r.HTTP == nil {
 			continue
 		}

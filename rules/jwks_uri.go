@@ -37,10 +37,12 @@ list (BLOCKED_CIDRS_IN_JWKS_URIS) covers both.`,
 				} `json:"jwtRules"`
 			} `json:"spec"`
 		}
+		p.Spend(len(p.Raw) / bytesPerStep)
 		if err := json.Unmarshal(p.Raw, &object); err != nil {
 			return err
 		}
 		for i, r := range object.Spec.JWTRules {
+			p.Spend(lookupSteps)
 			at := fmt.Sprintf("spec.jwtRules[%d]", i)
 			switch {
 			case r.JWKSURI != "":

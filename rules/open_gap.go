@@ -38,6 +38,7 @@ judged as a whole, where nothing in the set leads there.`,
 			return nil
 		}
 		for _, path := range p.Paths {
+			p.Spend(1)
 			if path.Verdict != mesh.Direct && opened(p, path, asIs) { // what is direct for good is direct-path's business
 				p.Report(gapFinding(p, path))
 				return nil // one word is enough: asking for the companions closes them all

@@ -25,7 +25,7 @@ speaks plain text to a TLS port.`,
 		if !external {
 			return
 		}
-		for path, tls := range policies(dr) {
+		for path, tls := range policies(p, dr) {
 			reportOrigination(p, path, host, tls)
 		}
 	}),
@@ -53,7 +53,7 @@ type clientTLS struct {
 }
 
 // policies returns the TLS settings of a DestinationRule by JSON path.
-func policies(dr *mesh.DestinationRule) map[string]clientTLS {
+func policies(p *Pass, dr *mesh.DestinationRule) map[string]clientTLS {
 	found := map[string]clientTLS{}
 	add := func(base string, tp *mesh.TrafficPolicy) {
 		if tp == nil {
@@ -63,13 +63,14 @@ func policies(dr *mesh.DestinationRule) map[string]clientTLS {
 			found[base+".tls"] = clientTLS{tp.TLS, false}
 		}
 		for i, pp := range tp.PortLevelSettings {
-			if pp.TLS != nil {
+			if p.Spend(lookupSteps); pp.TLS != nil {
 				found[fmt.Sprintf("%s.portLevelSettings[%d].tls", base, i)] = clientTLS{pp.TLS, pp.Port.Number == 443}
 			}
 		}
 	}
 	add("spec.trafficPolicy", dr.TrafficPolicy)
 	for i, s := range dr.Subsets {
+		p.Spend(lookupSteps)
 		add(fmt.Sprintf("spec.subsets[%d].trafficPolicy", i), s.TrafficPolicy)
 	}
 	return found

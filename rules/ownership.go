@@ -12,6 +12,7 @@ import (
 // canonical host, without what Sallyport keeps for its gateways. To an owner of
 // the host nothing is foreign.
 func foreignEntries(m *mesh.Mesh, host, namespace string) []*mesh.ServiceEntry {
+	m.Spend(lookupSteps)
 	if m.Title(namespace, host) == mesh.Holder {
 		return nil
 	}

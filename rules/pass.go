@@ -109,6 +109,7 @@ func (p *Pass) Report(f Finding) {
 	if f.Severity == Deny && f.Fix == "" && p.rule.Remedy != "" {
 		f.Fix = p.rule.Remedy + "\n"
 	}
+	p.Spend(findingSteps + (len(f.Path)+len(f.Message)+len(f.Fix))>>3)
 	p.report(f)
 }
 
@@ -117,10 +118,30 @@ func (p *Pass) Reportf(path, format string, args ...any) {
 	p.Report(Finding{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
+// What a rule's work costs beside the loops that count each turn as a step.
+const (
+	findingSteps     = 40  // to make a finding of what was found, and to sort it
+	lookupSteps      = 10  // to look something up in the mesh
+	hostSteps        = 3   // to read a host, or an address, and to say where it stands
+	destinationSteps = 15  // to make a destination of a rule ready for all rules
+	bytesPerStep     = 3   // of JSON that is read
+	fixSteps         = 500 // to write the objects that lead a host through the gateway
+)
+
+// canonical is [mesh.CanonicalHost] for one host of many.
+func (p *Pass) canonical(host string) string {
+	p.Spend(hostSteps + len(host)>>3)
+	return mesh.CanonicalHost(host)
+}
+
 // Spend takes steps from the budget of the review; see [budget.Budget.Spend]. Every
 // loop of a rule whose length a write, or the objects that are stored, can choose
 // does so.
-func (p *Pass) Spend(steps int) { p.After.Spend(steps) }
+func (p *Pass) Spend(steps int) {
+	if p.After != nil {
+		p.After.Spend(steps)
+	}
+}
 
 // spec is the JSON of the subject's spec.
 func (p *Pass) spec() string { return string(rawjson.Member(p.Raw, "spec")) }

@@ -45,7 +45,7 @@ An ExternalName Service is the external host that it stands for.`,
 				Path:    d.path,
 				Message: fmt.Sprintf("%s %s, past the egress gateway", what, hostPort(host, d.Port)),
 			}
-			if idle(p, vs) {
+			if p.idle(vs) {
 				f.Severity = Warn
 				f.Message += "; no traffic takes that route today, because other routes win"
 			}
@@ -73,7 +73,7 @@ func reportDelegates(p *Pass, root *mesh.VirtualService) {
 				Message: fmt.Sprintf("delegates to %s, which sends mesh traffic straight to %s, past the egress gateway", leaf.Ref, hostPort(host, d.Port)),
 				Fix:     fmt.Sprintf("Lead the routes of %s to the egress gateway first.\n", leaf.Ref),
 			}
-			if idle(p, root) && !opens(p, leaf.Ref) {
+			if p.idle(root) && !opens(p, leaf.Ref) {
 				f.Severity = Warn
 				f.Message += "; no traffic takes that route today, because other routes win"
 			}
@@ -82,6 +82,14 @@ func reportDelegates(p *Pass, root *mesh.VirtualService) {
 		}
 	}
 }
+
+// idle is [idle] of a VirtualService, asked once for all of its destinations.
+func (p *Pass) idle(vs *mesh.VirtualService) bool {
+	is, _ := p.Memo.Do(idleKey{vs}, func() (any, error) { return idle(p, vs), nil })
+	return is.(bool)
+}
+
+type idleKey struct{ of *mesh.VirtualService }
 
 // idle reports whether the model has followed every host of the
 // VirtualService, with its entries open, and found that it opens no path.
@@ -99,6 +107,7 @@ func idle(p *Pass, vs *mesh.VirtualService) bool {
 		return !opens(p, vs.Ref)
 	}
 	for _, h := range vs.Hosts {
+		p.Spend(hostSteps + len(p.Paths)>>2)
 		host := mesh.ResolveHost(h, vs.Namespace, p.After.Settings().ClusterDomain)
 		if mesh.IsWildcard(host) {
 			return false // it is also for Services, and for names that nobody registered
@@ -114,13 +123,14 @@ func idle(p *Pass, vs *mesh.VirtualService) bool {
 // VirtualService in its namespace.
 func besideCompanion(p *Pass, vs *mesh.VirtualService) bool {
 	return slices.ContainsFunc(vs.Hosts, func(host string) bool {
-		return managedRoute(p, vs.Namespace, mesh.CanonicalHost(host))
+		return managedRoute(p, vs.Namespace, p.canonical(host))
 	})
 }
 
 // managedRoute reports whether Sallyport keeps a route for the canonical host
 // in the namespace.
 func managedRoute(p *Pass, namespace, host string) bool {
+	p.Spend(lookupSteps)
 	return slices.ContainsFunc(p.After.RoutesFor(host), func(vs *mesh.VirtualService) bool {
 		return vs.Namespace == namespace && vs.Labels[mesh.ManagedByLabel] == mesh.ManagedBy
 	})
@@ -128,6 +138,7 @@ func managedRoute(p *Pass, namespace, host string) bool {
 
 // opens reports whether the object is a reason for a direct path.
 func opens(p *Pass, ref mesh.Ref) bool {
+	p.Spend(len(p.Paths) >> 1)
 	return slices.ContainsFunc(p.Paths, func(path mesh.Path) bool {
 		return path.Verdict == mesh.Direct &&
 			slices.ContainsFunc(path.Because, func(r mesh.Reason) bool { return r.Ref == ref })
@@ -143,6 +154,7 @@ func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) s
 	}
 	protocol := map[string]string{"http": "HTTP", "tls": "TLS", "tcp": "TCP"}[d.section]
 	for _, se := range p.After.EntriesFor(host) {
+		p.Spend(len(se.Ports) >> 2)
 		for _, sp := range se.Ports {
 			if port == 0 || port == sp.Number {
 				port, protocol = sp.Number, sp.Protocol
@@ -157,7 +169,7 @@ func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) s
 		protocol = strings.ToUpper(d.section)
 	}
 	fix := rewriteHint(p, vs, host) + twoHops(p, vs.Name, host, port, protocol, vs.Namespace)
-	if !slices.ContainsFunc(vs.Hosts, func(h string) bool { return mesh.CanonicalHost(h) == host }) {
+	if !slices.ContainsFunc(vs.Hosts, func(h string) bool { return p.canonical(h) == host }) {
 		fix = fmt.Sprintf("# Let clients call %s by its own name, and route that:\n%s", host, fix)
 	}
 	return fix

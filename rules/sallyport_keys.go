@@ -38,6 +38,7 @@ the exception, of which any other value enforces.`,
 		}
 		for _, where := range []string{"label", "annotation"} {
 			set := ownKey{where: where}.of(meta)
+			p.Spend(hostSteps * 3 * len(set))
 			for _, key := range slices.Sorted(maps.Keys(set)) {
 				if strings.HasPrefix(key, "sallyport.io/") && !knownKey(meta.Kind, where, key) {
 					p.Report(Finding{

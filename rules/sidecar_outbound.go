@@ -41,6 +41,7 @@ warned about: the listener is used only by who asks for it.`,
 			}
 		}
 		for i, l := range s.Egress {
+			p.Spend(hostSteps)
 			switch {
 			case strings.HasPrefix(l.Bind, "unix:"), l.Port != nil && l.Port.Number == 0:
 				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].bind", i), Severity: p.WarnInPlatform(), Message: fmt.Sprintf("a Unix socket opens an explicit proxy in the pods of %s", whose)})

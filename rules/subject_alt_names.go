@@ -23,7 +23,8 @@ A name that is none of the entry's hosts lets another server answer.`,
 			return
 		}
 		for i, san := range se.SubjectAltNames {
-			name := mesh.CanonicalHost(san)
+			p.Spend(len(se.Hosts))
+			name := p.canonical(san)
 			if strings.HasPrefix(name, "spiffe://") || slices.ContainsFunc(se.Hosts, func(h string) bool {
 				return mesh.HostsOverlap(mesh.CanonicalHost(h), name)
 			}) {

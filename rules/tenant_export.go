@@ -48,6 +48,7 @@ func reportExport(p *Pass, exportTo []string, namespace string, absentMatters bo
 		return
 	}
 	for i, e := range exportTo {
+		p.Spend(hostSteps)
 		// The gateway's namespace has to see what the gateway is to carry.
 		if e != "." && e != "~" && e != namespace && !p.After.Settings().GatewayNamespace(e) {
 			p.Reportf(fmt.Sprintf("spec.exportTo[%d]", i), "exportTo %q lets other namespaces see the object of a tenant", e)

@@ -49,6 +49,7 @@ func twoHops(p *Pass, name, host string, port int, protocol, namespace string) s
 	if len(s.Gateways) == 0 || mesh.IsWildcard(host) {
 		return ""
 	}
+	p.Spend(fixSteps)
 	h := &hops{m: p.After, gateway: s.Gateways[0], host: host, namespace: namespace}
 	h.service = h.gateway.Host(s.ClusterDomain)
 	h.addLane(port, mesh.ClassOf(protocol))
@@ -78,6 +79,7 @@ func twoHops(p *Pass, name, host string, port int, protocol, namespace string) s
 }
 
 func (h *hops) addLane(port int, class mesh.Class) {
+	h.m.Spend(1 + len(h.lanes)>>5)
 	if class == mesh.Sniffed || class == mesh.UDPLike ||
 		slices.ContainsFunc(h.lanes, func(l lane) bool { return l.port == port }) {
 		return
@@ -90,22 +92,38 @@ func (h *hops) addLane(port int, class mesh.Class) {
 func (h *hops) findDoors() {
 	name := "egress-" + slug(h.host)
 	taken := map[int]bool{}
+	type known struct {
+		door
+		ok bool
+	}
+	existing := map[mesh.Class]known{}
 	for i := range h.lanes {
 		l := &h.lanes[i]
-		if d, ok := h.existing(l.class); ok && !taken[d.port] {
-			l.door = d
+		h.m.Spend(1)
+		d, asked := existing[l.class]
+		if !asked {
+			d.door, d.ok = h.existing(l.class)
+			existing[l.class] = d
+		}
+		if d.ok && !taken[d.port] {
+			l.door = d.door
 			taken[d.port] = true
 		}
 	}
+	suit := map[mesh.Class][]int{}
 	for i := range h.lanes {
 		l := &h.lanes[i]
 		if l.door.exists {
 			continue
 		}
 		// Raw TCP has no name to be told apart by but that of mutual TLS.
+		h.m.Spend(1)
 		mutual := h.gateway.MutualTLS || l.class == mesh.TCPLike
 		l.door = door{gateway: h.gateway.Namespace + "/" + name, subset: name, mutual: mutual}
-		for _, port := range h.ports(l.class, mutual) {
+		if suit[l.class] == nil {
+			suit[l.class] = h.ports(l.class, mutual)
+		}
+		for _, port := range suit[l.class] {
 			if !taken[port] {
 				l.door.port = port
 				taken[port] = true
@@ -143,6 +161,7 @@ func (h *hops) existing(class mesh.Class) (door, bool) {
 			continue
 		}
 		for _, server := range gw.Servers {
+			h.m.Spend(hostSteps * (1 + len(server.Hosts)))
 			mutual, ok := serves(server, gw.Namespace, h.host, class, h.namespace)
 			if !ok {
 				continue
@@ -212,6 +231,7 @@ func (h *hops) doorRules(namespace string) iter.Seq[*mesh.DestinationRule] {
 		n := 0
 		for o := range h.m.In("DestinationRule", namespace) {
 			dr := o.(*mesh.DestinationRule)
+			h.m.Spend(hostSteps)
 			if n++; n > maxRules {
 				return
 			}
@@ -227,7 +247,7 @@ func (h *hops) doorRules(namespace string) iter.Seq[*mesh.DestinationRule] {
 // TLS none is needed.
 func (h *hops) findSubset(d door) (string, bool) {
 	for _, vs := range h.m.RoutesFor(h.host) {
-		for _, to := range destinationsOf(vs) {
+		for _, to := range destinationsOf(h.m, vs) {
 			if to.mesh && to.Subset != "" && to.Port != nil && to.Port.Number == d.port &&
 				mesh.ResolveHost(to.Host, vs.Namespace, h.m.Settings().ClusterDomain) == h.service {
 				return to.Subset, true
@@ -240,6 +260,7 @@ func (h *hops) findSubset(d door) (string, bool) {
 	}
 	for dr := range h.doorRules(h.subsetNamespace()) {
 		for _, s := range dr.Subsets {
+			h.m.Spend(hostSteps)
 			if subsetSNI(s, d.port) == sni {
 				return s.Name, true
 			}
@@ -320,6 +341,7 @@ func (h *hops) writeSubset(b *strings.Builder) {
 func (h *hops) writeVirtualService(b *strings.Builder, name string) {
 	gateways := []string{"mesh"}
 	for _, l := range h.lanes {
+		h.m.Spend(findingSteps + len(gateways))
 		if !slices.Contains(gateways, l.door.gateway) {
 			gateways = append(gateways, l.door.gateway)
 		}
@@ -363,6 +385,7 @@ func (h *hops) exportTo() []string {
 		return nil
 	}
 	for _, e := range h.entry.ExportTo {
+		h.m.Spend(1 + len(export)>>2)
 		if e != "." && e != "~" && e != h.namespace && !slices.Contains(export, e) {
 			export = append(export, e)
 		}

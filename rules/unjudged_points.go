@@ -12,11 +12,12 @@ var unjudgedPoints = &Rule{
 	Doc: `a write that bears on more than it is judged by
 
 A write is judged by at most 1,024 egress points (hosts times ports). A tenant's
-that bears on more is refused. The platform's routes and Sidecars may be for
-every host: theirs is judged by the first 1,024, and the rest is not looked at.
-"sallyport doctor" looks at all of them.`,
+new object that bears on more is refused, and so is a change or a deletion that
+decides the way of more: it can be made in steps. The platform's objects may be
+for every host: theirs are judged by the first 1,024, and the rest is not looked
+at. "sallyport doctor" looks at all of them.`,
 	Severity: Warn,
-	Kinds:    []string{"VirtualService", "Sidecar"},
+	Kinds:    []string{"DestinationRule", "Gateway", "Sidecar", "VirtualService"},
 	Check: func(_ context.Context, p *Pass) error {
 		points := 0
 		for i, path := range p.Paths {

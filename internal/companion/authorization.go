@@ -53,6 +53,7 @@ func (p *plan) admitted(gateway mesh.EgressGateway) (who mesh.AuthorizationSourc
 	whole := make(map[string]bool)
 	accounts := make(map[string]bool)
 	for _, entry := range p.mesh.EntriesFor(p.host) {
+		p.mesh.Spend(1 + len(p.set.Refused) + len(entry.Annotations[mesh.ServiceAccountsAnnotation])/2)
 		refused := slices.ContainsFunc(p.set.Refused, func(r Refusal) bool { return r.Entry == entry.Ref })
 		at, claimed := p.claimed[entry.Ref]
 		if Is(entry.Ref) || refused || claimed && at != gateway.Name {

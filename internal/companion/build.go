@@ -175,6 +175,7 @@ func shadowed(m *mesh.Mesh, namespace, service string) (exportTo []string, ok bo
 	var exact *mesh.DestinationRule
 	for o := range m.In("DestinationRule", namespace) {
 		dr := o.(*mesh.DestinationRule)
+		m.Spend(hostSteps)
 		host := mesh.ResolveHost(dr.Host, namespace, m.Settings().ClusterDomain)
 		if Is(dr.Ref) || dr.WorkloadSelector != nil || !mesh.HostCovers(host, service) {
 			continue

@@ -73,6 +73,8 @@ func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Ref
 	refuse := func(message, fix string) []Refusal {
 		return []Refusal{{Entry: entry.Ref, Path: hostField(entry, host), Message: message, Fix: fix}}
 	}
+	// What is asked of an entry is asked of all that stands in it.
+	m.Spend(portSteps*len(entry.Ports) + len(entry.Hosts) + len(entry.Annotations[mesh.ServiceAccountsAnnotation])/2)
 	gateway, problem := gatewayFor(m, entry.Namespace)
 	if message, fix := unservable(m, gateway, entry, host); message != "" {
 		return nil, refuse(message, fix)
@@ -250,6 +252,7 @@ func openExport(m *mesh.Mesh, entry *mesh.ServiceEntry) []string {
 func needed(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) bool {
 	for _, client := range Clients(m, entry, host) {
 		for _, port := range entry.Ports {
+			m.Spend(1)
 			if mesh.ClassOf(port.Protocol) == mesh.UDPLike {
 				continue
 			}
@@ -269,6 +272,7 @@ func needed(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) bool {
 // Clients are the namespaces that an entry is meant for, once it is open.
 func Clients(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
 	var out []string
+	m.Spend(hostSteps * len(entry.ExportTo))
 	for _, to := range openExport(m, entry) {
 		switch to {
 		case "*":

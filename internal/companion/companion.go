@@ -130,6 +130,7 @@ func existing(m *mesh.Mesh, host, key string) []mesh.Ref {
 func Lasting(m *mesh.Mesh, entry *mesh.ServiceEntry) *mesh.Mesh {
 	var going []mesh.Ref
 	for _, host := range entry.Hosts {
+		m.Spend(hostSteps)
 		host = mesh.CanonicalHost(host)
 		alive := make(map[string]bool)
 		for _, e := range m.EntriesFor(host) {

@@ -17,6 +17,7 @@ import (
 // Where sidecars answer for DNS, a host without addresses has one of Istio's.
 func indistinct(m *mesh.Mesh, entry *mesh.ServiceEntry, host string, ports []upstream) *Refusal {
 	for _, u := range ports {
+		m.Spend(1)
 		if u.class() != mesh.TCPLike || len(entry.Addresses) == 0 && m.Settings().DNSCapture {
 			continue
 		}
@@ -53,6 +54,7 @@ func before(m *mesh.Mesh, entry *mesh.ServiceEntry, host string, port int) (stri
 	}
 	for o := range m.In("ServiceEntry", entry.Namespace) {
 		other := o.(*mesh.ServiceEntry)
+		m.Spend(1 + hostSteps*len(entry.Addresses)*len(other.Addresses) + len(other.Ports)>>2)
 		if other.Ref == entry.Ref || Is(other.Ref) || !older(other, entry) || !sameAddress(entry.Addresses, other.Addresses) ||
 			!slices.ContainsFunc(other.Ports, func(p mesh.ServicePort) bool { return p.Number == port && mesh.ClassOf(p.Protocol) == mesh.TCPLike }) {
 			continue

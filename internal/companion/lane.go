@@ -175,6 +175,7 @@ func openDoor(m *mesh.Mesh, gateway mesh.EgressGateway) door {
 			continue
 		}
 		for _, s := range g.Servers {
+			m.Spend(hostSteps * (1 + len(d.ports) + len(s.Hosts)*(1+len(d.ports)>>2)))
 			target := d.target(s.Port.Number)
 			if s.TLS == nil {
 				d.plain[target] = true

@@ -28,8 +28,16 @@ type plan struct {
 	}
 }
 
+// What a plan costs beside the loops that count each turn as a step.
+const (
+	planSteps = 100 // to begin with a host, and to make its objects
+	portSteps = 10  // to give a port its place in them
+	hostSteps = 3   // to read a host or an address
+)
+
 // planFor plans the companions of a host.
 func planFor(m *mesh.Mesh, host string) *plan {
+	m.Spend(planSteps)
 	b := newBuilder(host)
 	was, before := m, served(m, host, b.key)
 	m = without(m.Draft(), existing(m, host, b.key)).Open()
@@ -114,6 +122,8 @@ func (p *plan) side(claims []*claim) {
 		prefix := p.groupPrefix(settings, gateway)
 		service := gateway.Host(settings.ClusterDomain)
 		lanes, _ := p.lanes(gateway, prefix, mine)
+		// Of every lane each object has its part, and looks for its group.
+		p.mesh.Spend(len(lanes) * (4*portSteps + len(lanes)>>1))
 		if policy := p.authorization(gateway, prefix, lanes); policy != nil {
 			p.set.Objects = append(p.set.Objects, policy)
 		}
@@ -174,6 +184,7 @@ func (p *plan) agree(own *claim, claims []*claim) (agreed []*claim, union []upst
 	}
 	for _, c := range claims {
 		refused := p.set.Refused
+		p.mesh.Spend(portSteps * len(c.ports))
 		for _, u := range c.ports {
 			have, ok := ports[u.port]
 			switch {
@@ -210,6 +221,7 @@ func (p *plan) agree(own *claim, claims []*claim) (agreed []*claim, union []upst
 // a lane for some port: one of the claim's own, or one that was agreed before.
 func (p *plan) refuseUnserved(c *claim, agreed []*claim) {
 	_, unserved := p.lanes(c.gateway, p.key, append(slices.Clone(agreed), c))
+	p.mesh.Spend(len(c.entry.Ports) + len(unserved))
 	field, number := "spec.ports", 0
 	for i, port := range c.entry.Ports {
 		if unserved[port.Number] != "" {
@@ -276,9 +288,11 @@ func (p *plan) lanes(gateway mesh.EgressGateway, prefix string, claims []*claim)
 	// The last claim is agreed upon by the very lanes that are then built,
 	// unless it is refused.
 	ports := portsOf(gateway, claims)
+	p.mesh.Spend(len(claims) + 2*len(ports))
 	if l := &p.laid; l.gateway == gateway.Name && l.prefix == prefix && l.ports != nil && slices.Equal(l.ports, ports) {
 		return l.lanes, l.unserved
 	}
+	p.mesh.Spend(portSteps * len(ports) * (1 + len(d.ports)>>1))
 	planner := planner{host: p.host, gateway: gateway, prefix: prefix, door: d, taken: map[serverClaim]bool{}}
 	lanes, unserved = planner.lay(ports)
 	p.laid = laid{gateway.Name, prefix, ports, lanes, unserved}
@@ -318,6 +332,7 @@ func (p *plan) meshHops(gateway mesh.EgressGateway, claims []*claim, service str
 		ports := make(map[int]bool)
 		var exportTo, owners []string
 		for _, c := range claims[:n] {
+			p.mesh.Spend(len(c.ports) + hostSteps*len(c.exportTo))
 			for _, u := range c.ports {
 				ports[u.port] = true
 			}

@@ -29,16 +29,19 @@ func Rewrite(m *mesh.Mesh, vs *mesh.VirtualService) []Edit {
 	}
 	r := rewriter{mesh: m.Without(vs.Ref), vs: vs, hops: make(map[string]*mesh.VirtualService)}
 	for i, rule := range vs.HTTP {
+		r.spend(rule.Headers, len(rule.Match)+len(rule.Route))
 		if r.meshOnly(gatewaysOf(rule.Match, func(m mesh.HTTPMatch) []string { return m.Gateways })) && !changesAuthority(rule) {
 			r.http(i, rule)
 		}
 	}
 	for i, rule := range vs.TLS {
+		r.spend(nil, len(rule.Match)+len(rule.Route))
 		if r.meshOnly(gatewaysOf(rule.Match, func(m mesh.TLSMatch) []string { return m.Gateways })) {
 			r.opaque(fmt.Sprintf("/spec/tls/%d", i), rule.Route)
 		}
 	}
 	for i, rule := range vs.TCP {
+		r.spend(nil, len(rule.Match)+len(rule.Route))
 		if r.meshOnly(gatewaysOf(rule.Match, func(m mesh.TCPMatch) []string { return m.Gateways })) {
 			r.opaque(fmt.Sprintf("/spec/tcp/%d", i), rule.Route)
 		}
@@ -46,11 +49,22 @@ func Rewrite(m *mesh.Mesh, vs *mesh.VirtualService) []Edit {
 	return r.edits
 }
 
+// editSteps is about what an edit costs, its part in the patch included.
+const editSteps = 60
+
 type rewriter struct {
 	mesh  *mesh.Mesh
 	vs    *mesh.VirtualService
 	hops  map[string]*mesh.VirtualService // by host: the mesh hop that ours would be, nil where there is none
 	edits []Edit
+}
+
+// spend counts what it costs to read a rule.
+func (r *rewriter) spend(h *mesh.Headers, parts int) {
+	if h != nil && h.Request != nil {
+		parts += len(h.Request.Set) + len(h.Request.Add) + len(h.Request.Remove)
+	}
+	r.mesh.Spend(hostSteps * (1 + parts))
 }
 
 // gatewaysOf are the gateways that each match of a rule names.
@@ -100,10 +114,12 @@ func (r *rewriter) http(i int, rule mesh.HTTPRoute) {
 		if hop == nil {
 			continue
 		}
+		r.mesh.Spend(len(hop.HTTP))
 		for _, ours := range hop.HTTP {
 			if ours.Match[0].Port != port {
 				continue
 			}
+			r.spend(d.Headers, editSteps)
 			at := fmt.Sprintf("/spec/http/%d/route/%d", i, j)
 			r.edits = append(r.edits,
 				Edit{at + "/destination", destination(ours.Route[0].Destination)},
@@ -118,6 +134,7 @@ func (r *rewriter) opaque(at string, routes []mesh.RouteDestination) {
 		if hop == nil {
 			continue
 		}
+		r.spend(nil, editSteps+len(hop.TLS)+len(hop.TCP))
 		pointer := fmt.Sprintf("%s/route/%d/destination", at, j)
 		for _, ours := range hop.TLS {
 			if ours.Match[0].Port == port {
@@ -136,6 +153,7 @@ func (r *rewriter) opaque(at string, routes []mesh.RouteDestination) {
 // namespace for the host of a destination, and the host's port that the
 // destination means. It is nil for destinations that are not egress points.
 func (r *rewriter) hop(d mesh.Destination) (*mesh.VirtualService, int) {
+	r.mesh.Spend(2*hostSteps + len(d.Host)>>3)
 	host := mesh.ResolveHost(d.Host, r.vs.Namespace, r.mesh.Settings().ClusterDomain)
 	if d.Subset != "" {
 		return nil, 0

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"iter"
 	"slices"
 	"strings"
 )
@@ -16,23 +17,30 @@ const MaxAffected = 1024
 // gateway server. It looks at both the mesh and the object, which need not be
 // in the mesh, and touches only what the indexes name. For an UPDATE, ask for
 // the object as it was as well.
-func (m *Mesh) Affected(o Object) []Point {
-	points := m.affected(o)
-	if m.rest != nil && len(points) < MaxAffected {
-		points = uniquePoints(append(points, m.Survivors().affected(o)...))
+func (m *Mesh) Affected(o Object) []Point { return m.AffectedUpTo(o, MaxAffected) }
+
+// AffectedUpTo is [Mesh.Affected] with another bound.
+func (m *Mesh) AffectedUpTo(o Object, limit int) []Point {
+	points := m.affected(o, limit)
+	if m.rest != nil && len(points) < limit {
+		points = uniquePoints(append(points, m.Survivors().affected(o, limit)...))
 	}
-	return points[:min(len(points), MaxAffected)]
+	return points[:min(len(points), limit)]
 }
 
 // affected is what a write of the object can change in one state of the mesh.
-func (m *Mesh) affected(o Object) []Point {
-	a := &affected{m: m}
+func (m *Mesh) affected(o Object, limit int) []Point {
+	a := &affected{m: m, limit: limit}
 	switch o := o.(type) {
 	case *ServiceEntry:
 		a.entry(o)
 		for _, h := range o.Hosts {
-			a.host(CanonicalHost(h))
-			a.routedTo(CanonicalHost(h), "", false)
+			if a.full() {
+				break
+			}
+			h = m.canonical(h)
+			a.host(h)
+			a.routedTo(h, "", false)
 		}
 	case *VirtualService:
 		if !m.bearsOnEgress(o) {
@@ -49,6 +57,9 @@ func (m *Mesh) affected(o Object) []Point {
 		for i := range m.names.gateways {
 			if g := m.names.gateways[i]; HostCovers(h, g) {
 				for j := range o.Subsets {
+					if a.full() {
+						break
+					}
 					a.routedTo(g, o.Subsets[j].Name, true)
 				}
 			}
@@ -68,16 +79,22 @@ func (m *Mesh) affected(o Object) []Point {
 			}
 		}
 	case *WorkloadEntry:
+		m.Spend(labelSteps * (len(o.Meta.Labels) + len(o.Endpoint.Labels)))
+		labels := o.SelectorLabels()
 		for e := range m.In("ServiceEntry", o.Namespace) {
-			if se := e.(*ServiceEntry); se.WorkloadLabels != nil && hasLabels(se.WorkloadLabels.Labels, o.SelectorLabels()) {
+			if se := e.(*ServiceEntry); se.WorkloadLabels != nil && m.selects(se.WorkloadLabels.Labels, labels) {
 				for _, h := range se.Hosts {
-					a.host(CanonicalHost(h))
-					a.routedTo(CanonicalHost(h), "", false)
+					if a.full() {
+						break
+					}
+					h = m.canonical(h)
+					a.host(h)
+					a.routedTo(h, "", false)
 				}
 			}
 		}
 		for e := range m.In("Service", o.Namespace) {
-			if svc := e.(*Service); len(svc.Selector) > 0 && hasLabels(svc.Selector, o.SelectorLabels()) {
+			if svc := e.(*Service); len(svc.Selector) > 0 && m.selects(svc.Selector, labels) {
 				a.routedTo(m.ServiceHost(svc.Namespace, svc.Name), "", false)
 			}
 		}
@@ -98,17 +115,23 @@ func (m *Mesh) affected(o Object) []Point {
 		a.bound(o)
 	case *Route:
 		for _, p := range o.ParentRefs {
+			if m.Spend(lookupSteps); a.full() {
+				break
+			}
 			ref := Ref{Kind: "ServiceEntry", Namespace: orDefault(p.Namespace, o.Namespace), Name: p.Name}
 			if se, ok := m.Get(ref).(*ServiceEntry); ok && p.IsEntry() {
 				a.entry(se)
 				for _, h := range se.Hosts {
-					a.host(CanonicalHost(h))
+					if a.full() {
+						break
+					}
+					a.host(m.canonical(h))
 				}
 			}
 		}
 	}
 	points := uniquePoints(a.points)
-	return points[:min(len(points), MaxAffected)]
+	return points[:min(len(points), limit)]
 }
 
 // ServiceHost is the canonical name of a Kubernetes Service.
@@ -116,34 +139,78 @@ func (m *Mesh) ServiceHost(namespace, name string) string {
 	return name + "." + namespace + m.names.suffix
 }
 
-// affected collects egress points.
+// selects is hasLabels for selectors of any length.
+func (m *Mesh) selects(selector, labels map[string]string) bool {
+	m.Spend(labelSteps * (1 + len(selector)))
+	return hasLabels(selector, labels)
+}
+
+// affected collects egress points, in the order in which they are found.
 type affected struct {
 	m      *Mesh
+	limit  int
 	points []Point
+	// seen are those that were found, once there are more than a few: before
+	// that a point may stand there twice.
+	seen map[hostPort]bool
 }
 
-// full reports whether there is no room for another point. Those that were
-// found twice take none.
-func (a *affected) full() bool {
-	if len(a.points) >= MaxAffected {
-		a.points = uniquePoints(a.points)
-	}
-	return len(a.points) >= MaxAffected
+type hostPort struct {
+	host string
+	port int
 }
+
+// fewPoints are so few that it is not worth while to tell which were found twice
+// before the end.
+const fewPoints = 64
+
+// add adds a point, and reports whether there is room for another one.
+func (a *affected) add(p Point) bool {
+	if a.seen == nil && len(a.points) >= fewPoints {
+		a.seen = make(map[hostPort]bool, 4*fewPoints)
+		a.points = slices.DeleteFunc(a.points, func(p Point) bool { return a.twice(p) })
+	}
+	if a.seen == nil || !a.twice(p) {
+		a.points = append(a.points, p)
+	}
+	return !a.full()
+}
+
+func (a *affected) twice(p Point) bool {
+	a.m.Spend(pointSteps)
+	key := hostPort{p.Host, p.Port}
+	found := a.seen[key]
+	a.seen[key] = true
+	return found
+}
+
+// full reports whether there is no room for another point.
+func (a *affected) full() bool { return len(a.points) >= a.limit }
 
 // entry adds the egress points of an entry.
-func (a *affected) entry(se *ServiceEntry) {
-	a.points = slices.AppendSeq(a.points, a.m.points(se, ""))
+func (a *affected) entry(se *ServiceEntry) bool { return a.all(a.m.points(se, "")) }
+
+// all adds points as long as there is room, and reports whether there still is.
+func (a *affected) all(points iter.Seq[Point]) bool {
+	for p := range points {
+		if !a.add(p) {
+			return false
+		}
+	}
+	return !a.full()
 }
 
 // host adds the registered egress points that share a name with the host.
 func (a *affected) host(host string) {
+	a.m.Spend(lookupSteps)
 	add := func(se *ServiceEntry) bool {
-		a.points = slices.AppendSeq(a.points, a.m.points(se, host))
-		return !a.full()
+		a.m.Spend(1)
+		return a.all(a.m.points(se, host))
 	}
 	for se := range a.m.entries.exactly(host) {
-		add(se)
+		if a.m.Spend(1); !a.all(a.m.pointsOf(se, host)) {
+			return
+		}
 	}
 	for se := range a.m.entries.covering(host) {
 		if !add(se) {
@@ -153,8 +220,13 @@ func (a *affected) host(host string) {
 	if !IsWildcard(host) {
 		return
 	}
+	seen := map[*ServiceEntry]bool{} // an entry is there once for each of its hosts
 	for se := range a.m.entries.below(host) {
-		if !add(se) {
+		a.m.Spend(pointSteps)
+		if seen[se] {
+			continue
+		}
+		if seen[se] = true; !add(se) {
 			return
 		}
 	}
@@ -164,11 +236,18 @@ func (a *affected) host(host string) {
 // routed by those that delegate to it.
 func (a *affected) virtual(vs *VirtualService) {
 	for h := range a.m.hosts(vs) {
+		if a.full() {
+			return
+		}
 		a.host(h)
 	}
 	for match := range vs.tlsMatches() {
+		a.m.Spend(1)
 		for _, h := range match.SNIHosts {
-			a.host(CanonicalHost(h))
+			if a.full() {
+				return
+			}
+			a.host(a.m.canonical(h))
 		}
 	}
 	if len(vs.Hosts) > 0 {
@@ -176,6 +255,9 @@ func (a *affected) virtual(vs *VirtualService) {
 	}
 	for root := range a.m.Roots(vs) {
 		for h := range a.m.hosts(root) {
+			if a.full() {
+				return
+			}
 			a.host(h)
 		}
 	}
@@ -185,7 +267,9 @@ func (a *affected) virtual(vs *VirtualService) {
 // VirtualService: one for an ingress gateway alone, often for every host, bears
 // on no egress point; nor does one whose Gateway is not there yet.
 func (m *Mesh) bearsOnEgress(vs *VirtualService) bool {
+	m.Spend(len(vs.Gateways))
 	return vs.inMesh() || slices.ContainsFunc(vs.Gateways, func(name string) bool {
+		m.Spend(lookupSteps)
 		gw, ok := m.Get(BoundGateway(name, vs.Namespace)).(*Gateway)
 		return ok && slices.ContainsFunc(m.settings.Gateways, func(g EgressGateway) bool { return g.SelectedBy(gw.Selector) })
 	})
@@ -194,9 +278,18 @@ func (m *Mesh) bearsOnEgress(vs *VirtualService) bool {
 // destinations adds the egress points to which a VirtualService leads: they are
 // reached by whatever it routes there.
 func (a *affected) destinations(vs *VirtualService) {
+	last := ""
 	for d := range vs.destinations() {
+		a.m.Spend(1)
+		if d.Host == last {
+			continue
+		}
+		last = d.Host
 		if h := a.m.host(vs, d.Host); a.m.outsideName(h) {
 			a.host(h)
+		}
+		if a.full() {
+			return
 		}
 	}
 }
@@ -208,8 +301,9 @@ func (a *affected) routedTo(host, subset string, oneSubset bool) {
 	if oneSubset {
 		prefix += subset + sep
 	}
+	a.m.Spend(lookupSteps)
 	for vs := range a.m.targets.under(prefix) {
-		if a.full() {
+		if a.m.Spend(1); a.full() {
 			return
 		}
 		a.virtual(vs)
@@ -221,9 +315,10 @@ func (a *affected) gateway(gw *Gateway) {
 	wide := false
 	for i := range gw.Servers {
 		for _, entry := range gw.Servers[i].Hosts {
+			a.m.Spend(hostSteps)
 			if _, h := serverHost(entry, gw.Namespace); h == "*" {
 				wide = true
-			} else {
+			} else if !a.full() {
 				a.host(h)
 			}
 		}
@@ -232,7 +327,7 @@ func (a *affected) gateway(gw *Gateway) {
 		return
 	}
 	for vs := range a.m.bound.under(gw.Namespace + "/" + gw.Name + sep) {
-		if a.full() {
+		if a.m.Spend(1); a.full() {
 			return
 		}
 		a.virtual(vs)
@@ -256,6 +351,7 @@ func (a *affected) sidecar(s *Sidecar) {
 	}
 	for i := range s.Egress {
 		for _, entry := range s.Egress[i].Hosts {
+			a.m.Spend(lookupSteps)
 			ns, host, excluded, ok := importHost(entry, own)
 			switch dot := strings.HasPrefix(entry, "./"); {
 			case !ok:
@@ -267,7 +363,7 @@ func (a *affected) sidecar(s *Sidecar) {
 				a.host(host)
 			case excluded:
 				for o := range a.m.In("VirtualService", ns) {
-					if vs := o.(*VirtualService); slices.ContainsFunc(slices.Collect(a.m.hosts(vs)), func(h string) bool { return HostCovers(host, h) }) {
+					if vs := o.(*VirtualService); a.m.hasHost(vs, func(h string) bool { return HostCovers(host, h) }) {
 						a.virtual(vs)
 					}
 				}
@@ -275,8 +371,8 @@ func (a *affected) sidecar(s *Sidecar) {
 				for o := range a.m.In("ServiceEntry", ns) {
 					if se := o.(*ServiceEntry); sees(a.m.ExportTo(se), ns) {
 						for p := range a.m.points(se, "") {
-							if HostCovers(host, p.Host) {
-								a.points = append(a.points, p)
+							if HostCovers(host, p.Host) && !a.add(p) {
+								return
 							}
 						}
 					}
@@ -285,7 +381,7 @@ func (a *affected) sidecar(s *Sidecar) {
 				// go before it.
 				for o := range a.m.In("VirtualService", ns) {
 					vs := o.(*VirtualService)
-					if vs.inMesh() && sees(a.m.routeExport(vs), ns) && slices.ContainsFunc(slices.Collect(a.m.hosts(vs)), func(h string) bool { return HostsOverlap(host, h) }) {
+					if vs.inMesh() && sees(a.m.routeExport(vs), ns) && a.m.hasHost(vs, func(h string) bool { return HostsOverlap(host, h) }) {
 						a.virtual(vs)
 						a.destinations(vs)
 					}
@@ -298,15 +394,23 @@ func (a *affected) sidecar(s *Sidecar) {
 	}
 }
 
+// hasHost reports whether one of the VirtualService's hosts is such.
+func (m *Mesh) hasHost(vs *VirtualService, such func(host string) bool) bool {
+	for h := range m.hosts(vs) {
+		if such(h) {
+			return true
+		}
+	}
+	return false
+}
+
 // everywhere adds the egress points on a port, on any port where it is nil.
 func (a *affected) everywhere(port *ServerPort) {
-	for p := range a.m.AllPoints() {
-		if port != nil && port.Number != p.Port {
-			continue
-		}
-		a.points = append(a.points, p)
-		if a.full() {
-			return
+	for o := range a.m.All("ServiceEntry") {
+		for p := range a.m.points(o.(*ServiceEntry), "") {
+			if (port == nil || port.Number == p.Port) && !a.add(p) {
+				return
+			}
 		}
 	}
 }
@@ -317,10 +421,9 @@ func (a *affected) everywhere(port *ServerPort) {
 func (a *affected) dataplane(n *Namespace) {
 	if n.Ambient() {
 		for o := range a.m.All("ServiceEntry") {
-			if a.full() {
+			if !a.entry(o.(*ServiceEntry)) {
 				return
 			}
-			a.points = append(a.points, a.m.Points(o)...)
 		}
 	}
 	if n.Injected() {
@@ -340,7 +443,11 @@ func (a *affected) contents(namespace string) {
 			return
 		}
 		if Missed(o) && !a.m.keptPrivate(o) {
-			a.points = append(a.points, a.m.affected(o)...)
+			for _, p := range a.m.affected(o, a.limit) {
+				if !a.add(p) {
+					return
+				}
+			}
 		}
 	}
 }
@@ -369,7 +476,7 @@ func (m *Mesh) keptPrivate(o Object) bool {
 // themselves or by their namespace.
 func (a *affected) bound(g *K8sGateway) {
 	for o := range a.m.bindings.under(g.Namespace + "/" + g.Name + sep) {
-		if a.full() {
+		if a.m.Spend(1); a.full() {
 			return
 		}
 		switch o := o.(type) {
@@ -384,9 +491,8 @@ func (a *affected) bound(g *K8sGateway) {
 // namespace adds the egress points that a namespace registers.
 func (a *affected) namespace(name string) {
 	for o := range a.m.In("ServiceEntry", name) {
-		if a.full() {
+		if !a.entry(o.(*ServiceEntry)) {
 			return
 		}
-		a.points = append(a.points, a.m.Points(o)...)
 	}
 }

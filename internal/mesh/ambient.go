@@ -48,6 +48,7 @@ func (m *Mesh) throughZtunnel(namespace, host string, port int) (o outcome, entr
 		return outcome{}, nil, false
 	}
 	for se := range m.entries.exactly(host) {
+		m.Spend(lookupSteps)
 		if !m.inAmbient(namespace, se) {
 			return outcome{}, nil, false
 		}

@@ -64,6 +64,9 @@ func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
 	return o
 }
 
+// hostSteps is what it costs to read a host of a server.
+const hostSteps = 2
+
 // door is an egress gateway as one arrival finds it.
 type door struct {
 	m      *Mesh
@@ -145,6 +148,7 @@ func (d *door) visible(found []*VirtualService, gateway string) []*VirtualServic
 	var out []*VirtualService
 	for want := private; want <= public; want++ {
 		for _, vs := range found {
+			d.m.Spend(2 + len(vs.Gateways))
 			if d.m.routeVisibility(vs, d.client.namespace) == want && bindsTo(vs, gateway) {
 				out = append(out, vs)
 			}
@@ -162,6 +166,7 @@ func bindsTo(vs *VirtualService, gateway string) bool {
 // overlap.
 func (d *door) allows(h hostedServer, vs *VirtualService) bool {
 	for _, entry := range h.server().Hosts {
+		d.m.Spend(hostSteps)
 		from, host := serverHost(entry, h.gateway.Namespace)
 		if from != "*" && from != vs.Namespace {
 			continue
@@ -180,6 +185,7 @@ func (d *door) bound(h hostedServer) []*VirtualService {
 	name := h.name()
 	var found []*VirtualService
 	for _, entry := range h.server().Hosts {
+		d.m.Spend(lookupSteps)
 		_, host := serverHost(entry, h.gateway.Namespace)
 		if IsWildcard(host) {
 			found = slices.Collect(d.m.index.bound.under(name + sep))

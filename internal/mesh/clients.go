@@ -28,27 +28,39 @@ func (m *Mesh) Clients(host string) []string {
 
 // crowd adds the clients of one state of the mesh.
 func (m *Mesh) crowd(c crowd, host string) {
+	m.Spend(lookupSteps)
 	entries := slices.Collect(m.entries.exactly(host))
 	virtuals := distinct(m.routes.overlapping(host))
+	m.Spend(virtualSteps * len(virtuals))
 	for _, se := range entries {
+		m.Spend(1 + labelSteps*len(m.ExportTo(se)))
 		c.add(se.Namespace)
 		c.add(m.ExportTo(se)...)
 	}
 	for _, vs := range virtuals {
 		c.add(vs.Namespace)
+		m.Spend(labelSteps * len(m.routeExport(vs)))
 		c.add(m.routeExport(vs)...)
-		c.add(vs.sourceNamespaces()...)
+		c.add(m.sourceNamespaces(vs)...)
 		for leaf := range m.Leaves(vs) {
-			c.add(leaf.sourceNamespaces()...)
+			c.add(m.sourceNamespaces(leaf)...)
 		}
 		if !vs.inMesh() {
 			continue
 		}
+		last := ""
 		for d := range vs.destinations() {
+			m.Spend(1)
+			if d.Host == last {
+				continue
+			}
+			last = d.Host
 			// Who registers a destination decides what is behind it.
 			if h := m.host(vs, d.Host); h != host {
 				c.addService(m, h)
+				m.Spend(lookupSteps)
 				for se := range m.entries.exactly(h) {
+					m.Spend(1 + labelSteps*len(m.ExportTo(se)))
 					c.add(se.Namespace)
 					c.add(m.ExportTo(se)...)
 				}
@@ -57,20 +69,24 @@ func (m *Mesh) crowd(c crowd, host string) {
 	}
 	// Those are reached, too, whose own rules for other hosts lead here.
 	for vs := range m.targets.under(hostPrefix(host)) {
+		m.Spend(1)
 		for root := range m.Roots(vs) {
 			if root.inMesh() {
+				m.Spend(labelSteps * len(m.routeExport(root)))
 				c.add(root.Namespace)
 				c.add(m.routeExport(root)...)
 			}
 		}
 	}
 	for dr := range m.policies.exactly(host) {
+		m.Spend(1)
 		c.add(dr.Namespace)
 	}
 	m.addShadows(c)
 	if !m.attached.empty() {
 		for _, se := range distinct(m.entries.overlapping(host)) {
 			for r := range m.attached.under("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep) {
+				m.Spend(1)
 				c.add(r.Namespace)
 			}
 		}
@@ -87,12 +103,14 @@ func (m *Mesh) crowd(c crowd, host string) {
 		// Of namespaces with sidecars one that nothing else singles out stands
 		// for all; one that is in both is like no other.
 		for ns := range m.injected.under("") {
+			m.Spend(1)
 			if !c[ns.Name] {
 				c.add(ns.Name)
 				break
 			}
 		}
 		for ns := range m.ambient.under("") {
+			m.Spend(1)
 			if ns.Injected() {
 				c.add(ns.Name)
 				break
@@ -126,6 +144,12 @@ func (c crowd) addService(m *Mesh, host string) {
 }
 
 // sourceNamespaces are the namespaces that a match of the VirtualService names.
+func (m *Mesh) sourceNamespaces(vs *VirtualService) []string {
+	out := vs.sourceNamespaces()
+	m.Spend(len(out))
+	return out
+}
+
 func (vs *VirtualService) sourceNamespaces() []string {
 	var out []string
 	for i := range vs.HTTP {
@@ -160,6 +184,7 @@ func (m *Mesh) addShadows(c crowd) {
 					break
 				}
 				had := len(c)
+				m.Spend(1 + labelSteps*len(dr.ExportTo))
 				if dr.Namespace != g.Namespace {
 					c.add(dr.Namespace)
 				}
@@ -216,6 +241,7 @@ func (m *Mesh) addScopes(c crowd, entries []*ServiceEntry, virtuals []*VirtualSe
 	for start := ""; ; {
 		var hash string
 		var s *Sidecar
+		m.Spend(lookupSteps)
 		for key, first := range m.scopes.from(start) {
 			hash, _, _ = strings.Cut(key, sep)
 			s = first
@@ -227,6 +253,7 @@ func (m *Mesh) addScopes(c crowd, entries []*ServiceEntry, virtuals []*VirtualSe
 		start = hash + "\x01" // beyond the Sidecars that say the same
 		s = nil
 		for same := range m.scopes.under(hash + sep) {
+			m.Spend(lookupSteps)
 			if same.Namespace != m.settings.RootNamespace && slices.Contains(m.sidecarsFor(same.Namespace), same) {
 				if s = same; !c[s.Namespace] {
 					break
@@ -266,7 +293,7 @@ func (m *Mesh) scopeView(s *Sidecar, entries []*ServiceEntry, virtuals []*Virtua
 		b.WriteByte('|')
 		for _, se := range entries {
 			for _, h := range se.Hosts {
-				see(l.importsService(c, se.Namespace, CanonicalHost(h)))
+				see(l.importsService(c, se.Namespace, m.canonical(h)))
 			}
 		}
 		for _, vs := range virtuals {

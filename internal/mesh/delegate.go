@@ -22,10 +22,14 @@ func (r *httpRule) reason(field, message string) Reason {
 	return Reason{Ref: r.owner.Ref, Path: r.path() + field, Message: message}
 }
 
+// mergeSteps is what it costs to merge two matches.
+const mergeSteps = 10
+
 // httpRules returns the http rules of a VirtualService with delegates in their
 // place. A delegate that is missing, or not exported to the namespace, leaves
 // nothing behind (mergeVirtualServices in Istio's pilot/pkg/model).
 func (m *Mesh) httpRules(vs *VirtualService) []httpRule {
+	m.Spend(len(vs.HTTP))
 	rules := make([]httpRule, 0, len(vs.HTTP))
 	for i := range vs.HTTP {
 		root := &vs.HTTP[i]
@@ -38,6 +42,7 @@ func (m *Mesh) httpRules(vs *VirtualService) []httpRule {
 			continue
 		}
 		for j := range d.HTTP {
+			m.Spend(mergeSteps * (1 + len(root.Match)) * (1 + len(d.HTTP[j].Match)))
 			if merged, ok := mergeRule(root, &d.HTTP[j], vs, d); ok {
 				rules = append(rules, httpRule{&merged, d, j})
 			}
@@ -48,6 +53,7 @@ func (m *Mesh) httpRules(vs *VirtualService) []httpRule {
 
 // delegate returns the VirtualService that a rule delegates to, if it counts.
 func (m *Mesh) delegate(vs *VirtualService, d *Delegate) *VirtualService {
+	m.Spend(lookupSteps)
 	ref := Ref{Kind: "VirtualService", Namespace: orDefault(d.Namespace, vs.Namespace), Name: d.Name}
 	found, ok := m.Get(ref).(*VirtualService)
 	if !ok || len(found.Hosts) > 0 || m.routeVisibility(found, vs.Namespace) == hidden {
@@ -65,7 +71,7 @@ func (m *Mesh) Roots(vs *VirtualService) iter.Seq[*VirtualService] {
 			return
 		}
 		for root := range m.delegates.under(vs.Namespace + "/" + vs.Name + sep) {
-			if !yield(root) {
+			if m.Spend(1); !yield(root) {
 				return
 			}
 		}
@@ -75,6 +81,7 @@ func (m *Mesh) Roots(vs *VirtualService) iter.Seq[*VirtualService] {
 // Leaves are the VirtualServices to which this one delegates.
 func (m *Mesh) Leaves(vs *VirtualService) iter.Seq[*VirtualService] {
 	return func(yield func(*VirtualService) bool) {
+		m.Spend(len(vs.HTTP))
 		for i := range vs.HTTP {
 			if d := vs.HTTP[i].Delegate; d != nil {
 				if leaf := m.delegate(vs, d); leaf != nil && !yield(leaf) {

@@ -38,6 +38,7 @@ func (d *door) plainServers(host string) []hostedServer {
 	var out []hostedServer
 	for _, p := range d.ports {
 		for h := range d.m.serversFor(d.index, p, host) {
+			d.m.Spend(hostSteps)
 			if s := h.server(); s.plain() && s.routesHTTP() && s.Bind == "" {
 				out = append(out, h)
 			}
@@ -90,6 +91,7 @@ func (d *door) routeHTTP(servers []hostedServer) outcome {
 func (d *door) domain(h hostedServer, vs *VirtualService) string {
 	best := ""
 	for _, entry := range h.server().Hosts {
+		d.m.Spend(hostSteps)
 		from, host := serverHost(entry, h.gateway.Namespace)
 		if from != "*" && from != vs.Namespace || !HostCovers(host, d.a.authority) {
 			continue
@@ -118,6 +120,7 @@ func (d *door) httpRoutes(vs *VirtualService, h hostedServer) (some, all []outco
 	for _, rule := range d.m.httpRules(vs) {
 		hit, catchAll := never, len(rule.Match) == 0
 		for i := range rule.Match {
+			d.m.Spend(matchSteps + len(rule.Match[i].Gateways)>>1)
 			a := d.client.matchesHTTP(&rule.Match[i], rule.owner, gateway, port)
 			hit = max(hit, a)
 			catchAll = catchAll || a == always && rule.Match[i].catchAll()

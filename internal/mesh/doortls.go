@@ -62,6 +62,7 @@ func (d *door) oldestTLS(host string) (hostedServer, bool) {
 	var found hostedServer
 	for _, p := range d.ports {
 		for h := range d.m.serversFor(d.index, p, host) {
+			d.m.Spend(hostSteps)
 			switch s := h.server(); {
 			case s.plain() || s.Bind != "":
 			// Whether a server makes a chain matters only beside another one.
@@ -99,9 +100,11 @@ func (d *door) shadowed(h hostedServer) *outcome {
 		hosts = hosts[:maxServerHosts]
 	}
 	for _, entry := range hosts {
+		d.m.Spend(lookupSteps)
 		_, host := serverHost(entry, h.gateway.Namespace)
 		for _, p := range d.ports {
 			for other := range d.m.serversFor(d.index, p, host) {
+				d.m.Spend(1 + len(h.server().Hosts) + len(other.server().Hosts))
 				if other == h || other.server().plain() || other.server().Bind != "" {
 					continue
 				}
@@ -134,6 +137,7 @@ func (d *door) hasChain(h hostedServer, name string) bool {
 			continue
 		}
 		for i := range vs.TLS {
+			d.m.Spend(1)
 			if d.takes(&vs.TLS[i], vs, h, name) {
 				return true
 			}
@@ -192,11 +196,13 @@ func (d *door) passChain(name string, candidates func(func(*VirtualService) bool
 	found := distinct(slices.Collect(candidates))
 	for _, vs := range found {
 		for _, g := range vs.Gateways {
+			d.m.Spend(lookupSteps)
 			gw, ok := d.gateway(gatewayRef(g, vs.Namespace))
 			if !ok || best.gateway != nil && compareAge(&best.gateway.Meta, &gw.Meta) < 0 {
 				continue
 			}
 			for n := range gw.Servers {
+				d.m.Spend(hostSteps)
 				h := hostedServer{gw, n}
 				if s := h.server(); s.TLS == nil || s.TLS.Mode != "PASSTHROUGH" || s.plain() || s.Bind != "" || !slices.Contains(d.ports, s.Port.Number) || d.shadowed(h) != nil {
 					continue
@@ -204,6 +210,7 @@ func (d *door) passChain(name string, candidates func(func(*VirtualService) bool
 				if !slices.Contains(d.visible([]*VirtualService{vs}, h.name()), vs) || !d.allows(h, vs) {
 					continue
 				}
+				d.m.Spend(len(vs.TLS))
 				i := slices.IndexFunc(vs.TLS, func(r TLSRoute) bool { return d.takes(&r, vs, h, name) })
 				if i < 0 || best.gateway == gw && !d.precedes(vs, owner) {
 					continue
@@ -233,6 +240,7 @@ func (d *door) takes(r *TLSRoute, vs *VirtualService, h hostedServer, name strin
 		return false
 	}
 	return slices.ContainsFunc(r.Match, func(match TLSMatch) bool {
+		d.m.Spend(matchSteps + len(match.Gateways) + len(match.SNIHosts))
 		return d.matchesServer(match.Port, match.Gateways, vs, h) &&
 			slices.ContainsFunc(match.SNIHosts, func(s string) bool { return CanonicalHost(s) == name })
 	})
@@ -272,7 +280,9 @@ func (d *door) tcpRule(h hostedServer) *tcpRule {
 				continue
 			}
 			matched := len(rule.Match) == 0
+			d.m.Spend(1)
 			for j := range rule.Match {
+				d.m.Spend(matchSteps + len(rule.Match[j].Gateways))
 				matched = matched || d.matchesServer(rule.Match[j].Port, rule.Match[j].Gateways, vs, h)
 			}
 			if matched {

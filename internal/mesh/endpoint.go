@@ -6,6 +6,11 @@ import (
 	"strings"
 )
 
+const (
+	endpointSteps = 3 // to see where an address lies
+	labelSteps    = 2 // to compare a label, or to copy it
+)
+
 // leavesMesh reports whether traffic for one of the entry's canonical hosts
 // leaves the mesh.
 //
@@ -17,6 +22,7 @@ func (m *Mesh) leavesMesh(se *ServiceEntry, host string) bool {
 		return true
 	}
 	for other := range m.entries.exactly(host) {
+		m.Spend(1)
 		if other.Namespace == se.Namespace && other.Ref != se.Ref && m.leavesAlone(other) {
 			return true
 		}
@@ -34,6 +40,7 @@ func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
 	}
 	if len(se.Endpoints) > 0 {
 		for i := range se.Endpoints {
+			m.Spend(endpointSteps)
 			if a := se.Endpoints[i].Address; m.outside(a, se.Location) || m.gatewayOf(CanonicalHost(a)) != nil {
 				return true
 			}
@@ -50,11 +57,13 @@ func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
 		if se.Location != "MESH_INTERNAL" || len(se.Addresses) == 0 {
 			return true
 		}
+		m.Spend(len(se.Ports) + endpointSteps*len(se.Addresses))
 		return slices.ContainsFunc(se.Ports, func(p ServicePort) bool { return ClassOf(p.Protocol) != TCPLike }) ||
 			slices.ContainsFunc(se.Addresses, func(a string) bool { return m.outside(prefixAddress(a), se.Location) })
 	default: // DNS, DNS_ROUND_ROBIN, DYNAMIC_DNS: the host is the address
 		for _, h := range se.Hosts {
-			if m.outside(CanonicalHost(h), se.Location) {
+			m.Spend(endpointSteps)
+			if m.outside(m.canonical(h), se.Location) {
 				return true
 			}
 		}
@@ -67,6 +76,7 @@ func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
 func (m *Mesh) selectsOutside(se *ServiceEntry) bool {
 	for o := range m.In("WorkloadEntry", se.Namespace) {
 		we := o.(*WorkloadEntry)
+		m.Spend(labelSteps * (1 + len(se.WorkloadLabels.Labels) + len(we.Meta.Labels) + len(we.Endpoint.Labels)))
 		if hasLabels(se.WorkloadLabels.Labels, we.SelectorLabels()) && m.outside(we.Address, se.Location) {
 			return true
 		}
@@ -149,6 +159,7 @@ func (m *Mesh) slicesOutside(svc *Service) bool {
 	if len(svc.Selector) > 0 {
 		for o := range m.In("WorkloadEntry", svc.Namespace) {
 			we := o.(*WorkloadEntry)
+			m.Spend(labelSteps * (1 + len(svc.Selector) + len(we.Meta.Labels) + len(we.Endpoint.Labels)))
 			if hasLabels(svc.Selector, we.SelectorLabels()) && m.outside(we.Address, "MESH_INTERNAL") {
 				return true
 			}
@@ -161,6 +172,7 @@ func (m *Mesh) slicesOutside(svc *Service) bool {
 				continue
 			}
 			for _, a := range slice.Addresses {
+				m.Spend(endpointSteps)
 				if m.outside(a, "MESH_INTERNAL") {
 					return true
 				}

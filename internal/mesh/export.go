@@ -69,7 +69,9 @@ func (m *Mesh) routeExport(vs *VirtualService) []string {
 
 // routeVisibility is how a VirtualService comes to be seen from a namespace.
 func (m *Mesh) routeVisibility(vs *VirtualService, viewer string) visibility {
-	return visibleFrom(m.routeExport(vs), vs.Namespace, viewer)
+	to := m.routeExport(vs)
+	m.Spend(len(to) >> 2)
+	return visibleFrom(to, vs.Namespace, viewer)
 }
 
 // serviceExport is the exportTo of a Kubernetes Service, or the default.

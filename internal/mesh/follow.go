@@ -18,7 +18,7 @@ type traffic struct {
 
 // followSteps is what it costs to follow traffic to a destination, beside the
 // loops on the way that count for themselves.
-const followSteps = 20
+const followSteps = 8
 
 // follow returns what becomes of traffic that a proxy sends to a destination:
 // the cluster must exist, and then it is a matter of what is behind it. The
@@ -52,7 +52,7 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	if c.m.unreachable(s) {
 		return c.broken(reason, hop, "%s has no endpoints", s.ref())
 	}
-	p := c.policy(CanonicalHost(host), s.namespace)
+	p := c.lastPolicy()
 	var subsetLabels map[string]string
 	var dr *DestinationRule
 	i := -1
@@ -80,7 +80,7 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		}
 		return c.m.arrive(arrival, reason, hop)
 	}
-	if !c.m.outsideService(s) {
+	if !c.leadsOut() {
 		if c.terse {
 			return outcome{verdict: Undetermined}
 		}
@@ -222,6 +222,7 @@ func (m *Mesh) gatewayBehind(s *service, port int) behind {
 	}
 	var found behind
 	for se := range m.siblings(s) {
+		m.Spend(1 + len(se.Ports)>>6)
 		i := slices.IndexFunc(se.Ports, func(p ServicePort) bool { return p.Number == port })
 		if i < 0 {
 			continue
@@ -231,6 +232,7 @@ func (m *Mesh) gatewayBehind(s *service, port int) behind {
 		}
 		for j := range se.Endpoints {
 			e := &se.Endpoints[j]
+			m.Spend(endpointSteps)
 			g := m.gatewayOf(CanonicalHost(e.Address))
 			if g == nil || found.to != nil && g != found.to {
 				return behind{}

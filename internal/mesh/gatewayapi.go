@@ -22,11 +22,12 @@ func (m *Mesh) attachedTo(host string) []*VirtualService {
 	var out []*VirtualService
 	for _, se := range distinct(m.entries.overlapping(host)) {
 		for _, h := range se.Hosts {
-			if h = CanonicalHost(h); !HostsOverlap(h, host) {
+			if h = m.canonical(h); !HostsOverlap(h, host) {
 				continue
 			}
 			for r := range m.attached.under("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep) {
 				for _, p := range r.ParentRefs {
+					m.Spend(1)
 					if p.IsEntry() && p.Name == se.Name && orDefault(p.Namespace, r.Namespace) == se.Namespace {
 						out = append(out, m.routeVirtual(r, h, p.Port))
 					}
@@ -53,6 +54,7 @@ func (m *Mesh) routeVirtual(r *Route, host string, port int) *VirtualService {
 	vs := &VirtualService{Meta: r.Meta, Hosts: []string{host}, Gateways: meshOnly}
 	for i := range r.Rules {
 		rule := &r.Rules[i]
+		m.Spend(8 + 4*(len(rule.BackendRefs)+len(rule.Mirrors)))
 		routes := m.backends(r, rule.BackendRefs)
 		switch r.Kind {
 		case "TLSRoute":
@@ -148,6 +150,7 @@ func (d *door) enterListener(k *K8sGateway) outcome {
 		name, kinds = d.a.host, []string{"TLSRoute", "TCPRoute"}
 	}
 	at := Reason{Ref: k.Ref, Path: "spec.listeners"}
+	d.m.Spend(len(k.Listeners))
 	i := slices.IndexFunc(k.Listeners, func(l K8sListener) bool {
 		return l.Port == d.a.port && (l.Hostname == "" || HostCovers(CanonicalHost(l.Hostname), name)) && l.takes(d.a.class)
 	})

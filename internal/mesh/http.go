@@ -16,6 +16,10 @@ const (
 	always
 )
 
+// matchSteps is what it costs to evaluate a match, beside the gateways that it
+// names.
+const matchSteps = 2
+
 // http follows the HTTP requests for a host on a port: the first
 // VirtualService that has a route for the port takes the virtual host, all of
 // it; nobody else adds to it (BuildSidecarOutboundVirtualHosts in Istio's
@@ -58,6 +62,7 @@ func (c *client) hostVirtuals(l *listener, host string) []*VirtualService {
 	pattern := ""
 	for _, vs := range candidates {
 		for h := range c.m.spelledHosts(vs) {
+			c.m.Spend(1)
 			h = strings.ToLower(h)
 			switch {
 			case !IsWildcard(h):
@@ -120,6 +125,7 @@ func (c *client) httpRoutes(l *listener, vs *VirtualService, host string, port, 
 	for _, rule := range c.m.httpRules(vs) {
 		matched, catchAll := never, false
 		for i := range rule.Match {
+			c.m.Spend(matchSteps + len(rule.Match[i].Gateways)>>1)
 			a := c.matchesHTTP(&rule.Match[i], rule.owner, meshGateway, matchPort)
 			matched = max(matched, a)
 			if a == always && rule.Match[i].catchAll() {
@@ -218,8 +224,10 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 		}
 	}
 	shares := 0
+	c.m.Spend(len(rule.Route) + rule.Headers.size())
 	for i := range rule.Route {
 		r := &rule.Route[i]
+		c.m.Spend(r.Headers.size())
 		if len(rule.Route) > 1 && r.Weight <= 0 {
 			continue // dropped: see applyHTTPRouteDestination
 		}
@@ -263,6 +271,14 @@ func (r *HTTPRoute) authority(host string) string {
 		return CanonicalHost(r.Rewrite.Authority)
 	}
 	return r.Headers.authority(host)
+}
+
+// size is how many headers are set, in steps of looking for one.
+func (h *Headers) size() int {
+	if h == nil || h.Request == nil {
+		return 0
+	}
+	return 8 * len(h.Request.Set)
 }
 
 // authority is the Host that header operations set, or the one given.

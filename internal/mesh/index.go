@@ -92,6 +92,45 @@ func (x *index) remove(e *edit, r Ref) {
 	x.visit(o, i)
 }
 
+// entriesOf is about how many entries the indexes have for an object.
+func entriesOf(o Object) int {
+	n := 1
+	switch o := o.(type) {
+	case *ServiceEntry:
+		n += len(o.Hosts)
+	case *VirtualService:
+		n += len(o.Hosts) + len(o.Gateways)
+		for r := range o.tlsMatches() {
+			n += len(r.SNIHosts)
+		}
+		var last *Destination
+		for d := range o.destinations() {
+			if last == nil || d.Host != last.Host || d.Subset != last.Subset { // the same again is quick
+				n, last = n+1, d
+			}
+		}
+		for i := range o.HTTP {
+			if o.HTTP[i].Delegate != nil {
+				n++
+			}
+		}
+		n += (len(o.HTTP) + len(o.TLS) + len(o.TCP)) / indexSteps
+	case *DestinationRule:
+		n += len(o.Subsets)
+	case *Gateway:
+		for i := range o.Servers {
+			n += 1 + len(o.Servers[i].Hosts)
+		}
+	case *Sidecar:
+		for i := range o.Egress {
+			n += 1 + len(o.Egress[i].Hosts)/8
+		}
+	case *Route:
+		n += len(o.ParentRefs) * max(len(o.Hostnames), 1)
+	}
+	return n
+}
+
 // seal ends an edit; see [node.seal]. What is changed for one question only
 // (see [tree]) is not worth it.
 func (x *index) seal(e *edit) {
@@ -252,7 +291,12 @@ func (x *index) visitVirtual(vs *VirtualService, i indexer) {
 			putHost(i, &x.snis, CanonicalHost(h), age, vs)
 		}
 	}
+	var last *Destination
 	for d := range vs.destinations() {
+		if last != nil && d.Host == last.Host && d.Subset == last.Subset {
+			continue // thousands of rules may lead to one destination
+		}
+		last = d
 		host := ResolveHost(d.Host, vs.Namespace, x.settings.ClusterDomain)
 		putBelow(i, &x.targets, vs, host, d.Subset, sep, age)
 	}

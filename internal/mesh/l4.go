@@ -20,16 +20,20 @@ func (c *client) tls(l *listener, host string, port int) []outcome {
 		}
 		for i := range vs.TLS {
 			rule := &vs.TLS[i]
+			c.m.Spend(1)
 			if len(rule.Route) == 0 || c.ignores(vs, rule.Route) {
 				continue
 			}
+			asked, harmless := false, false
 			for j := range rule.Match {
 				match := &rule.Match[j]
+				c.m.Spend(matchSteps + len(match.Gateways))
 				a := c.matchesL4(match.Gateways, match.SourceLabels, match.SourceNamespace, match.Port, vs, meshGateway, port)
 				if a == never {
 					continue
 				}
 				// A repetition of the same run-time predicates is never reached.
+				c.m.Spend(matchSteps + 2*(len(match.SNIHosts)+len(match.DestinationSubnets)))
 				chain := strings.Join(match.SNIHosts, ",") + "|" + strings.Join(match.DestinationSubnets, ",")
 				if seen[chain] {
 					continue
@@ -38,6 +42,14 @@ func (c *client) tls(l *listener, host string, port int) []outcome {
 				routed = max(routed, a)
 				mine := coversSNI(match.SNIHosts, host)
 				covered = covered || mine
+				if !mine {
+					if !asked {
+						asked, harmless = true, c.harmless(vs, rule.Route)
+					}
+					if harmless {
+						continue
+					}
+				}
 				for _, o := range c.l4Route(l, rule.Route, vs, c.rulePath(vs, "tls", i), TLSLike, host, port) {
 					// A chain for other names counts only where it leads
 					// traffic out that came to this host's address.
@@ -55,6 +67,27 @@ func (c *client) tls(l *listener, host string, port int) []outcome {
 		outcomes = append(outcomes, c.uncovered(l, host, port))
 	}
 	return outcomes
+}
+
+// harmless reports whether nothing that is sent to the destinations can leave
+// directly: all of them are the Services of approved gateways, and nobody else
+// registers their names. An entry for many hosts has as many chains, of which all
+// but one are for other names than the one that is followed.
+func (c *client) harmless(vs *VirtualService, routes []RouteDestination) bool {
+	for i := range routes {
+		c.m.Spend(2)
+		host := c.m.spelled(vs, routes[i].Destination.Host)
+		if c.m.gatewayOf(host) == nil {
+			return false
+		}
+		if svc := c.m.service(host); svc != nil && svc.Type == "ExternalName" {
+			return false
+		}
+		for range c.m.entries.exactly(host) {
+			return false
+		}
+	}
+	return true
 }
 
 // namesSpelling reports whether one of the VirtualService's hosts shares a
@@ -106,12 +139,14 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 		}
 		for i := range vs.TCP {
 			rule := &vs.TCP[i]
+			c.m.Spend(1)
 			if len(rule.Route) == 0 || c.ignores(vs, rule.Route) {
 				continue
 			}
 			matched, last := never, false
 			for j := range rule.Match {
 				match := &rule.Match[j]
+				c.m.Spend(matchSteps + len(match.Gateways))
 				a := c.matchesL4(match.Gateways, match.SourceLabels, match.SourceNamespace, match.Port, vs, meshGateway, port)
 				matched = max(matched, a)
 				if a == always && len(match.DestinationSubnets) == 0 {
@@ -143,6 +178,7 @@ func (c *client) rulePath(vs *VirtualService, section string, i int) string {
 
 // l4Route follows the destinations of a tls or tcp rule.
 func (c *client) l4Route(l *listener, routes []RouteDestination, vs *VirtualService, path string, class Class, host string, port int) []outcome {
+	c.m.Spend(len(routes))
 	outcomes := make([]outcome, 0, len(routes))
 	for i := range routes {
 		r := &routes[i]

@@ -39,6 +39,7 @@ func (m *Mesh) With(objects ...Object) *Mesh {
 	out := m.copied()
 	e := &edit{draft: m.draft}
 	for _, o := range objects {
+		m.Spend(indexSteps * entriesOf(o))
 		out.remove(e, o.Metadata().Ref)
 		out.add(e, o)
 	}
@@ -61,6 +62,9 @@ func (m *Mesh) Without(refs ...Ref) *Mesh {
 	out := m.copied()
 	e := &edit{draft: m.draft}
 	for _, r := range refs {
+		if o := m.Get(r); o != nil {
+			m.Spend(indexSteps * entriesOf(o))
+		}
 		out.remove(e, r)
 	}
 	out.seal(e)
@@ -101,6 +105,31 @@ func (m *Mesh) Bounded(b *budget.Budget) *Mesh {
 // Spend takes steps from the budget of the questions to the mesh, if there is one.
 func (m *Mesh) Spend(steps int) { m.budget.Spend(steps) }
 
+// What questions cost beside the loops that count each turn as a step.
+const (
+	indexSteps  = 30 // to bring an entry into an index, or to take it out
+	objectSteps = 2  // to come to the next object
+	pointSteps  = 4  // to list an egress point
+	lookupSteps = 10 // to look something up in an index
+)
+
+// canonical is [CanonicalHost] for one of many: what is not ASCII takes long.
+func (m *Mesh) canonical(host string) string {
+	m.Spend(1 + len(host)>>5)
+	for i := range len(host) {
+		if host[i] >= 0x80 {
+			m.Spend(8 * len(host))
+			break
+		}
+	}
+	return CanonicalHost(host)
+}
+
+// resolve is [ResolveHost] for one of many.
+func (m *Mesh) resolve(host, namespace string) string {
+	return m.canonical(qualify(host, namespace, m.settings.ClusterDomain))
+}
+
 // Open returns the mesh as it stands once every ServiceEntry that Sallyport
 // holds back is open: exportTo ["~"] together with the annotation
 // [ExportAnnotation] reads as what the annotation says.
@@ -120,13 +149,21 @@ func (m *Mesh) Get(r Ref) Object {
 }
 
 // All yields every object of one kind, ordered by namespace and name.
-func (m *Mesh) All(kind string) iter.Seq[Object] {
-	return m.objects.under(kind + sep)
-}
+func (m *Mesh) All(kind string) iter.Seq[Object] { return m.under(kind + sep) }
 
 // In yields every object of one kind in one namespace, ordered by name.
 func (m *Mesh) In(kind, namespace string) iter.Seq[Object] {
-	return m.objects.under(kind + sep + namespace + sep)
+	return m.under(kind + sep + namespace + sep)
+}
+
+// under yields the objects whose keys begin with a prefix.
+func (m *Mesh) under(prefix string) iter.Seq[Object] {
+	return func(yield func(Object) bool) {
+		m.objects.scan(prefix, prefix, func(e entry[Object]) bool {
+			m.Spend(objectSteps)
+			return yield(e.val)
+		})
+	}
 }
 
 // Namespace returns the namespace, or nil when the mesh does not hold it.
@@ -145,7 +182,9 @@ func (m *Mesh) KeptBytes(namespace string) int {
 // EntriesFor returns the ServiceEntries that register exactly this canonical
 // host, oldest first.
 func (m *Mesh) EntriesFor(host string) []*ServiceEntry {
-	return slices.Collect(m.entries.exactly(host))
+	entries := slices.Collect(m.entries.exactly(host))
+	m.Spend(len(entries))
+	return entries
 }
 
 // Points returns the egress points that one object registers: for a
@@ -157,7 +196,8 @@ func (m *Mesh) Points(o Object) []Point {
 	if !ok {
 		return nil
 	}
-	return uniquePoints(slices.AppendSeq(make([]Point, 0, len(se.Hosts)*len(se.Ports)), m.points(se, "")))
+	room := min(len(se.Hosts), MaxAffected) * min(len(se.Ports), MaxAffected) // neither the product nor the room without bound
+	return uniquePoints(slices.AppendSeq(make([]Point, 0, min(room, MaxAffected)), m.points(se, "")))
 }
 
 // HasPoints reports whether an entry registers any egress points.
@@ -174,21 +214,41 @@ func (m *Mesh) points(se *ServiceEntry, of string) iter.Seq[Point] {
 	return func(yield func(Point) bool) {
 		alone := m.leavesAlone(se)
 		for _, h := range se.Hosts {
-			host := CanonicalHost(h)
+			host := m.canonical(h)
 			if of != "" && !HostsOverlap(host, of) || !alone && !m.leavesMesh(se, host) {
 				continue
 			}
-			for i := range se.Ports {
-				p := &se.Ports[i]
-				if ClassOf(p.Protocol) == UDPLike {
-					continue
-				}
-				if !yield(Point{Host: host, Port: p.Number, Protocol: protocolName(p.Protocol), Entry: se.Ref}) {
-					return
-				}
+			if !m.ports(se, host, yield) {
+				return
 			}
 		}
 	}
+}
+
+// pointsOf yields the entry's egress points of a canonical host that it is known to
+// register.
+func (m *Mesh) pointsOf(se *ServiceEntry, host string) iter.Seq[Point] {
+	return func(yield func(Point) bool) {
+		if m.leavesMesh(se, host) {
+			m.ports(se, host, yield)
+		}
+	}
+}
+
+// ports yields an egress point for each port of the entry, and reports whether more
+// are wanted.
+func (m *Mesh) ports(se *ServiceEntry, host string, yield func(Point) bool) bool {
+	for i := range se.Ports {
+		p := &se.Ports[i]
+		m.Spend(pointSteps)
+		if ClassOf(p.Protocol) == UDPLike {
+			continue
+		}
+		if !yield(Point{Host: host, Port: p.Number, Protocol: protocolName(p.Protocol), Entry: se.Ref}) {
+			return false
+		}
+	}
+	return true
 }
 
 // AllPoints yields every egress point of the mesh, by host and port.

@@ -11,6 +11,7 @@ const maxNearMisses = 3
 func (c *client) nearMisses(l *listener, host string, port int, class Class) []Reason {
 	var out []Reason
 	for _, vs := range distinct(c.m.routes.overlapping(CanonicalHost(host))) {
+		c.m.Spend(virtualSteps)
 		if len(out) == maxNearMisses {
 			break
 		}
@@ -71,6 +72,7 @@ func (c *client) nearMiss(l *listener, vs *VirtualService, port int, class Class
 // sidecars: its destination is an approved egress gateway.
 func (m *Mesh) leadsToGateway(vs *VirtualService) bool {
 	for d := range vs.destinations() {
+		m.Spend(1)
 		if m.gatewayOf(m.host(vs, d.Host)) != nil {
 			return true
 		}
@@ -87,7 +89,9 @@ func (c *client) httpMiss(vs *VirtualService, port int) (field, why string) {
 		if r.Delegate != nil && c.m.delegate(vs, r.Delegate) == nil {
 			return indexed("spec.http", i) + ".delegate", "there is no such VirtualService without hosts that is exported to this namespace, so the rule is left out"
 		}
+		c.m.Spend(1)
 		for j := range r.Match {
+			c.m.Spend(matchSteps + len(r.Match[j].Gateways))
 			m := &r.Match[j]
 			labels, namespace := m.SourceLabels, m.SourceNamespace
 			if len(m.Gateways) > 0 {

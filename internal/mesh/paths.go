@@ -216,6 +216,7 @@ func (c *client) listen(l *listener, host string, port int) (outcomes []outcome,
 			if protocol == "" {
 				protocol, entry = protocolName(p), s.ref()
 			}
+			c.m.Spend(2)
 			class := ClassOf(p)
 			if slices.Contains(done, class) {
 				continue
@@ -270,6 +271,7 @@ func (m *Mesh) portProtocols(s *service, port int) func(func(string) bool) {
 			}
 		}
 		for _, se := range s.entries {
+			m.Spend(len(se.Ports) >> 5)
 			for _, p := range se.Ports {
 				if p.Number == port && !yield(p.Protocol) {
 					return

@@ -142,8 +142,9 @@ func TestBounded(t *testing.T) {
 	if got, _ := m.Verdict("shop", "api.example.com", 443); got != mesh.Blocked {
 		t.Errorf("within the budget: %s", got)
 	}
+	made := []*mesh.Mesh{m, m.With(&mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: "shop"}}}), m.Open()}
 	m.Spend(1_000 - int(steps.Spent()))
-	for _, m := range []*mesh.Mesh{m, m.With(&mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: "shop"}}}), m.Open()} {
+	for _, m := range made {
 		err := func() (err error) {
 			defer budget.Catch(&err)
 			t.Errorf("beyond the budget: %+v", m.Paths("shop", "api.example.com", 443))

@@ -123,6 +123,9 @@ func (c *client) policyIn(pool policyPool, namespace, host string) *policy {
 // and the namespace.
 func groupKey(below []byte, dr *DestinationRule) string { return string(below) + policyGroup(dr) + sep }
 
+// groupSteps is what it costs to come to the next group.
+const groupSteps = 10
+
 // policyFor looks at the rules of exactly one host. It reports found where
 // there are any in the pool, even if none of them is for this client: Istio
 // looks no further.
@@ -136,6 +139,7 @@ func (c *client) policyFor(pool policyPool, namespace, ruleHost string) (p *poli
 			return p, found
 		}
 		start = joined(start[:prefix], policyGroup(dr), "\x01") // beyond the group
+		c.m.Spend(groupSteps + len(dr.ExportTo))
 		if !c.m.holds(pool, dr) {
 			continue
 		}
@@ -182,6 +186,7 @@ func (p *policy) subset(name string) (*DestinationRule, int) {
 	if !ok {
 		return nil, -1
 	}
+	p.m.Spend(len(dr.Subsets) >> 2)
 	return dr, slices.IndexFunc(dr.Subsets, func(s Subset) bool { return s.Name == name })
 }
 
@@ -195,12 +200,14 @@ func (p *policy) tls(dr *DestinationRule, i, port int) (*ClientTLS, tlsField) {
 		return nil, tlsField{}
 	}
 	if dr != nil && dr.Subsets[i].TrafficPolicy != nil {
+		p.m.Spend(len(dr.Subsets[i].TrafficPolicy.PortLevelSettings) >> 3)
 		if t, level, ok := dr.Subsets[i].TrafficPolicy.forPort(port); ok {
 			return t, tlsField{dr, i, level}
 		}
 	}
 	var buf [keySize]byte
 	if dr, ok := p.m.subsets.first(borrowed(joined(buf[:0], p.key, sep))); ok && dr.TrafficPolicy != nil {
+		p.m.Spend(len(dr.TrafficPolicy.PortLevelSettings) >> 3)
 		if t, level, ok := dr.TrafficPolicy.forPort(port); ok {
 			return t, tlsField{dr, -1, level}
 		}

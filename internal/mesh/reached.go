@@ -15,6 +15,7 @@ func (c *client) reached(l *listener, host string, port int) []outcome {
 	c.only = host
 	defer func() { c.only = "" }()
 	for vs := range c.m.targets.under(hostPrefix(host)) {
+		c.m.Spend(1)
 		if vs == last {
 			continue
 		}
@@ -47,7 +48,11 @@ func (c *client) ignored(host string) bool {
 
 // ignores reports whether all destinations of a rule are ignored.
 func (c *client) ignores(vs *VirtualService, routes []RouteDestination) bool {
-	return c.only != "" && !slices.ContainsFunc(routes, func(r RouteDestination) bool { return !c.ignored(c.m.host(vs, r.Destination.Host)) })
+	if c.only == "" {
+		return false
+	}
+	c.m.Spend(2 * len(routes))
+	return !slices.ContainsFunc(routes, func(r RouteDestination) bool { return !c.ignored(c.m.host(vs, r.Destination.Host)) })
 }
 
 // fromHost follows all traffic for a host that a VirtualService names: on
@@ -58,8 +63,11 @@ func (c *client) fromHost(l *listener, host, except string, port int) []outcome 
 	names := []string{host}
 	if IsWildcard(host) {
 		for se := range c.m.entries.below(host) {
+			if len(names) >= maxBelow {
+				break
+			}
 			for _, h := range se.Hosts {
-				if h = CanonicalHost(h); HostCovers(host, h) && len(names) < maxBelow {
+				if h = c.m.canonical(h); HostCovers(host, h) && len(names) < maxBelow {
 					names = append(names, h)
 				}
 			}

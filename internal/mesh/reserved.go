@@ -51,4 +51,12 @@ func isHex(c byte) bool { return isDigit(c) || 'a' <= c && c <= 'f' }
 
 // Binders yields the Gateways that program an approved egress gateway, but for
 // Sallyport's own: those are as many as there are hosts, these are few.
-func (m *Mesh) Binders() iter.Seq[*Gateway] { return m.binders.under("") }
+func (m *Mesh) Binders() iter.Seq[*Gateway] {
+	return func(yield func(*Gateway) bool) {
+		for g := range m.binders.under("") {
+			if m.Spend(1); !yield(g) {
+				return
+			}
+		}
+	}
+}

@@ -16,6 +16,16 @@ type client struct {
 	terse     bool           // nobody asks for reasons and hops: they may be missing
 
 	only string // set where no other destination is of interest; see reached
+
+	last struct { // what the last destination came to: many rules may lead to one
+		listener *listener
+		host     string
+		service  *service
+		policy   *policy // once asked is true
+		outside  bool    // once looked is true
+		asked    bool
+		looked   bool
+	}
 }
 
 // listener is what one egress listener of a Sidecar imports. A client without
@@ -37,6 +47,7 @@ func (c *client) listeners(port int) (serving, proxies []*listener) {
 	if c.sidecar == nil || len(c.sidecar.Egress) == 0 {
 		return allListeners, nil
 	}
+	c.m.Spend(2 * len(c.sidecar.Egress))
 	for i := range c.sidecar.Egress {
 		l := &listener{egress: &c.sidecar.Egress[i]}
 		switch {
@@ -72,6 +83,9 @@ func importHost(entry, clientNamespace string) (namespace, host string, excluded
 	return namespace, host, excluded, true
 }
 
+// importSteps is what it costs to look at one import.
+const importSteps = 1
+
 // importsService reports whether the listener imports a service
 // (selectServices in Istio's pilot/pkg/model/sidecar.go).
 func (l *listener) importsService(c *client, namespace, host string) bool {
@@ -79,6 +93,7 @@ func (l *listener) importsService(c *client, namespace, host string) bool {
 		return true
 	}
 	found := false
+	c.m.Spend(importSteps * len(l.egress.Hosts))
 	for _, entry := range l.egress.Hosts {
 		ns, pattern, excluded, ok := importHost(entry, c.namespace)
 		if !ok || ns != "*" && ns != namespace {
@@ -120,6 +135,7 @@ func (l *listener) importsVirtual(c *client, vs *VirtualService) bool {
 
 func (l *listener) importsRoute(c *client, vs *VirtualService, host string) bool {
 	found := false
+	c.m.Spend(importSteps * len(l.egress.Hosts))
 	for _, entry := range l.egress.Hosts {
 		ns, pattern, excluded, ok := importHost(entry, c.namespace)
 		if !ok || ns != "*" && ns != vs.Namespace {
@@ -175,6 +191,7 @@ func (s *service) hasPort(m *Mesh, port int) bool {
 			continue
 		}
 		for _, se := range s.entries {
+			m.Spend(1 + len(se.Ports)>>6)
 			if se != first && !mergeable(m, first, se) {
 				continue
 			}
@@ -187,6 +204,7 @@ func (s *service) hasPort(m *Mesh, port int) bool {
 }
 
 func mergeable(m *Mesh, a, b *ServiceEntry) bool {
+	m.Spend(labelSteps * (len(a.Labels) + len(selectorLabels(a)) + len(a.ExportTo)*len(b.ExportTo)))
 	return a.Resolution == b.Resolution && equalLabels(a.Labels, b.Labels) &&
 		equalLabels(selectorLabels(a), selectorLabels(b)) && sameSet(m.declaredExport(a), m.declaredExport(b))
 }
@@ -208,7 +226,7 @@ func (m *Mesh) spellings(host string) iter.Seq[string] {
 		var seen []string
 		for se := range m.entries.exactly(host) {
 			for _, h := range se.Hosts {
-				if h == host || CanonicalHost(h) != host || slices.Contains(seen, h) {
+				if h == host || m.canonical(h) != host || m.contains(seen, h) {
 					continue
 				}
 				if !yield(h) {
@@ -235,6 +253,7 @@ func (c *client) service(l *listener, host string) *service {
 	var entries, open []*ServiceEntry // exported to the namespace by name, and to all
 	own := false
 	for se := range c.m.spelledEntries(host) {
+		c.m.Spend(2 + len(c.m.ExportTo(se))>>2)
 		seen := visibleFrom(c.m.ExportTo(se), se.Namespace, c.namespace)
 		if seen == hidden || !l.importsService(c, se.Namespace, host) || !l.importsPorts(se) {
 			continue
@@ -263,6 +282,12 @@ func (c *client) service(l *listener, host string) *service {
 	})}
 }
 
+// contains is [slices.Contains] for a list of any length.
+func (m *Mesh) contains(list []string, s string) bool {
+	m.Spend(1 + len(list)>>4)
+	return slices.Contains(list, s)
+}
+
 // sees reports whether a Kubernetes Service is exported to the client. One
 // that is only taken to exist is taken to be, too.
 func (c *client) sees(s *service) bool {
@@ -273,7 +298,7 @@ func (c *client) sees(s *service) bool {
 func (m *Mesh) spelledEntries(host string) iter.Seq[*ServiceEntry] {
 	return func(yield func(*ServiceEntry) bool) {
 		for se := range m.entries.exactly(CanonicalHost(host)) {
-			if slices.Contains(se.Hosts, host) && !yield(se) {
+			if m.contains(se.Hosts, host) && !yield(se) {
 				return
 			}
 		}
@@ -316,6 +341,30 @@ func (m *Mesh) assumedPorts(g *EgressGateway) [][2]int {
 // or without one (collectImportedServices): from the client's namespace, even
 // where it is not exported, else the best that is visible.
 func (c *client) destination(l *listener, host string) *service {
+	if l != c.last.listener || host != c.last.host {
+		c.last.listener, c.last.host, c.last.service = l, host, c.newDestination(l, host)
+		c.last.policy, c.last.asked, c.last.looked = nil, false, false
+	}
+	return c.last.service
+}
+
+// leadsOut reports whether the destination that was found last is outside the mesh.
+func (c *client) leadsOut() bool {
+	if !c.last.looked {
+		c.last.outside, c.last.looked = c.m.outsideService(c.last.service), true
+	}
+	return c.last.outside
+}
+
+// lastPolicy is the policy for the destination that was found last.
+func (c *client) lastPolicy() *policy {
+	if !c.last.asked {
+		c.last.policy, c.last.asked = c.policy(CanonicalHost(c.last.host), c.last.service.namespace), true
+	}
+	return c.last.policy
+}
+
+func (c *client) newDestination(l *listener, host string) *service {
 	if s := c.service(l, host); s != nil {
 		return s
 	}
@@ -372,6 +421,7 @@ func (s *service) ports(m *Mesh) []int {
 			if se != s.entries[0] && !mergeable(m, s.entries[0], se) {
 				continue
 			}
+			m.Spend(len(se.Ports) * (1 + len(out)>>6))
 			for _, p := range se.Ports {
 				if !slices.Contains(out, p.Number) {
 					out = append(out, p.Number)

@@ -19,13 +19,14 @@ func (vs *VirtualService) inMesh() bool { return slices.Contains(vs.Gateways, me
 // semantics are taken literally.
 func (m *Mesh) host(vs *VirtualService, name string) string {
 	if vs.gatewaySemantics() {
-		return CanonicalHost(name)
+		return m.canonical(name)
 	}
-	return ResolveHost(name, vs.Namespace, m.settings.ClusterDomain)
+	return m.resolve(name, vs.Namespace)
 }
 
 // spelled is host as the VirtualService writes it.
 func (m *Mesh) spelled(vs *VirtualService, name string) string {
+	m.Spend(1)
 	if vs.gatewaySemantics() {
 		return name
 	}
@@ -103,6 +104,10 @@ func (m *Mesh) spelledHosts(vs *VirtualService) iter.Seq[string] {
 	}
 }
 
+// virtualSteps is what it costs to sort one VirtualService into its place, or to
+// pass it over.
+const virtualSteps = 6
+
 // virtuals returns the mesh VirtualServices that the client imports on a
 // listener and that share a name with the host, however written, in the order in which Istio
 // considers them (SelectVirtualServices in its pilot/pkg/model): private ones,
@@ -110,6 +115,7 @@ func (m *Mesh) spelledHosts(vs *VirtualService) iter.Seq[string] {
 func (c *client) virtuals(l *listener, host string) []*VirtualService {
 	host = CanonicalHost(host)
 	found := distinct(append(c.m.routes.overlapping(host), c.m.attachedTo(host)...))
+	c.m.Spend(virtualSteps * len(found))
 	out := make([]*VirtualService, 0, len(found))
 	for want := private; want <= public; want++ {
 		// Of those of one visibility, "consumer overrides" come first: the

@@ -97,6 +97,7 @@ func (g *K8sGateway) forServices() bool {
 // admits reports whether a waypoint's listener lets entries of a namespace bind
 // to it (makeAllowedRoutes and AllowsAttachmentFromNamespaceOrLookup).
 func (m *Mesh) admits(g *K8sGateway, namespace string) bool {
+	m.Spend(endpointSteps * len(g.Listeners))
 	i := slices.IndexFunc(g.Listeners, g.bound)
 	if i < 0 {
 		i = slices.IndexFunc(g.Listeners, func(l K8sListener) bool { return l.Protocol == "HBONE" && l.Port == hbonePort })
@@ -111,6 +112,10 @@ func (m *Mesh) admits(g *K8sGateway, namespace string) bool {
 		ns := m.Namespace(namespace)
 		if ns == nil {
 			return false
+		}
+		m.Spend(labelSteps * len(ns.Labels))
+		for i := range from.Selector.MatchExpressions {
+			m.Spend(1 + len(from.Selector.MatchExpressions[i].Values)>>3)
 		}
 		labels := maps.Clone(ns.Labels)
 		if labels == nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"slices"
 
+	"github.com/sallyport-io/sallyport/internal/budget"
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/rules"
@@ -57,7 +59,11 @@ func (e *ObjectError) Unwrap() error { return e.Err }
 func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byte) (b Batch, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			b, err = Batch{}, fmt.Errorf("judging: panic: %v\n%s", v, debug.Stack())
+			ended, ok := budget.Ended(v)
+			if !ok {
+				ended = fmt.Errorf("judging: panic: %v\n%s", v, debug.Stack())
+			}
+			b, err = Batch{}, ended
 		}
 	}()
 	subjects := make([]mesh.Object, len(objects))
@@ -91,12 +97,31 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 	}
 
 	live := state.With(slices.DeleteFunc(slices.Clone(subjects), func(o mesh.Object) bool { return o == nil })...)
-	live, err = admit(live, subjects, b.Objects)
+	live, err = admit(ctx, live, subjects, b.Objects)
 	if err != nil {
 		return Batch{}, err
 	}
-	w := newWorld(state, live, subjects)
-	b.Companions, b.Mesh, b.Paths = w.companions(), w.after, w.paths()
+	// What is too large for the server is too large here, too, and is found to be
+	// so in the same way: alone, into the mesh in which all the others stand.
+	for i, o := range subjects {
+		if o == nil {
+			continue
+		}
+		alone := Write{Request: rules.Request{Operation: "CREATE", Time: j.Time}, Object: b.Objects[i]}
+		out, err := j.Review(ctx, live, alone)
+		if err != nil {
+			errs = append(errs, &ObjectError{i, err})
+		}
+		b.Outcomes[i].Steps = out.Steps
+	}
+	if len(errs) > 0 {
+		return Batch{}, errors.Join(errs...)
+	}
+	// What follows lists more than anybody judges one write by. It ends with the
+	// context alone.
+	unlimited := budget.New(ctx, math.MaxInt64)
+	w := newWorld(state.Bounded(unlimited), live.Bounded(unlimited), subjects)
+	b.Companions, b.Mesh, b.Paths = w.companions(), w.after.Bounded(nil), w.paths()
 	for i, o := range subjects {
 		if o == nil {
 			continue
@@ -137,8 +162,9 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 // their exportTo, opened, and then VirtualServices that ask for it are
 // rewritten. A rewrite asks for the companions of what it routes to, and these
 // depend on every entry of the batch; each sees the others as they are written,
-// so that the order in which they are given does not matter.
-func admit(live *mesh.Mesh, subjects []mesh.Object, raw [][]byte) (*mesh.Mesh, error) {
+// so that the order in which they are given does not matter. What is too large for
+// that is left as it is written, as the server leaves it.
+func admit(ctx context.Context, live *mesh.Mesh, subjects []mesh.Object, raw [][]byte) (*mesh.Mesh, error) {
 	patch := func(i int, ops []PatchOp) (err error) {
 		if raw[i], err = Patched(raw[i], ops); err == nil {
 			subjects[i], err = mesh.Decode(raw[i])
@@ -169,11 +195,18 @@ func admit(live *mesh.Mesh, subjects []mesh.Object, raw [][]byte) (*mesh.Mesh, e
 		if !ok {
 			continue
 		}
-		ops, err := rewrite(live, vs)
-		if err != nil {
+		var ops []PatchOp
+		ref := vs.Ref
+		steps := budget.New(ctx, limitOf("CREATE"))
+		err := within(&ref, func() (err error) {
+			steps.Spend(len(raw[i]) / bytesPerStep)
+			ops, err = rewrite(live.Draft().Bounded(steps), vs)
+			return err
+		})
+		if _, tooLarge := errors.AsType[*budget.TooLarge](err); err != nil && !tooLarge {
 			return nil, &ObjectError{i, err}
 		}
-		if len(ops) == 0 {
+		if err != nil || len(ops) == 0 {
 			continue
 		}
 		if err := patch(i, ops); err != nil {

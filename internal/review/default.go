@@ -86,6 +86,7 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 	if slices.Equal(se.ExportTo, want) {
 		return nil, nil
 	}
+	m.Spend(len(w.Object) / bytesPerStep)
 	ops, err := annotate(w.Object, se, value)
 	if err != nil {
 		return nil, err
@@ -136,6 +137,7 @@ func exportOf(m *mesh.Mesh, se *mesh.ServiceEntry) (string, bool) {
 // ready reports whether nothing keeps the entry from being open, in the mesh
 // as it stands.
 func ready(m *mesh.Mesh, se *mesh.ServiceEntry, exportTo []string) bool {
+	m.Spend(hostSteps * len(se.Hosts))
 	open := *se
 	open.ExportTo = exportTo
 	m = companion.Lasting(m, &open).With(&open)

@@ -31,8 +31,13 @@ func newPass(ctx context.Context, m *mesh.Mesh, w Write, subject, old mesh.Objec
 
 	s := scopeOf(prior, live, subject, old, along)
 	if strict && s.full {
-		return rules.Pass{}, fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects for fewer hosts or ports",
-			ref, mesh.MaxAffected)
+		if r.Operation == "CREATE" || s.fuller && refusesFull(subject) && r.Operation == "UPDATE" {
+			return rules.Pass{}, fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects for fewer hosts or ports",
+				ref, mesh.MaxAffected)
+		}
+		if err := s.decided(prior, live, subject, old, along, r.Operation); err != nil {
+			return rules.Pass{}, err
+		}
 	}
 	after, sets := companion.Apply(live, s.hosts...)
 	before := sync.OnceValue(func() *mesh.Mesh {
@@ -58,7 +63,7 @@ func newPass(ctx context.Context, m *mesh.Mesh, w Write, subject, old mesh.Objec
 	})
 	own := hostsOf(subject)
 	for _, set := range sets {
-		if !slices.Contains(own, set.Host) {
+		if _, ok := slices.BinarySearch(own, set.Host); !ok {
 			continue
 		}
 		p.Companions = append(p.Companions, set.Objects...)
@@ -130,29 +135,42 @@ type scope struct {
 	reach  []string // client namespaces; nil means all of them
 	extra  string   // the subject's namespace
 	gone   string   // a namespace that is deleted
-	full   bool     // the subject bears on more points than there is room for
+	fuller bool     // the subject bears on more points than there is room for
+	full   bool     // it does, or did
 }
 
 // scopeOf returns what the write can change, and what goes along with a subject
 // that is deleted. A namespace that is deleted is no client any more: its pods go
 // before all else in it.
 func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object, along []mesh.Object) scope {
+	for _, o := range []mesh.Object{subject, old} {
+		if se, ok := o.(*mesh.ServiceEntry); ok {
+			live.Spend(hostSteps * len(se.Hosts)) // read and sorted, several times
+		}
+	}
 	s := scope{extra: subject.Metadata().Namespace, points: live.Affected(subject)}
-	s.full = len(s.points) >= mesh.MaxAffected
+	s.fuller = len(s.points) >= mesh.MaxAffected
+	s.full = s.fuller
 	if ns, ok := live.Get(subject.Metadata().Ref).(*mesh.Namespace); ok && ns.Deleting {
 		s.gone = ns.Name
 	}
 	reach, bounded := reachOf(live, subject)
 	switch {
 	case old != nil:
-		s.points = append(s.points, prior.Affected(old)...)
+		was := prior.Affected(old)
+		s.full = s.full || len(was) >= mesh.MaxAffected
+		s.points = append(s.points, was...)
 		more, ok := reachOf(prior, old)
 		reach, bounded = append(reach, more...), bounded && ok
 	case s.full || !standsAlone(subject):
-		s.points = append(s.points, prior.Affected(subject)...)
+		was := prior.Affected(subject)
+		s.full = s.full || len(was) >= mesh.MaxAffected
+		s.points = append(s.points, was...)
 	}
 	for _, o := range along {
-		s.points = append(s.points, prior.Affected(o)...)
+		was := prior.Affected(o)
+		s.full = s.full || len(was) >= mesh.MaxAffected
+		s.points = append(s.points, was...)
 		bounded = false
 	}
 	if bounded {
@@ -163,6 +181,13 @@ func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object, along []mesh.Obje
 	s.points = slices.CompactFunc(s.points, func(a, b mesh.Point) bool {
 		return a.Host == b.Host && a.Port == b.Port
 	})
+	s.nameHosts(subject, old)
+	return s
+}
+
+// nameHosts names the hosts of the points, and those of the objects.
+func (s *scope) nameHosts(subject, old mesh.Object) {
+	s.hosts = nil
 	for _, p := range s.points {
 		s.hosts = append(s.hosts, p.Host)
 	}
@@ -172,7 +197,6 @@ func scopeOf(prior, live *mesh.Mesh, subject, old mesh.Object, along []mesh.Obje
 	}
 	slices.Sort(s.hosts)
 	s.hosts = slices.Compact(s.hosts)
-	return s
 }
 
 // standsAlone reports whether an object bears on no egress point in the mesh
@@ -196,6 +220,7 @@ func (s scope) clients(m *mesh.Mesh, point mesh.Point) []string {
 		return s.reach
 	}
 	clients := append(m.Clients(point.Host), mesh.AnyClient, s.extra, point.Entry.Namespace)
+	m.Spend(clientSteps * len(clients))
 	slices.Sort(clients)
 	return slices.DeleteFunc(slices.Compact(clients), func(ns string) bool {
 		return ns == "" || ns == s.gone || m.Settings().GatewayNamespace(ns)

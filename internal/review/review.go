@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/budget"
@@ -117,10 +118,11 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 		}
 	}
 	subject = fate(m, subject, w.Object)
-	// A write that only deletes, or changes metadata alone, or is for warnings
-	// only, is judged by as much as there is room for.
-	strict := mode == modeEnforce && w.Request.Operation != "DELETE" && bounded(m.Settings(), subject) &&
-		(old == nil || !sameSpec(subject, w.Object, w.OldObject))
+	// A write that changes nothing that counts, or is for warnings only, is judged
+	// by as much as there is room for.
+	m.Spend(len(w.OldObject) / bytesPerStep) // compared
+	strict := mode == modeEnforce && bounded(m.Settings(), subject, w.Request.Operation) &&
+		(old == nil || !sameObject(subject, old, w.Object, w.OldObject))
 	p, err := newPass(ctx, m, w, subject, old, strict)
 	if err != nil {
 		return fmt.Errorf("could not judge: %w", err)
@@ -146,28 +148,45 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 	return nil
 }
 
-// bounded reports whether an object is refused that bears on more egress points
-// than a write is judged by, and may do something else to each: what is beyond
-// the bound would pass unseen. The platform's routes and Sidecars may be for
-// everything; rule unjudged-points says so then.
-func bounded(s mesh.Settings, o mesh.Object) bool {
+// bounded reports whether a write is refused that bears on more egress points than
+// one is judged by: what is beyond the bound would pass unseen. What is new is
+// bounded where it may do something else to each point; what takes away from an
+// object that a tenant's namespace has is bounded in any case. The platform's
+// routes, Sidecars and gateways may be for everything, and its objects may go; rule
+// unjudged-points says so then.
+func bounded(s mesh.Settings, o mesh.Object, operation string) bool {
+	tenant := !s.Platform(o.Metadata().Namespace)
 	switch o.(type) {
 	case *mesh.ServiceEntry, *mesh.Route, *mesh.WorkloadEntry:
-		return true
+		return tenant || operation != "DELETE"
 	case *mesh.VirtualService, *mesh.Sidecar:
-		return !s.Platform(o.Metadata().Namespace)
+		return tenant
+	case *mesh.DestinationRule, *mesh.Gateway:
+		return tenant && operation != "CREATE"
 	default:
 		return false
 	}
 }
 
-// sameSpec reports whether two versions of an object differ in their metadata
-// alone. By the labels of a WorkloadEntry it is selected: they count as its spec.
-func sameSpec(o mesh.Object, a, b []byte) bool {
-	if _, ok := o.(*mesh.WorkloadEntry); ok {
+// refusesFull reports whether a change is refused, like a new object, by what the
+// object bears on after it: one of these kinds says of each point what it is, and
+// not only how to get there.
+func refusesFull(o mesh.Object) bool {
+	switch o.(type) {
+	case *mesh.ServiceEntry, *mesh.Route, *mesh.WorkloadEntry:
+		return true
+	default:
 		return false
 	}
-	return bytes.Equal(rawjson.Member(a, "spec"), rawjson.Member(b, "spec"))
+}
+
+// sameObject reports whether two versions of an object differ in nothing that
+// their reader could take into account.
+func sameObject(o, old mesh.Object, a, b []byte) bool {
+	owners := func(raw []byte) []byte { return rawjson.Member(rawjson.Member(raw, "metadata"), "ownerReferences") }
+	return o.Metadata().Deleting == old.Metadata().Deleting && bytes.Equal(owners(a), owners(b)) &&
+		maps.Equal(o.Metadata().Labels, old.Metadata().Labels) && maps.Equal(o.Metadata().Annotations, old.Metadata().Annotations) &&
+		bytes.Equal(rawjson.Member(a, "spec"), rawjson.Member(b, "spec"))
 }
 
 // forgive turns denials into warnings where the object before the update
