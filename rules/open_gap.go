@@ -76,7 +76,7 @@ func checkUnheld(p *Pass, se *mesh.ServiceEntry) {
 		case p.Batch != nil && path.Entry != se.Ref: // charged to the entry that has it
 		case path.Verdict == mesh.Direct && !missed: // direct-path's business
 		case opened(p, path, asIs), path.Entry == se.Ref && adds(old, se, path) && restsOnNothing(p, path):
-			p.Report(unheldFinding(p, se, old, path, missed))
+			p.Report(unheldFinding(se, old, path, missed))
 			return // what helps one helps all
 		}
 	}
@@ -133,7 +133,7 @@ func ignored(m *mesh.Mesh, namespace string) bool {
 }
 
 // unheldFinding is about an entry that nobody holds back.
-func unheldFinding(p *Pass, se, old *mesh.ServiceEntry, path mesh.Path, missed bool) Finding {
+func unheldFinding(se, old *mesh.ServiceEntry, path mesh.Path, missed bool) Finding {
 	f := Finding{
 		Path:    "spec.exportTo",
 		Message: fmt.Sprintf("traffic for %s from %s would leave directly", point(path), clientNames([]string{path.Client})),

@@ -145,9 +145,10 @@ spec: {hosts: [%s], ports: [%s], resolution: DNS, %s}
 			for _, exportTo := range []string{`exportTo: ["."]`, "", `exportTo: ["*"]`} {
 				old := fmt.Sprintf(entry(before.hosts, before.ports, ""), `exportTo: ["."]`)
 				edited := fmt.Sprintf(entry(after.hosts, after.ports, after.rest), exportTo)
-				name := strings.TrimSpace(edited[strings.Index(edited, "spec:"):]) + " after " + before.hosts + before.ports
+				_, spec, _ := strings.Cut(edited, "spec:")
+				name := strings.TrimSpace(spec) + " after " + before.hosts + before.ports
 				m := mesh.New(mesh.DefaultSettings(), decode(t, gapNamespaces)...).With(decode(t, old)...)
-				for _, h := range strings.Split(before.hosts, ", ") {
+				for h := range strings.SplitSeq(before.hosts, ", ") {
 					m = m.With(companion.For(m, h).Objects...)
 				}
 				w := review.Write{Request: rules.Request{Operation: "UPDATE", User: "jane"}, OldObject: document(t, old), Object: document(t, edited)}
