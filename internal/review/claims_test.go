@@ -72,6 +72,7 @@ func contradicted(m *mesh.Mesh) []string {
 // contradicts nothing that stands. Who is refused is told whom to ask, and
 // nothing about the other team.
 func TestNoContradictionIsFoundAfterwards(t *testing.T) {
+	t.Parallel()
 	judge := &review.Judge{Rules: rules.All}
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	denied, admitted := 0, 0
@@ -142,6 +143,7 @@ func TestNoContradictionIsFoundAfterwards(t *testing.T) {
 // the stranger reach the host directly. The stranger may go on editing what does
 // not matter, and cannot come back.
 func TestOwnerDisplacesStranger(t *testing.T) {
+	t.Parallel()
 	judge := &review.Judge{Rules: rules.All}
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	settings := claimSettings("zzz", true)
@@ -150,6 +152,9 @@ func TestOwnerDisplacesStranger(t *testing.T) {
 		for second := range claimForms {
 			for _, annotated := range []bool{true, false} {
 				for _, public := range []bool{false, true} {
+					if (public || !annotated) && (first+second)%3 != 0 {
+						continue // every pair of forms once, and a third of them in every way
+					}
 					name := fmt.Sprintf("%v of the owner, public %t, after %v, managed %t", claimForms[second], public, claimForms[first], annotated)
 					open := strings.Replace(claimed("secret-team", "secret-entry", first, at), `exportTo: ["~"]`, `exportTo: ["."]`, 1)
 					if !annotated {
