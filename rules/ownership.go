@@ -64,3 +64,22 @@ func meshNamespace(m *mesh.Mesh, name string) bool {
 	}
 	return ns.InMesh() || netpol.Walled(m, name)
 }
+
+// byMachinery is the severity of what is the cluster's own machinery to write,
+// and whether there is anything to report. A service account of another
+// namespace, outside the mesh, may be that of a controller which nobody has
+// declared (a load balancer's, say): it is warned.
+func (p *Pass) byMachinery() (severity Severity, report bool) {
+	user := p.Request.User
+	if p.After.Settings().Operates(user) {
+		return "", false
+	}
+	if p.Platform() {
+		return Warn, true
+	}
+	namespace, ok := mesh.ServiceAccountNamespace(user)
+	if ok && namespace != p.Subject.Metadata().Namespace && p.After.Namespace(namespace) != nil && !meshNamespace(p.After, namespace) {
+		return Warn, true
+	}
+	return p.rule.Severity, true
+}

@@ -2,9 +2,11 @@ package rules
 
 import "github.com/sallyport-io/sallyport/internal/mesh"
 
-// workloadKinds are the kinds that are pods or have a template of one.
+// workloadKinds are the kinds that are pods, have a template of one, or put
+// labels and annotations on one.
 var workloadKinds = []string{
-	"CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "ReplicationController", "StatefulSet",
+	"Binding", "ControllerRevision", "CronJob", "DaemonSet", "Deployment", "Job", "Pod", "PodTemplate",
+	"ReplicaSet", "ReplicationController", "StatefulSet",
 }
 
 // onWorkload adapts a check of pods and templates. It passes over platform
@@ -22,8 +24,12 @@ func onWorkload(check func(p *Pass, w *mesh.Workload, base string)) func(p *Pass
 // the end where it is not the object itself.
 func podPath(kind string) string {
 	switch kind {
-	case "Pod":
+	case "Pod", "Binding":
 		return ""
+	case "PodTemplate":
+		return "template."
+	case "ControllerRevision":
+		return "data.spec.template."
 	case "CronJob":
 		return "spec.jobTemplate.spec.template."
 	default:

@@ -55,6 +55,13 @@ var kubernetesShapes = []shape{
 	{apiVersion: "apps/v1", kind: "DaemonSet", name: "containers", before: template, item: container, after: `]}}}}`},
 	{apiVersion: "apps/v1", kind: "ReplicaSet", name: "containers", before: template, item: container, after: `]}}}}`},
 	{apiVersion: "batch/v1", kind: "Job", name: "containers", before: template, item: container, after: `]}}}}`},
+	{apiVersion: "v1", kind: "PodTemplate", name: "containers", before: `},"template":{"spec":{"containers":[`, item: container, after: `]}}}`},
+	{apiVersion: "v1", kind: "Binding", name: "annotations", meta: `,"annotations":{`, item: with(`"l%":"v"`), most: 20_000, after: `}},"target":{"kind":"Node","name":"n"}}`},
+	{apiVersion: "v1", kind: "Binding", name: "labels", meta: `,"labels":{`, item: with(`"l%":"v"`), after: `}},"target":{"kind":"Node","name":"n"}}`},
+	{apiVersion: "apps/v1", kind: "ControllerRevision", name: "containers", before: `},"revision":1,"data":{"spec":{"template":{"$patch":"replace","spec":{"containers":[`, item: container, after: `]}}}}}`},
+	{apiVersion: "apps/v1", kind: "ControllerRevision", name: "data", before: `},"revision":1,"data":{`, item: with(`"l%":"v"`), after: `}}`},
+	{apiVersion: "v1", kind: "Service", name: "status", before: `},"status":{"loadBalancer":{"ingress":[`, item: with(`{"ip":"203.0.113.%"}`), after: `]}}}`},
+	{apiVersion: istio, kind: "ServiceEntry", name: "status", before: openSpec + `"hosts":["status.example.com"],` + onePort + `},"status":{"addresses":[`, item: with(`{"value":"203.0.113.%"}`), after: `]}}`},
 	{apiVersion: "batch/v1", kind: "CronJob", name: "containers", before: `},"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[`, item: container, after: `]}}}}}}`},
 }
 

@@ -16,12 +16,15 @@ import (
 // goKinds are the kinds beside Istio's that the model reads, and their types.
 // Of other kinds and versions the fields are not known here.
 var goKinds = map[[2]string]func() any{
+	{"v1", "Binding"}:                                func() any { return new(corev1.Binding) },
 	{"v1", "Endpoints"}:                              func() any { return new(corev1.Endpoints) }, //nolint:staticcheck // deprecated, and served
 	{"v1", "Namespace"}:                              func() any { return new(corev1.Namespace) },
 	{"v1", "Node"}:                                   func() any { return new(corev1.Node) },
 	{"v1", "Pod"}:                                    func() any { return new(corev1.Pod) },
+	{"v1", "PodTemplate"}:                            func() any { return new(corev1.PodTemplate) },
 	{"v1", "ReplicationController"}:                  func() any { return new(corev1.ReplicationController) },
 	{"v1", "Service"}:                                func() any { return new(corev1.Service) },
+	{"apps/v1", "ControllerRevision"}:                func() any { return new(appsv1.ControllerRevision) },
 	{"apps/v1", "DaemonSet"}:                         func() any { return new(appsv1.DaemonSet) },
 	{"apps/v1", "Deployment"}:                        func() any { return new(appsv1.Deployment) },
 	{"apps/v1", "ReplicaSet"}:                        func() any { return new(appsv1.ReplicaSet) },

@@ -61,6 +61,9 @@ var kinds = map[groupKind]kind{
 	{"apps", "ReplicaSet"}:                   {name: "ReplicaSet", decode: decodeTemplated},
 	{"batch", "Job"}:                         {name: "Job", decode: decodeTemplated},
 	{"batch", "CronJob"}:                     {name: "CronJob", decode: decodeCronJob},
+	{"", "PodTemplate"}:                      {name: "PodTemplate", decode: decodePodTemplate},
+	{"", "Binding"}:                          {name: "Binding", decode: decodeBinding},
+	{"apps", "ControllerRevision"}:           {name: "ControllerRevision", decode: decodeControllerRevision},
 
 	{"apiextensions.k8s.io", "CustomResourceDefinition"}: {name: "CustomResourceDefinition", clusterScoped: true, decode: decodeDefinition},
 }

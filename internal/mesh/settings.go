@@ -1,6 +1,9 @@
 package mesh
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Settings are the facts about an installation that no object of the mesh
 // tells: they come from the administrator's configuration.
@@ -168,4 +171,30 @@ func DefaultSettings() Settings {
 // Platform reports whether the namespace belongs to the platform.
 func (s Settings) Platform(namespace string) bool {
 	return slices.Contains(s.PlatformNamespaces, namespace)
+}
+
+// serviceAccounts is what the user names of service accounts begin with.
+const serviceAccounts = "system:serviceaccount:"
+
+// ServiceAccountNamespace returns the namespace of the service account that a
+// user name is, and false for every other user.
+func ServiceAccountNamespace(user string) (string, bool) {
+	rest, ok := strings.CutPrefix(user, serviceAccounts)
+	if !ok {
+		return "", false
+	}
+	namespace, _, ok := strings.Cut(rest, ":")
+	return namespace, ok
+}
+
+// Operates reports whether a user is part of the cluster's own machinery: a
+// controller of Kubernetes or of the cloud, or a service account of a platform
+// namespace, as istiod's is.
+func (s Settings) Operates(user string) bool {
+	switch user {
+	case "system:kube-controller-manager", "system:kube-scheduler", "system:cloud-controller-manager", "k3s-cloud-controller-manager":
+		return true
+	}
+	namespace, ok := ServiceAccountNamespace(user)
+	return ok && (namespace == "kube-system" || s.Platform(namespace))
 }

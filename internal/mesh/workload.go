@@ -16,6 +16,9 @@ type Workload struct {
 	// NamesProxy is true where a container, of any sort, has a name of those
 	// that Istio's injector adds: [ProxyContainer].
 	NamesProxy bool
+	// Beyond names what a ControllerRevision holds beside a pod template that
+	// takes the place of its owner's; empty where there is nothing.
+	Beyond string
 }
 
 // proxyUID is the user and group of Istio's proxy. The traffic of a process

@@ -11,7 +11,9 @@
 //
 // Each object of a bad or good file is judged by itself, as a CREATE into the
 // world. In a file whose name contains "-delete" it is a DELETE, and in one
-// whose name contains "-update" the objects are pairs: before and after.
+// whose name contains "-update" the objects are pairs: before and after. The
+// user is jane, or whom the name tells between an "@" and ".yaml": nobody where
+// that is empty, as for an object that is read from a file.
 package rulestest
 
 import (
@@ -192,6 +194,9 @@ func writesOf(f txtar.File) ([]review.Write, error) {
 	}
 	var writes []review.Write
 	request := rules.Request{User: "jane", Time: "2026-09-01T12:00:00Z"}
+	if _, user, ok := strings.Cut(strings.TrimSuffix(f.Name, ".yaml"), "@"); ok {
+		request.User = user
+	}
 	switch {
 	case strings.Contains(f.Name, "-update"):
 		if len(docs)%2 != 0 {
