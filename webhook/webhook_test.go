@@ -204,6 +204,21 @@ func TestValidate(t *testing.T) {
 			request: request(`{"metadata":{"namespace":"shop","name":"api"}}`),
 			code:    500, verdict: "error", message: []string{"could not judge", "kind"},
 		}, {
+			name: "a companion's status, by istiod",
+			request: request(entry(companion.Key("allowed.example.com"), "allowed.example.com"), func(r *admissionv1.AdmissionRequest) {
+				r.Namespace, r.Name, r.SubResource = "istio-system", companion.Key("allowed.example.com"), "status"
+				r.Operation, r.OldObject = admissionv1.Update, r.Object
+				r.UserInfo.Username = "system:serviceaccount:istio-system:istiod"
+			}),
+			allowed: true, code: 200, verdict: "allow",
+		}, {
+			name: "a companion's status, by a tenant",
+			request: request(entry(companion.Key("allowed.example.com"), "allowed.example.com"), func(r *admissionv1.AdmissionRequest) {
+				r.Namespace, r.Name, r.SubResource = "istio-system", companion.Key("allowed.example.com"), "status"
+				r.Operation, r.OldObject = admissionv1.Update, r.Object
+			}),
+			code: 403, verdict: "deny", message: []string{"reserved-companion"},
+		}, {
 			name:    "unknown object in a review about a known kind",
 			request: request(`{"apiVersion":"v1","kind":"Secret","metadata":{"namespace":"shop","name":"api"}}`),
 			code:    500, verdict: "error", message: []string{"the review is about a ServiceEntry and holds a Secret"},

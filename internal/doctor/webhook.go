@@ -98,14 +98,38 @@ var judged = []struct {
 	{validateEntry, groupIstioSec, []string{"requestauthentications"}, false},
 	{validateEntry, groupGatewayAPI, []string{"listenersets"}, false},
 	{validateEntry, "gateway.networking.x-k8s.io", []string{"xlistenersets"}, false},
-	{validateEntry, "networking.k8s.io", []string{"ingresses"}, false},
+	{validateEntry, "networking.k8s.io", []string{"ingresses", "ingresses/status"}, false},
+	{validateEntry, groupIstio, []string{"serviceentries/status"}, false},
+	{validateEntry, groupGatewayAPI, []string{"gateways/status"}, false},
+	{validateEntry, "", []string{"services", "services/status", "namespaces", "namespaces/status", "namespaces/finalize"}, true},
 	{validateEntry, "", []string{
-		"services", "endpoints", "namespaces", "namespaces/status", "namespaces/finalize",
-		"pods", "pods/ephemeralcontainers", "pods/status", "replicationcontrollers",
+		"endpoints", "pods", "pods/ephemeralcontainers", "pods/status", "pods/binding", "bindings", "podtemplates",
+		"replicationcontrollers", "replicationcontrollers/status",
 	}, false},
+	{validateEntry, "apiextensions.k8s.io", []string{"customresourcedefinitions"}, true},
 	{validateEntry, "discovery.k8s.io", []string{"endpointslices"}, false},
-	{validateEntry, "apps", []string{"deployments", "statefulsets", "daemonsets", "replicasets"}, false},
-	{validateEntry, "batch", []string{"jobs", "cronjobs"}, false},
+	{validateEntry, "apps", []string{
+		"deployments", "deployments/status", "statefulsets", "statefulsets/status", "daemonsets", "daemonsets/status",
+		"replicasets", "replicasets/status", "controllerrevisions",
+	}, false},
+	{validateEntry, "batch", []string{"jobs", "jobs/status", "cronjobs", "cronjobs/status"}, false},
+}
+
+// operations are those of a resource that matter: what there is of a subresource
+// is updated, a Binding is only ever created, and of a definition the end matters.
+func operations(resource string, deletes bool) []admissionv1.OperationType {
+	switch {
+	case resource == "bindings", resource == "pods/binding":
+		return []admissionv1.OperationType{admissionv1.Create}
+	case resource == "customresourcedefinitions":
+		return []admissionv1.OperationType{admissionv1.Delete}
+	case strings.Contains(resource, "/"):
+		return []admissionv1.OperationType{admissionv1.Update}
+	case deletes:
+		return []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete}
+	default:
+		return []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}
+	}
 }
 
 var webhookConfiguration = &Check{
@@ -150,12 +174,8 @@ func (e *Exam) coverage(w entry) {
 		if j.entry != w.Name {
 			continue
 		}
-		operations := []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}
-		if j.deletes {
-			operations = append(operations, admissionv1.Delete)
-		}
 		for _, resource := range j.resources {
-			for _, op := range operations {
+			for _, op := range operations(resource, j.deletes) {
 				if !covered(w.Rules, j.group, resource, op) {
 					missed[op] = append(missed[op], groupResource(j.group, resource))
 				}
@@ -252,7 +272,7 @@ func (e *Exam) excluded(w entry) {
 }
 
 // shippedConditions are those of manifests/webhooks.yaml; the tests compare.
-var shippedConditions = []string{"not-sallyport-itself", "not-kubernetes-controllers", "not-istiod-self-probe", "not-pod-status-alone"}
+var shippedConditions = []string{"not-sallyport-itself", "not-kubernetes-controllers", "not-istiod-self-probe", "not-other-definitions", "not-status-alone", "not-binding-alone"}
 
 // conditions looks for writes that a condition leaves out.
 func (e *Exam) conditions(w entry) {

@@ -21,6 +21,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("policies in ConfigMaps", func(t *testing.T) { testPolicyConfigMaps(t, c) })
 	t.Run("NetworkPolicy", func(t *testing.T) { testNetworkPolicy(t, c) })
 	t.Run("labels of pods", func(t *testing.T) { testPodLabels(t, c) })
+	t.Run("every way to write", func(t *testing.T) { testWaysToWrite(t, c) })
 	t.Run("dry run", func(t *testing.T) { testDryRun(t, c) })
 	t.Run("no entry is seen early", func(t *testing.T) { testUnheld(t, c, settings) })
 	t.Run("companions belong to Sallyport", func(t *testing.T) { testProtection(t, c) })
