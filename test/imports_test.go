@@ -19,6 +19,7 @@ const module = "github.com/sallyport-io/sallyport"
 // import; arrows go one way. A new package takes its place here.
 var layers = map[string][]string{
 	// Pure: values in, values out.
+	"internal/surface":   {},
 	"internal/build":     {},
 	"internal/budget":    {},
 	"internal/rawjson":   {},
@@ -40,7 +41,7 @@ var layers = map[string][]string{
 	"internal/live":          {"internal/mesh", "internal/rawjson"},
 	"internal/doctor/gather": {"internal/doctor"},
 	"internal/reconcile":     {"internal/companion", "internal/live", "internal/mesh", "internal/netpol"},
-	"webhook":                {"internal/companion", "internal/fair", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/review", "rules"},
+	"webhook":                {"internal/companion", "internal/fair", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/review", "internal/surface", "rules"},
 	"internal/policysource":  {"internal/companion", "internal/mesh", "internal/review", "policies", "rules"},
 	"internal/status":        {"internal/build", "internal/policysource"},
 

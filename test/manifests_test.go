@@ -23,6 +23,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/surface"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -110,47 +111,16 @@ func TestWebhookEntries(t *testing.T) {
 	}
 }
 
-// apiResources are the resources of the kinds that rules judge.
-var apiResources = map[string]string{
-	"AuthorizationPolicy":      "security.istio.io/authorizationpolicies",
-	"Binding":                  "/bindings",
-	"ControllerRevision":       "apps/controllerrevisions",
-	"CronJob":                  "batch/cronjobs",
-	"CustomResourceDefinition": "apiextensions.k8s.io/customresourcedefinitions",
-	"DaemonSet":                "apps/daemonsets",
-	"Deployment":               "apps/deployments",
-	"DestinationRule":          "networking.istio.io/destinationrules",
-	"EndpointSlice":            "discovery.k8s.io/endpointslices",
-	"Endpoints":                "/endpoints",
-	"EnvoyFilter":              "networking.istio.io/envoyfilters",
-	"GRPCRoute":                "gateway.networking.k8s.io/grpcroutes",
-	"Gateway":                  "networking.istio.io/gateways",
-	"HTTPRoute":                "gateway.networking.k8s.io/httproutes",
-	"Ingress":                  "networking.k8s.io/ingresses",
-	"Job":                      "batch/jobs",
-	"K8sGateway":               "gateway.networking.k8s.io/gateways",
-	"ListenerSet":              "gateway.networking.k8s.io/listenersets",
-	"Namespace":                "/namespaces",
-	"NetworkPolicy":            "networking.k8s.io/networkpolicies",
-	"Pod":                      "/pods",
-	"PodTemplate":              "/podtemplates",
-	"ProxyConfig":              "networking.istio.io/proxyconfigs",
-	"ReplicaSet":               "apps/replicasets",
-	"ReplicationController":    "/replicationcontrollers",
-	"RequestAuthentication":    "security.istio.io/requestauthentications",
-	"Service":                  "/services",
-	"ServiceEntry":             "networking.istio.io/serviceentries",
-	"Sidecar":                  "networking.istio.io/sidecars",
-	"StatefulSet":              "apps/statefulsets",
-	"TCPRoute":                 "gateway.networking.k8s.io/tcproutes",
-	"TLSRoute":                 "gateway.networking.k8s.io/tlsroutes",
-	"TrafficExtension":         "extensions.istio.io/trafficextensions",
-	"VirtualService":           "networking.istio.io/virtualservices",
-	"WasmPlugin":               "extensions.istio.io/wasmplugins",
-	"WorkloadEntry":            "networking.istio.io/workloadentries",
-	"WorkloadGroup":            "networking.istio.io/workloadgroups",
-	"XListenerSet":             "gateway.networking.x-k8s.io/xlistenersets",
-}
+// apiResources are the resources of the kinds that rules judge, "group/name".
+var apiResources = func() map[string]string {
+	resources := map[string]string{}
+	for _, r := range surface.Resources {
+		if r.Kind != "" && !strings.Contains(r.Name, "/") {
+			resources[r.Kind] = r.Group + "/" + r.Name
+		}
+	}
+	return resources
+}()
 
 // TestEveryJudgedKindReachesTheWebhook compares the rules with the validating
 // entry: a kind that a rule judges must be sent to it, and no other.

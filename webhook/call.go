@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/rawjson"
 	"github.com/sallyport-io/sallyport/internal/review"
+	"github.com/sallyport-io/sallyport/internal/surface"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -237,7 +239,7 @@ func (c *call) agrees(out review.Outcome) error {
 		if object.Kind != r.Kind.Kind {
 			return fmt.Errorf("the review is about a %s and holds a %s", r.Kind.Kind, object.Kind)
 		}
-		return nil
+		return c.belongs("")
 	}
 	ref := c.ref()
 	switch {
@@ -245,6 +247,25 @@ func (c *call) agrees(out review.Outcome) error {
 		out.Ref.Namespace != "" && out.Ref.Namespace != ref.Namespace,
 		ref.Name != "" && out.Ref.Name != ref.Name:
 		return fmt.Errorf("the review is about %s and holds %s", ref, out.Ref)
+	}
+	return c.belongs(out.Ref.Kind)
+}
+
+// belongs checks that a review of that resource holds an object of the kind, the
+// model's name of it or "" for one that the model does not hold. A subresource may
+// hold something else than its resource does: what is not known to be harmless
+// is not let through because nobody can judge it.
+func (c *call) belongs(kind string) error {
+	r := &c.request
+	name := r.Resource.Resource
+	if r.SubResource != "" {
+		name += "/" + r.SubResource
+	}
+	switch resource, known := surface.Find(r.Resource.Group, name); {
+	case known && resource.Kind != kind:
+		return fmt.Errorf("a review of %s holds a %s, and %s is judged there", resource, r.Kind.Kind, cmp.Or(resource.Kind, "nothing"))
+	case !known && r.SubResource != "":
+		return fmt.Errorf("the subresource %s is neither judged nor known to be harmless", surface.Resource{Group: r.Resource.Group, Name: name})
 	}
 	return nil
 }

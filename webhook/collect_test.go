@@ -96,6 +96,7 @@ func deletion(ref mesh.Ref, name, user string) *admissionv1.AdmissionRequest {
 	}
 	return request(`{}`, func(r *admissionv1.AdmissionRequest) {
 		r.Kind = metav1.GroupVersionKind{Group: group, Version: "v1", Kind: ref.Kind}
+		r.Resource = metav1.GroupVersionResource{Group: group, Version: "v1", Resource: strings.Replace(strings.ToLower(ref.Kind), "policy", "policie", 1) + "s"}
 		r.Namespace, r.Name, r.Operation, r.UserInfo.Username = ref.Namespace, name, admissionv1.Delete, user
 		r.Object = runtime.RawExtension{}
 		r.OldObject.Raw = fmt.Appendf(nil, `{"apiVersion":"%s/v1","kind":%q,"metadata":{"namespace":%q,"name":%q},"spec":{}}`, group, ref.Kind, ref.Namespace, ref.Name)

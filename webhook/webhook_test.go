@@ -226,9 +226,36 @@ func TestValidate(t *testing.T) {
 			name: "a kind that the model does not hold",
 			request: request(`{"apiVersion":"v1","kind":"Secret","metadata":{"namespace":"shop","name":"api"}}`, func(r *admissionv1.AdmissionRequest) {
 				r.Kind = metav1.GroupVersionKind{Version: "v1", Kind: "Secret"}
+				r.Resource = metav1.GroupVersionResource{Version: "v1", Resource: "secrets"}
 			}),
 			allowed: true, code: 200, verdict: "allow",
 			warnings: []string{"sallyport does not know the kind Secret and has not judged the object"},
+		}, {
+			name: "a subresource that is known to be harmless",
+			request: request(`{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"namespace":"shop","name":"api"}}`, func(r *admissionv1.AdmissionRequest) {
+				r.Kind = metav1.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
+				r.Resource, r.SubResource = metav1.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, "scale"
+			}),
+			allowed: true, code: 200, verdict: "allow",
+			warnings: []string{"sallyport does not know the kind Scale and has not judged the object"},
+		}, {
+			name: "a subresource that nobody knows",
+			request: request(`{"apiVersion":"example.com/v1","kind":"Teleport","metadata":{"namespace":"shop","name":"api"}}`, func(r *admissionv1.AdmissionRequest) {
+				r.Kind = metav1.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Teleport"}
+				r.Resource, r.SubResource = metav1.GroupVersionResource{Version: "v1", Resource: "pods"}, "teleport"
+			}),
+			code: 500, verdict: "error", message: []string{"the subresource pods/teleport is neither judged nor known to be harmless"},
+		}, {
+			name: "an object that a judged subresource does not hold",
+			request: request(`{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"namespace":"shop","name":"api"}}`, func(r *admissionv1.AdmissionRequest) {
+				r.Kind = metav1.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
+				r.Resource, r.SubResource = metav1.GroupVersionResource{Version: "v1", Resource: "pods"}, "status"
+			}),
+			code: 500, verdict: "error", message: []string{"a review of pods/status holds a Scale, and Pod is judged there"},
+		}, {
+			name:    "an object of a kind that is judged elsewhere",
+			request: request(entry("api", "good.example.com"), func(r *admissionv1.AdmissionRequest) { r.SubResource = "scale" }),
+			code:    500, verdict: "error", message: []string{"the subresource networking.istio.io/serviceentries/scale is neither judged"},
 		}, {
 			name: "create without object", request: request("", func(r *admissionv1.AdmissionRequest) { r.Object.Raw = nil }),
 			code: 500, verdict: "error", message: []string{"has no request.object"},

@@ -105,7 +105,37 @@ func testWaysToWrite(t *testing.T, c *cluster) {
 			}
 		}
 	})
+	t.Run("what comes with a subresource", func(t *testing.T) { testComesWith(t, c, ns) })
 	t.Run("the cluster's machinery", func(t *testing.T) { testMachinery(t, c, ns) })
+}
+
+// testComesWith writes labels, an annotation and a spec with subresources: what
+// package surface says of them rests on what comes through.
+func testComesWith(t *testing.T, c *cluster, ns string) {
+	for _, tt := range []struct {
+		object, subresource string
+		through             bool
+	}{
+		{"serviceentries.networking.istio.io/api", "status", false},
+		{"gateways.gateway.networking.k8s.io/waypoint", "status", false},
+		{"deployment/web", "scale", false},
+		{"pod/web", "resize", false},
+		{"pod/web", "ephemeralcontainers", false},
+		{"deployment/web", "status", true},
+		{"service/web", "status", true},
+		{"pod/web", "status", true},
+	} {
+		out, err := c.patch(t, "alice", ns, tt.object, tt.subresource,
+			`{"metadata":{"labels":{"stowaway":"yes"},"annotations":{"stowaway":"yes"},"finalizers":["example.com/stowaway"]},"spec":{"hosts":["stowaway.example.com"]}}`)
+		if err != nil {
+			t.Errorf("%s/%s: %v\n%s", tt.object, tt.subresource, err, out)
+		}
+		stored := c.kubectl(t, "", "get", tt.object, "-n", ns, "-o", "json")
+		if got := strings.Contains(stored, "stowaway"); got != tt.through {
+			t.Errorf("%s/%s: metadata comes through: %v, want %v\n%s", tt.object, tt.subresource, got, tt.through, stored)
+		}
+		c.kubectl(t, "", "patch", tt.object, "-n", ns, "--type=merge", "-p", `{"metadata":{"labels":{"stowaway":null},"annotations":{"stowaway":null},"finalizers":null}}`)
+	}
 }
 
 // bind posts a Binding.
