@@ -23,17 +23,18 @@ var layers = map[string][]string{
 	"internal/build":     {},
 	"internal/budget":    {},
 	"internal/rawjson":   {},
+	"internal/printable": {},
 	"internal/fair":      {},
 	"internal/mesh":      {"internal/budget", "internal/rawjson"},
-	"internal/manifest":  {},
+	"internal/manifest":  {"internal/printable"},
 	"internal/config":    {"internal/mesh"},
 	"internal/companion": {"internal/mesh"},
 	"internal/netpol":    {"internal/mesh"},
 	"rules":              {"internal/budget", "internal/mesh", "internal/netpol", "internal/rawjson"},
 	"policies":           {"internal/mesh", "rules"},
 	"internal/review":    {"internal/budget", "internal/companion", "internal/mesh", "internal/netpol", "internal/rawjson", "rules"},
-	"internal/report":    {"internal/mesh", "rules"},
-	"internal/doctor":    {"internal/companion", "internal/mesh", "internal/netpol", "rules"},
+	"internal/report":    {"internal/mesh", "internal/printable", "rules"},
+	"internal/doctor":    {"internal/companion", "internal/mesh", "internal/netpol", "internal/printable", "rules"},
 	"internal/sample":    {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
 
 	// What talks to a cluster, or is talked to.
@@ -46,7 +47,7 @@ var layers = map[string][]string{
 	"internal/status":        {"internal/build", "internal/policysource"},
 
 	// Wiring.
-	"cmd/sallyport":         {"internal/build", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
+	"cmd/sallyport":         {"internal/build", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/printable", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
 	"cmd/sallyport-webhook": {"internal/build", "internal/caller", "internal/config", "internal/live", "internal/mesh", "internal/policysource", "internal/reconcile", "internal/status", "rules", "webhook"},
 
 	// For tests and the demo. Nothing above imports these, nor any other

@@ -123,6 +123,10 @@ What is read from a file is read strictly: malformed YAML or JSON, fields that I
 the wrong type, hosts that are no hosts, keys and objects that are given twice end the command with status 2, with
 file, line and field. The same input always gives the same output, byte for byte.
 
+What is printed shows: of names, keys, values and file names, whatever moves a cursor, turns the direction of writing,
+has no width or ends a line is escaped as in JSON (` + "`\\u001b`" + `), in every format and in errors, and nothing but ` + "`-o github`" + ` writes
+commands for GitHub's workflows. JSON and YAML mean what was read all the same.
+
 `)
 	for cmd := range commands(root) {
 		fmt.Fprintf(&b, "## %s\n\n", cmd.CommandPath())

@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/doctor"
 	"github.com/sallyport-io/sallyport/internal/doctor/gather"
 	"github.com/sallyport-io/sallyport/internal/manifest"
+	"github.com/sallyport-io/sallyport/internal/printable"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
 
@@ -184,7 +185,7 @@ func mounted(ctx context.Context, cmd *cobra.Command, client *gather.Client, cfg
 	namespace, account := cfg.Account()
 	source, data, err := client.Configuration(ctx, namespace, account)
 	if err != nil {
-		cmd.PrintErrf("note: the server's configuration is not to be seen (%v): its defaults are taken; give another with --config\n", err)
+		printable.Fprintf(cmd.ErrOrStderr(), "note: the server's configuration is not to be seen (%v): its defaults are taken; give another with --config\n", err)
 		return cfg, nil
 	}
 	return config.Parse(source, data)

@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/manifest"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/printable"
 )
 
 func newExplainCommand() *cobra.Command {
@@ -86,7 +87,7 @@ func explain(w io.Writer, objects []*manifest.Object, m *mesh.Mesh, client, host
 	b := bufio.NewWriter(w)
 	points := pointsFor(m, host, port)
 	if len(points) == 0 {
-		fmt.Fprintf(b, "%s: no ServiceEntry registers it as a host outside the mesh.\n", join(host, port))
+		printable.Fprintf(b, "%s: no ServiceEntry registers it as a host outside the mesh.\n", join(host, port))
 		explainUnknown(b, m, client, places(objects))
 		return b.Flush()
 	}
@@ -113,17 +114,17 @@ func explainUnknown(w io.Writer, m *mesh.Mesh, client string, where func(mesh.Re
 	open, because := m.Passthrough(client)
 	switch {
 	case open:
-		fmt.Fprintf(w, "A sidecar in %s lets traffic to unknown hosts pass.\n", clientName(client))
+		printable.Fprintf(w, "A sidecar in %s lets traffic to unknown hosts pass.\n", clientName(client))
 	case m.Settings().AllowAny:
-		fmt.Fprintf(w, "A sidecar in %s drops traffic to unknown hosts: its Sidecar says REGISTRY_ONLY.\n", clientName(client))
+		printable.Fprintf(w, "A sidecar in %s drops traffic to unknown hosts: its Sidecar says REGISTRY_ONLY.\n", clientName(client))
 	default:
-		fmt.Fprintf(w, "A sidecar in %s drops traffic to unknown hosts, as outboundTrafficPolicy in the configuration\n"+
+		printable.Fprintf(w, "A sidecar in %s drops traffic to unknown hosts, as outboundTrafficPolicy in the configuration\n"+
 			"(--config) says of the mesh: REGISTRY_ONLY, which is its default.\n", clientName(client))
 	}
 	for _, r := range because {
-		fmt.Fprintf(w, "  because %s\n", r.Message)
+		printable.Fprintf(w, "  because %s\n", r.Message)
 		if r.Kind != "" {
-			fmt.Fprintf(w, "     %s\n", where(r))
+			printable.Fprintf(w, "     %s\n", where(r))
 		}
 	}
 }
@@ -157,13 +158,13 @@ func pointsFor(m *mesh.Mesh, host string, port int) []mesh.Point {
 }
 
 func explainPath(w io.Writer, p mesh.Path, host string, where func(mesh.Reason) string) {
-	fmt.Fprintf(w, "%s %s from %s: %s", join(host, p.Port), p.Protocol, clientName(p.Client), p.Verdict)
+	printable.Fprintf(w, "%s %s from %s: %s", join(host, p.Port), p.Protocol, clientName(p.Client), p.Verdict)
 	if p.Gateway != "" {
-		fmt.Fprintf(w, " %s", p.Gateway)
+		printable.Fprintf(w, " %s", p.Gateway)
 	}
 	fmt.Fprintln(w)
 	if p.Host != host {
-		fmt.Fprintf(w, "  registered as %s\n", p.Host)
+		printable.Fprintf(w, "  registered as %s\n", p.Host)
 	}
 	because := map[field]string{}
 	for _, r := range p.Because {
@@ -173,21 +174,21 @@ func explainPath(w io.Writer, p mesh.Path, host string, where func(mesh.Reason) 
 	for i, h := range p.Hops {
 		f := field{h.Decided.Ref, h.Decided.Path}
 		said[f] = true
-		fmt.Fprintf(w, "  %d. %s\n     -> %s\n", i+1, h.From, h.To)
+		printable.Fprintf(w, "  %d. %s\n     -> %s\n", i+1, h.From, h.To)
 		if h.Decided.Kind != "" {
-			fmt.Fprintf(w, "     by %s\n", where(h.Decided))
+			printable.Fprintf(w, "     by %s\n", where(h.Decided))
 		}
 		if message := cmp.Or(because[f], h.Decided.Message); message != "" {
-			fmt.Fprintf(w, "     %s\n", message)
+			printable.Fprintf(w, "     %s\n", message)
 		}
 	}
 	for _, r := range p.Because {
 		if said[field{r.Ref, r.Path}] {
 			continue
 		}
-		fmt.Fprintf(w, "  because %s\n", r.Message)
+		printable.Fprintf(w, "  because %s\n", r.Message)
 		if r.Kind != "" {
-			fmt.Fprintf(w, "     %s\n", where(r))
+			printable.Fprintf(w, "     %s\n", where(r))
 		}
 	}
 }

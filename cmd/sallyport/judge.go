@@ -15,6 +15,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/manifest"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/printable"
 	"github.com/sallyport-io/sallyport/internal/report"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/policies"
@@ -110,9 +111,9 @@ func (in *input) reader(cmd *cobra.Command) manifest.Reader {
 		Skipped: func(file string, why manifest.Skip) {
 			switch {
 			case why == manifest.NoManifest:
-				cmd.PrintErrf("note: %s is no manifest (it has neither apiVersion nor kind): skipped\n", file)
+				printable.Fprintf(cmd.ErrOrStderr(), "note: %s is no manifest (it has neither apiVersion nor kind): skipped\n", file)
 			case in.config == "" || filepath.Clean(file) != filepath.Clean(in.config):
-				cmd.PrintErrf("note: %s is a configuration (give it with --config) and no manifest: skipped\n", file)
+				printable.Fprintf(cmd.ErrOrStderr(), "note: %s is a configuration (give it with --config) and no manifest: skipped\n", file)
 			}
 		},
 	}
@@ -121,7 +122,7 @@ func (in *input) reader(cmd *cobra.Command) manifest.Reader {
 // rules are the rules in Go and in Rego by which to judge.
 func (in *input) rules(cmd *cobra.Command, cfg *config.Config) ([]*rules.Rule, error) {
 	if dirs := cfg.Policies.Directories; len(dirs) > 0 && len(in.policies) == 0 {
-		cmd.PrintErrf("note: the policies in %s of %s are the server's; give --policies DIR to judge by them\n", strings.Join(dirs, ", "), in.config)
+		printable.Fprintf(cmd.ErrOrStderr(), "note: the policies in %s of %s are the server's; give --policies DIR to judge by them\n", strings.Join(dirs, ", "), in.config)
 	}
 	if len(in.policies) == 0 && len(cfg.Policies.Parameters) == 0 {
 		return rules.All, nil

@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport-io/sallyport/internal/printable"
 )
 
 // The exit statuses.
@@ -47,9 +49,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	root.SetArgs(args[1:])
 	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	switch err := root.ExecuteContext(ctx); {
+	// Whatever is written comes from files of strangers, in part.
+	out, errOut := printable.NewWriter(stdout), printable.NewWriter(stderr)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	code := exitStatus(root, root.ExecuteContext(ctx), errOut)
+	if err := errors.Join(out.Flush(), errOut.Flush()); err != nil && code == exitOK {
+		return exitFailed // as where it fails before the last line
+	}
+	return code
+}
+
+// exitStatus says what went wrong, and returns the exit status.
+func exitStatus(root *cobra.Command, err error, stderr io.Writer) int {
+	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errDenied):

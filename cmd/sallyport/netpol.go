@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
+	"github.com/sallyport-io/sallyport/internal/printable"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
 
@@ -81,7 +82,7 @@ not be read or judged (file, line and reason on standard error).`,
 			}
 			m, _ := companion.Apply(j.batch.Mesh, hosts...)
 			if m.Namespace(names[0]) == nil {
-				cmd.PrintErrf("note: no Namespace %s is among the objects: it is taken for one without labels\n", names[0])
+				printable.Fprintf(cmd.ErrOrStderr(), "note: no Namespace %s is among the objects: it is taken for one without labels\n", names[0])
 			}
 			outlook, err := netpol.Preview(m, names[0], flows)
 			if err != nil {
@@ -224,21 +225,21 @@ func writeOutlook(w io.Writer, format report.Format, o netpol.Outlook) error {
 		if len(part.list) == 0 {
 			continue
 		}
-		fmt.Fprintf(b, "%s:\n", part.title)
+		printable.Fprintf(b, "%s:\n", part.title)
 		for _, p := range part.list {
 			times := ""
 			if p.Seen > 1 {
 				times = fmt.Sprintf(" (%d times)", p.Seen)
 			}
-			fmt.Fprintf(b, "  %-7s %s %s/%s%s: %s\n", p.What, p.Destination, p.Protocol, p.Port, times, p.Why)
+			printable.Fprintf(b, "  %-7s %s %s/%s%s: %s\n", p.What, p.Destination, p.Protocol, p.Port, times, p.Why)
 		}
 	}
 	if len(o.Holes) > 0 {
-		fmt.Fprintf(b, "would leave the wall open:\n")
+		printable.Fprintf(b, "would leave the wall open:\n")
 		for _, h := range o.Holes {
-			fmt.Fprintf(b, "  %s: %s: %s\n", h.Ref, h.Path, h.Message)
+			printable.Fprintf(b, "  %s: %s: %s\n", h.Ref, h.Path, h.Message)
 		}
 	}
-	fmt.Fprintf(b, "namespace %s: %d cut off, %d that cannot be told, %d that go on\n", o.Namespace, len(o.Cut), len(o.Unclear), len(o.Kept))
+	printable.Fprintf(b, "namespace %s: %d cut off, %d that cannot be told, %d that go on\n", o.Namespace, len(o.Cut), len(o.Unclear), len(o.Kept))
 	return b.Flush()
 }

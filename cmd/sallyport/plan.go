@@ -8,11 +8,11 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
+	"github.com/sallyport-io/sallyport/internal/printable"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
 
@@ -47,10 +47,10 @@ not be read or judged (file, line and reason on standard error).`,
 				return j.refuse(cmd)
 			}
 			for _, namespace := range j.absent() {
-				cmd.PrintErrf("note: no Namespace %s is among the objects: its pods were not judged\n", namespace)
+				printable.Fprintf(cmd.ErrOrStderr(), "note: no Namespace %s is among the objects: its pods were not judged\n", namespace)
 			}
 			for _, secret := range j.issued() {
-				cmd.PrintErrf("note: the gateway presents the certificate in Secret %s, which cert-manager issues for a Certificate that the server keeps and a plan does not hold\n", secret)
+				printable.Fprintf(cmd.ErrOrStderr(), "note: the gateway presents the certificate in Secret %s, which cert-manager issues for a Certificate that the server keeps and a plan does not hold\n", secret)
 			}
 			objects, err := j.plan()
 			if err != nil {
@@ -132,7 +132,7 @@ func (j *judged) plan() ([]json.RawMessage, error) {
 func writeYAML(w io.Writer, objects []json.RawMessage) error {
 	b := bufio.NewWriter(w)
 	for i, raw := range objects {
-		data, err := yaml.JSONToYAML(raw)
+		data, err := printable.YAML(raw)
 		if err != nil {
 			return fmt.Errorf("writing object %d: %w", i, err)
 		}

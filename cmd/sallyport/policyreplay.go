@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/manifest"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/printable"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/policies"
 	"github.com/sallyport-io/sallyport/rules"
@@ -242,7 +243,7 @@ func (r *replay) compare(where string, before, after []rules.Finding) {
 func (r *replay) print(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	for _, line := range r.lines {
-		fmt.Fprintln(b, line)
+		printable.Fprintf(b, "%s\n", line)
 	}
 	writes := "writes"
 	if r.writes == 1 {

@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-io/sallyport/internal/printable"
 	"github.com/sallyport-io/sallyport/internal/report"
 	"github.com/sallyport-io/sallyport/internal/sample"
 	"github.com/sallyport-io/sallyport/policies"
@@ -150,11 +151,11 @@ func (r *testReport) write(w io.Writer, format report.Format) error {
 	var b strings.Builder
 	for _, t := range r.Results {
 		if t.Failure != "" {
-			fmt.Fprintf(&b, "FAIL %s:%d: %s\n\t%s\n", t.File, t.Line, t.Name, strings.ReplaceAll(t.Failure, "\n", "\n\t"))
+			printable.Fprintf(&b, "FAIL %s:%d: %s\n\t%s\n", t.File, t.Line, t.Name, printable.Raw(printable.Text(strings.ReplaceAll(t.Failure, "\n", "\n\t"))))
 		}
 	}
 	for _, c := range r.Coverage {
-		fmt.Fprintf(&b, "%s: %.0f%% of the lines are tested", c.File, c.Percent)
+		printable.Fprintf(&b, "%s: %.0f%% of the lines are tested", c.File, c.Percent)
 		if len(c.Missing) > 0 {
 			fmt.Fprintf(&b, ", not %s", strings.Trim(fmt.Sprint(c.Missing), "[]"))
 		}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sallyport-io/sallyport/internal/build"
+	"github.com/sallyport-io/sallyport/internal/printable"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
 
@@ -80,6 +81,10 @@ be read or judged (file, line and reason on standard error).`,
 
 // isTerminal reports whether a person looks at the output.
 func isTerminal(cmd *cobra.Command) bool {
-	f, ok := cmd.OutOrStdout().(*os.File)
+	out := cmd.OutOrStdout()
+	if p, ok := out.(*printable.Writer); ok {
+		out = p.Unwrap()
+	}
+	f, ok := out.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

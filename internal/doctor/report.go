@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/printable"
 )
 
 // Report is what an examination comes to, as a document.
@@ -68,29 +70,32 @@ var words = map[Status]string{Pass: "pass", Fail: "fail", Unknown: "cannot tell"
 // line, of any other what is wrong and what to do.
 func (r Report) WriteText(w io.Writer, color bool) error {
 	b := bufio.NewWriter(w)
-	paint := func(s Status, text string) string {
+	if p, ok := w.(*printable.Writer); ok && color {
+		p.Colored()
+	}
+	paint := func(s Status, text string) printable.Raw {
 		if !color {
-			return text
+			return printable.Raw(text)
 		}
-		return map[Status]string{Pass: "\x1b[32m", Fail: "\x1b[31m", Unknown: "\x1b[33m"}[s] + text + "\x1b[0m"
+		return printable.Raw(map[Status]string{Pass: "\x1b[32m", Fail: "\x1b[31m", Unknown: "\x1b[33m"}[s] + text + "\x1b[0m")
 	}
 	group := ""
 	for _, o := range r.Checks {
 		if o.Group != group {
 			group = o.Group
-			fmt.Fprintf(b, "%s\n", group)
+			printable.Fprintf(b, "%s\n", group)
 		}
 		// The longest word sets the width.
 		pad := strings.Repeat(" ", len(words[Unknown])-len(words[o.Status]))
-		fmt.Fprintf(b, "  %s%s  %s: %s", paint(o.Status, words[o.Status]), pad, o.Name, o.Title)
+		printable.Fprintf(b, "  %s%s  %s: %s", paint(o.Status, words[o.Status]), pad, o.Name, o.Title)
 		if o.Status == Pass {
-			fmt.Fprintf(b, " (%s)\n", passed(o.Results))
+			printable.Fprintf(b, " (%s)\n", passed(o.Results))
 			continue
 		}
 		fmt.Fprintln(b)
 		writeResults(b, o)
 	}
-	fmt.Fprintf(b, "%s: %d pass, %d fail, %d cannot tell\n", count(len(r.Checks), "check"), r.Summary.Passed, r.Summary.Failed, r.Summary.Unknown)
+	printable.Fprintf(b, "%s: %d pass, %d fail, %d cannot tell\n", count(len(r.Checks), "check"), r.Summary.Passed, r.Summary.Failed, r.Summary.Unknown)
 	return b.Flush()
 }
 
@@ -103,16 +108,16 @@ func writeResults(w io.Writer, o Outcome) {
 		if r.Status != o.Status {
 			mark = words[r.Status] + ": "
 		}
-		fmt.Fprintf(w, "      %s%s%s\n", mark, where(r), r.Message)
+		printable.Fprintf(w, "      %s%s%s\n", mark, where(r), r.Message)
 		if i+1 < min(most, len(wrong)) && wrong[i+1].Remedy == r.Remedy {
 			continue
 		}
 		for line := range strings.Lines(strings.TrimRight(r.Remedy, "\n")) {
-			fmt.Fprintf(w, "        > %s\n", strings.TrimRight(line, "\n"))
+			printable.Fprintf(w, "        > %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
 	if len(wrong) > most {
-		fmt.Fprintf(w, "      and %d more; -o json lists them\n", len(wrong)-most)
+		printable.Fprintf(w, "      and %d more; -o json lists them\n", len(wrong)-most)
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/printable"
 )
 
 // Object is one object of a manifest.
@@ -50,14 +52,14 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	s := e.File
+	s := printable.Line(e.File)
 	if e.Line > 0 {
 		s += fmt.Sprintf(":%d", e.Line)
 	}
 	if e.Path != "" {
-		s += ": " + e.Path
+		s += ": " + printable.Line(e.Path)
 	}
-	return s + ": " + e.Message
+	return s + ": " + printable.Line(e.Message)
 }
 
 // Reader reads manifests.

@@ -10,9 +10,8 @@ import (
 	"io"
 	"slices"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/printable"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -171,13 +170,21 @@ type Writer struct {
 
 // Write writes one review.
 func (wr Writer) Write(w io.Writer, r *Review) error {
+	if p, ok := w.(*printable.Writer); ok {
+		switch {
+		case wr.Format == Text && wr.Color:
+			p.Colored()
+		case wr.Format == GitHub:
+			p.Commands()
+		}
+	}
 	switch wr.Format {
 	case Text:
 		return writeText(w, r, wr.Color)
 	case JSON:
 		return writeJSON(w, r)
 	case YAML:
-		data, err := yaml.Marshal(r)
+		data, err := printable.YAML(r)
 		if err != nil {
 			return err
 		}

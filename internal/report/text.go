@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/printable"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -20,7 +21,7 @@ import (
 const maxRows = 60
 
 // palette holds the escape sequences of a terminal, or nothing.
-type palette struct{ red, yellow, green, bold, faint, reset string }
+type palette struct{ red, yellow, green, bold, faint, reset printable.Raw }
 
 func colors(on bool) palette {
 	if !on {
@@ -29,12 +30,12 @@ func colors(on bool) palette {
 	return palette{red: "\x1b[31m", yellow: "\x1b[33m", green: "\x1b[32m", bold: "\x1b[1m", faint: "\x1b[2m", reset: "\x1b[0m"}
 }
 
-func (p palette) of(v Verdict) string {
-	return map[Verdict]string{Deny: p.red, Warn: p.yellow, Allow: p.green}[v]
+func (p palette) of(v Verdict) printable.Raw {
+	return map[Verdict]printable.Raw{Deny: p.red, Warn: p.yellow, Allow: p.green}[v]
 }
 
-func (p palette) severity(s rules.Severity) string {
-	return map[rules.Severity]string{rules.Deny: p.red, rules.Warn: p.yellow, rules.Info: p.faint}[s]
+func (p palette) severity(s rules.Severity) printable.Raw {
+	return map[rules.Severity]printable.Raw{rules.Deny: p.red, rules.Warn: p.yellow, rules.Info: p.faint}[s]
 }
 
 func writeText(w io.Writer, r *Review, color bool) error {
@@ -57,34 +58,34 @@ func writeText(w io.Writer, r *Review, color bool) error {
 		if len(o.Findings) == 0 {
 			continue
 		}
-		fmt.Fprintf(b, "%s%s: %s%s: %s%s%s\n", p.bold, place(o.File, o.Line), o.title(), p.reset, p.of(o.Verdict), past[o.Verdict], p.reset)
+		printable.Fprintf(b, "%s%s: %s%s: %s%s%s\n", p.bold, place(o.File, o.Line), o.title(), p.reset, p.of(o.Verdict), past[o.Verdict], p.reset)
 		fix := ""
 		for _, f := range o.Findings {
-			fmt.Fprintf(b, "  %s%s%s %s %s(%s)%s\n", p.severity(f.Severity), f.Severity, p.reset,
+			printable.Fprintf(b, "  %s%s%s %s %s(%s)%s\n", p.severity(f.Severity), f.Severity, p.reset,
 				place(cmp.Or(f.Path, o.Kind), 0), p.faint, join(", ", lineNote(f.Line), f.Rule), p.reset)
-			fmt.Fprintf(b, "%s", indent("    ", f.Message))
+			printable.Fprintf(b, "%s", indent("    ", f.Message))
 			switch {
 			case f.Fix == "":
 			case f.Fix == fix && strings.Contains(fix, "\n"):
-				fmt.Fprintf(b, "    %sFix:%s as above\n", p.bold, p.reset)
+				printable.Fprintf(b, "    %sFix:%s as above\n", p.bold, p.reset)
 			default:
 				fix = f.Fix
-				fmt.Fprintf(b, "    %sFix:%s\n%s", p.bold, p.reset, indent("      ", fix))
+				printable.Fprintf(b, "    %sFix:%s\n%s", p.bold, p.reset, indent("      ", fix))
 			}
 		}
 		fmt.Fprintln(b)
 	}
 	writePaths(b, r.Paths, p)
 	if len(unknown) > 0 {
-		fmt.Fprintf(b, "Not judged, for they do not bear on egress: %s.\n", unknown)
+		printable.Fprintf(b, "Not judged, for they do not bear on egress: %s.\n", unknown)
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(absent)) {
-		fmt.Fprintf(b, "Not judged, for no Namespace %s is among the objects: %s.\n", namespace, absent[namespace])
+		printable.Fprintf(b, "Not judged, for no Namespace %s is among the objects: %s.\n", namespace, absent[namespace])
 	}
 	if n := len(r.Companions); n > 0 {
-		fmt.Fprintf(b, "Sallyport keeps %s for these hosts; \"sallyport plan\" prints them.\n", count(n, "companion"))
+		printable.Fprintf(b, "Sallyport keeps %s for these hosts; \"sallyport plan\" prints them.\n", count(n, "companion"))
 	}
-	fmt.Fprintf(b, "%s: %d denied, %d warned.\n", count(r.Summary.Objects, "object"), r.Summary.Denied, r.Summary.Warned)
+	printable.Fprintf(b, "%s: %d denied, %d warned.\n", count(r.Summary.Objects, "object"), r.Summary.Denied, r.Summary.Warned)
 	return b.Flush()
 }
 
@@ -142,8 +143,10 @@ func join(sep string, parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), sep)
 }
 
-func indent(by, s string) string {
+// indent makes the text fit to be shown, and indents its lines.
+func indent(by, s string) printable.Raw {
 	var b strings.Builder
+	s = printable.Text(s)
 	for line := range strings.Lines(strings.TrimRight(s, "\n") + "\n") {
 		if line == "\n" {
 			b.WriteString(line)
@@ -151,7 +154,7 @@ func indent(by, s string) string {
 		}
 		b.WriteString(by + line)
 	}
-	return b.String()
+	return printable.Raw(b.String())
 }
 
 func count(n int, noun string) string {
@@ -178,7 +181,7 @@ func writePaths(w io.Writer, paths []mesh.Path, p palette) {
 	}
 	writeTable(w, rows, p)
 	if hidden > 0 {
-		fmt.Fprintf(w, "(%d more via the gateway or blocked; -o json lists them)\n", hidden)
+		printable.Fprintf(w, "(%d more via the gateway or blocked; -o json lists them)\n", hidden)
 	}
 	if len(paths) > 0 {
 		fmt.Fprintln(w)
@@ -193,7 +196,11 @@ func writeTable(w io.Writer, rows []row, p palette) {
 	}
 	lines := [][]string{{"HOST", "PORT", "CLIENT", "PATH", "WHY"}}
 	for _, r := range rows {
-		lines = append(lines, []string{r.Host, fmt.Sprintf("%d %s", r.Port, r.Protocol), r.client(), string(r.Verdict), r.why()})
+		cells := []string{r.Host, fmt.Sprintf("%d %s", r.Port, r.Protocol), r.client(), string(r.Verdict), r.why()}
+		for i, c := range cells {
+			cells[i] = printable.Line(c)
+		}
+		lines = append(lines, cells)
 	}
 	width := make([]int, len(lines[0]))
 	for _, cells := range lines {
@@ -206,7 +213,7 @@ func writeTable(w io.Writer, rows []row, p palette) {
 		for i, c := range cells {
 			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c)+2)
 			if n > 0 && i == 3 {
-				c = p.path(rows[n-1].Verdict) + c + p.reset
+				c = string(p.path(rows[n-1].Verdict)) + c + string(p.reset)
 			}
 			b.WriteString(c + pad)
 		}
@@ -214,7 +221,7 @@ func writeTable(w io.Writer, rows []row, p palette) {
 	}
 }
 
-func (p palette) path(v mesh.Verdict) string {
+func (p palette) path(v mesh.Verdict) printable.Raw {
 	switch v {
 	case mesh.Via:
 		return p.green
