@@ -24,10 +24,11 @@ var layers = map[string][]string{
 	"internal/budget":    {},
 	"internal/rawjson":   {},
 	"internal/printable": {},
+	"internal/readfile":  {},
 	"internal/fair":      {},
 	"internal/mesh":      {"internal/budget", "internal/rawjson"},
-	"internal/manifest":  {"internal/printable"},
-	"internal/config":    {"internal/mesh"},
+	"internal/manifest":  {"internal/printable", "internal/readfile"},
+	"internal/config":    {"internal/mesh", "internal/readfile"},
 	"internal/companion": {"internal/mesh"},
 	"internal/netpol":    {"internal/mesh"},
 	"rules":              {"internal/budget", "internal/mesh", "internal/netpol", "internal/rawjson"},
@@ -47,7 +48,7 @@ var layers = map[string][]string{
 	"internal/status":        {"internal/build", "internal/policysource"},
 
 	// Wiring.
-	"cmd/sallyport":         {"internal/build", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/printable", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
+	"cmd/sallyport":         {"internal/build", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/printable", "internal/readfile", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
 	"cmd/sallyport-webhook": {"internal/build", "internal/caller", "internal/config", "internal/live", "internal/mesh", "internal/policysource", "internal/reconcile", "internal/status", "rules", "webhook"},
 
 	// For tests and the demo. Nothing above imports these, nor any other

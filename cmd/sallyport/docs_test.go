@@ -123,6 +123,11 @@ What is read from a file is read strictly: malformed YAML or JSON, fields that I
 the wrong type, hosts that are no hosts, keys and objects that are given twice end the command with status 2, with
 file, line and field. The same input always gives the same output, byte for byte.
 
+Only regular files are read, by a link too, and standard input: a pipe, a device and a socket are refused, and in a
+directory a link that leads out of it; give what a command writes as "-". A document, and an object of a List, may
+have 4 MiB, a file or standard input 256 MiB, and all of them together 512 MiB. Lists are read object by object: what is
+kept is about four times what there is to read.
+
 What is printed shows: of names, keys, values and file names, whatever moves a cursor, turns the direction of writing,
 has no width or ends a line is escaped as in JSON (` + "`\\u001b`" + `), in every format and in errors, and nothing but ` + "`-o github`" + ` writes
 commands for GitHub's workflows. JSON and YAML mean what was read all the same.

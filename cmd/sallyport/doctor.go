@@ -203,7 +203,7 @@ func (d *examination) fromFiles(cmd *cobra.Command, names []string) (*doctor.Fac
 	}
 	// What stands in a cluster has passed its API server: it is read as it is.
 	reader := manifest.Reader{Stdin: cmd.InOrStdin(), Stored: true}
-	objects, err := reader.Read(names...)
+	objects, err := reader.Read(cmd.Context(), names...)
 	if err != nil {
 		return nil, err
 	}

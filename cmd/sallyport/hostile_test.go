@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -10,7 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 	"unicode"
 
 	"sigs.k8s.io/yaml"
@@ -205,4 +208,54 @@ func isFinding(line string) bool {
 		}
 	}
 	return false
+}
+
+// TestNothingIsWaitedFor: no command is held up by a pipe or a device, whichever
+// flag names it, nor by standard input once nobody waits for it any more.
+func TestNothingIsWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	pipes := filepath.Join(dir, "pipes")
+	pipe, zero, file := filepath.Join(pipes, "a.rego"), filepath.Join(dir, "zero.yaml"), filepath.Join(dir, "a.yaml")
+	for _, err := range []error{
+		os.Mkdir(pipes, 0o755), syscall.Mkfifo(pipe, 0o644), os.Symlink("/dev/zero", zero),
+		os.WriteFile(file, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"), 0o644),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var commands [][]string
+	for _, bad := range []string{pipe, zero} {
+		commands = append(
+			commands, []string{"review", bad}, []string{"review", "--state", bad, file}, []string{"review", "--config", bad, file}, []string{"plan", bad}, []string{"doctor", bad},
+			[]string{"explain", "a.example", "--client", "shop", bad}, []string{"netpol", "preview", "shop", bad}, []string{"netpol", "preview", "shop", "--flows", bad, file},
+			[]string{"policy", "replay", "--reviews", bad}, []string{"policy", "replay", bad},
+		)
+	}
+	commands = append(commands, []string{"review", "--policies", pipes, file}, []string{"policy", "test", pipes}, []string{"policy", "check", pipes})
+	silent, hold := io.Pipe()
+	defer hold.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	commands = append(commands, []string{"review", "-"})
+	for _, args := range commands {
+		var out bytes.Buffer
+		done := make(chan int, 1)
+		go func() { done <- run(ctx, append([]string{"sallyport"}, args...), silent, &out, &out) }()
+		if args[len(args)-1] == "-" {
+			time.AfterFunc(50*time.Millisecond, cancel)
+		}
+		select {
+		case code := <-done:
+			want := "no regular file"
+			if args[len(args)-1] == "-" {
+				want = "interrupted"
+			}
+			if code != exitFailed || !strings.Contains(out.String(), want) {
+				t.Errorf("%q: exit status %d: %s", args, code, out.String())
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q waits", args)
+		}
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/manifest"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/printable"
+	"github.com/sallyport-io/sallyport/internal/readfile"
 	"github.com/sallyport-io/sallyport/internal/report"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/policies"
@@ -69,11 +70,11 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	reader := in.reader(cmd)
 	stored := reader
 	stored.Stored = true
-	state, stateErr := stored.Read(in.state...)
+	state, stateErr := stored.Read(cmd.Context(), in.state...)
 	if in.stored {
 		reader = stored
 	}
-	objects, err := reader.Read(names...)
+	objects, err := reader.Read(cmd.Context(), names...)
 	if err := errors.Join(stateErr, err); err != nil {
 		return nil, err
 	}
@@ -134,7 +135,7 @@ func (in *input) rules(cmd *cobra.Command, cfg *config.Config) ([]*rules.Rule, e
 		} else if !info.IsDir() {
 			return nil, fmt.Errorf("--policies: %s is not a directory", dir)
 		}
-		sources = append(sources, policies.Source{Name: dir, FS: os.DirFS(dir)})
+		sources = append(sources, policies.Source{Name: dir, FS: readfile.DirFS(dir)})
 	}
 	set, err := policies.Load(cmd.Context(), cfg.Policies.Parameters, sources...)
 	if err != nil {

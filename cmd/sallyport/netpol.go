@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/printable"
+	"github.com/sallyport-io/sallyport/internal/readfile"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
 
@@ -171,7 +171,7 @@ func (in *input) clusterOf(cmd *cobra.Command, names []string) (*mesh.Mesh, erro
 	}
 	reader := in.reader(cmd)
 	reader.Stored = true
-	objects, err := reader.Read(names...)
+	objects, err := reader.Read(cmd.Context(), names...)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (f *form) addFlag(cmd *cobra.Command) {
 }
 
 func readFlows(name string) ([]netpol.Flow, error) {
-	f, err := os.Open(name)
+	f, err := readfile.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("--flows: %w", err)
 	}

@@ -28,7 +28,7 @@ func sallyport(t *testing.T, stdin string, args ...string) string {
 // acceptable checks that an API server takes every object of a plan.
 func acceptable(t *testing.T, server *crdtest.Server, plan string) {
 	t.Helper()
-	objects, err := manifest.Reader{Stdin: strings.NewReader(plan)}.Read("-")
+	objects, err := manifest.Reader{Stdin: strings.NewReader(plan)}.Read(t.Context(), "-")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-io/sallyport/internal/readfile"
 	"github.com/sallyport-io/sallyport/policies"
 )
 
@@ -171,7 +172,7 @@ func policySources(dirs []string) ([]policies.Source, error) {
 		} else if !info.IsDir() {
 			return nil, fmt.Errorf("policies: %s is not a directory", dir)
 		}
-		sources = append(sources, policies.Source{Name: filepath.ToSlash(filepath.Clean(dir)), FS: os.DirFS(dir), OptIn: true})
+		sources = append(sources, policies.Source{Name: filepath.ToSlash(filepath.Clean(dir)), FS: readfile.DirFS(dir), OptIn: true})
 	}
 	return sources, nil
 }

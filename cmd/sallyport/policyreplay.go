@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/manifest"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/printable"
+	"github.com/sallyport-io/sallyport/internal/readfile"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/policies"
 	"github.com/sallyport-io/sallyport/rules"
@@ -70,11 +70,11 @@ be read or judged (file, line and reason on standard error).`,
 			r := replay{before: before, after: after, time: now.UTC().Format(time.RFC3339), recordedTime: at == ""}
 			// What stands in a cluster has passed its API server: it is read as it is.
 			reader := manifest.Reader{Stdin: cmd.InOrStdin(), Stored: true}
-			stored, err := reader.Read(state...)
+			stored, err := reader.Read(cmd.Context(), state...)
 			if err != nil {
 				return err
 			}
-			objects, err := reader.Read(names...)
+			objects, err := reader.Read(cmd.Context(), names...)
 			if err != nil {
 				return err
 			}
@@ -163,7 +163,7 @@ func (r *replay) object(ctx context.Context, o *manifest.Object) error {
 
 // reviews judges the recorded requests of a file.
 func (r *replay) reviews(ctx context.Context, name string) error {
-	f, err := os.Open(name)
+	f, err := readfile.Open(name)
 	if err != nil {
 		return fmt.Errorf("--reviews: %w", err)
 	}

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/readfile"
 )
 
 // The file's apiVersion and kind.
@@ -371,7 +371,7 @@ func Load(name string) (*Config, error) {
 	if name == "" {
 		return Default(), nil
 	}
-	data, err := os.ReadFile(name)
+	data, err := readfile.Read(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("configuration: %w; name an existing file with --config, or leave the flag out to use the defaults", err)

@@ -27,7 +27,7 @@ func TestAcceptedByCRDs(t *testing.T) {
 		}
 		for _, f := range a.Files {
 			// Of a file with errors the objects without any are returned.
-			objects, _ := manifest.Reader{Stdin: bytes.NewReader(f.Data)}.Read("-")
+			objects, _ := manifest.Reader{Stdin: bytes.NewReader(f.Data)}.Read(t.Context(), "-")
 			for _, o := range objects {
 				if !server.Knows(o.APIVersion, o.Kind) {
 					continue
@@ -55,7 +55,7 @@ func TestLegacyRefusedByCRDs(t *testing.T) {
 		if err := server.Refuses("networking.istio.io/v1", "ServiceEntry", []byte(raw)); err == nil {
 			t.Errorf("%s: an API server accepts %s; why note it?", name, raw)
 		}
-		objects, err := manifest.Reader{Stdin: bytes.NewReader([]byte(raw))}.Read("-")
+		objects, err := manifest.Reader{Stdin: bytes.NewReader([]byte(raw))}.Read(t.Context(), "-")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -2,8 +2,6 @@ package manifest
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,6 +37,9 @@ func (r Reader) expand(name string) ([]string, error) {
 		case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
 		case !d.IsDir() && isManifest(d.Name()):
+			if err := within(root, path, d); err != nil {
+				return err
+			}
 			files = append(files, path)
 		}
 		return nil
@@ -52,6 +53,27 @@ func (r Reader) expand(name string) ([]string, error) {
 	return files, nil
 }
 
+// within returns an error for a link that leads out of the directory: what is
+// found there is nobody's who asked for the directory. Links to directories are
+// not followed.
+func within(root, path string, d fs.DirEntry) error {
+	if d.Type()&fs.ModeSymlink == 0 {
+		return nil
+	}
+	top, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return &Error{File: path, Message: reason(err)}
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return &Error{File: path, Message: "is a link that leads nowhere: " + reason(err)}
+	}
+	if rel, err := filepath.Rel(top, target); err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+		return &Error{File: path, Message: "is a link that leads out of the directory; name the file itself to have it read"}
+	}
+	return nil
+}
+
 // isManifest reports whether a file found in a directory is to be read. A
 // kustomization describes how to build manifests and is none itself.
 func isManifest(name string) bool {
@@ -59,25 +81,6 @@ func isManifest(name string) bool {
 		return false
 	}
 	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
-}
-
-// load returns the contents of one file.
-func (r Reader) load(name string) ([]byte, error) {
-	if name == stdin {
-		if r.Stdin == nil {
-			return nil, &Error{File: name, Message: "there is no standard input"}
-		}
-		data, err := io.ReadAll(r.Stdin)
-		if err != nil {
-			return nil, &Error{File: name, Message: fmt.Sprintf("cannot read standard input: %v", err)}
-		}
-		return data, nil
-	}
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return nil, &Error{File: name, Message: reason(err)}
-	}
-	return data, nil
 }
 
 // reason is the part of a file system error that does not repeat the path.

@@ -11,6 +11,7 @@ package manifest
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,8 @@ type Object struct {
 	// Notes are the places where Raw differs in form from what was written.
 	Notes []Note
 
-	root *value
+	written compact
+	root    *value // while the object is read, and once a line has been asked for
 }
 
 // Note says that something was read in a form that is no longer current.
@@ -69,6 +71,8 @@ type Reader struct {
 	// Stored is for objects that an API server holds already. It may be newer
 	// than this program: fields that are not known here are left alone.
 	Stored bool
+	// Limits bound what is read.
+	Limits Limits
 	// Skipped, where not nil, is told of what is YAML or JSON and is left out.
 	Skipped func(file string, why Skip)
 }
@@ -98,11 +102,16 @@ func (r Reader) skip(file string, why Skip) {
 // values, a package.json) and is left out; one that is named is an error.
 // Sallyport's own configuration is left out wherever it stands.
 //
+// Only regular files are read, and standard input: a pipe or a device may have
+// no end. A link in a directory must not lead out of it. What is larger than the
+// Limits is refused, and reading ends with the context.
+//
 // The error joins an [*Error] for everything that is wrong; the objects are
 // then incomplete.
-func (r Reader) Read(names ...string) ([]*Object, error) {
+func (r Reader) Read(ctx context.Context, names ...string) ([]*Object, error) {
 	var objects []*Object
 	var errs []error
+	left := r.Limits.total()
 	for _, name := range names {
 		files, err := r.expand(name)
 		if err != nil {
@@ -110,17 +119,21 @@ func (r Reader) Read(names ...string) ([]*Object, error) {
 			continue
 		}
 		for _, f := range files {
-			data, err := r.load(f)
+			if ctx.Err() != nil {
+				return nil, &Error{File: f, Message: "reading was interrupted"}
+			}
+			data, err := r.load(ctx, f, left)
 			if err != nil {
 				errs = append(errs, err)
 				continue
 			}
-			docs, err := documents(f, data)
+			left -= int64(len(data))
+			docs, err := parser{ctx, f, r.Limits.document()}.documents(data)
 			if err != nil {
 				errs = append(errs, err)
 				continue
 			}
-			if f != name && !slices.ContainsFunc(docs, (*value).typed) {
+			if f != name && !slices.ContainsFunc(docs, func(d document) bool { return d.typed }) {
 				r.skip(f, NoManifest)
 				continue
 			}
@@ -164,5 +177,8 @@ func (o *Object) describe() string {
 // line of the nearest parent that does is returned: that is where the missing
 // field belongs.
 func (o *Object) LineOf(path string) int {
+	if o.root == nil {
+		o.root = o.written.inflate()
+	}
 	return cmp.Or(o.root.lineOf(path), o.Line)
 }

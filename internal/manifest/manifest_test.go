@@ -72,7 +72,7 @@ func read(t *testing.T, files []txtar.File) string {
 		fmt.Fprintf(&b, "%s: skipped, %s\n", file, map[manifest.Skip]string{
 			manifest.NoManifest: "no manifest", manifest.Configuration: "configuration",
 		}[why])
-	}}.Read("in")
+	}}.Read(t.Context(), "in")
 	for _, o := range objects {
 		fmt.Fprintf(&b, "%s:%d: %s %s %s/%s\n", o.File, o.Line, o.APIVersion, o.Kind, o.Namespace, o.Name)
 		for _, n := range o.Notes {
@@ -92,7 +92,7 @@ func read(t *testing.T, files []txtar.File) string {
 
 func TestReadStdin(t *testing.T) {
 	in := "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n"
-	objects, err := manifest.Reader{Stdin: strings.NewReader(in)}.Read("-")
+	objects, err := manifest.Reader{Stdin: strings.NewReader(in)}.Read(t.Context(), "-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,17 +114,17 @@ kind: Service
 metadata: {name: a}
 spec: {later: x}
 `
-	if _, err := (manifest.Reader{Stdin: strings.NewReader(in)}).Read("-"); err == nil {
+	if _, err := (manifest.Reader{Stdin: strings.NewReader(in)}).Read(t.Context(), "-"); err == nil {
 		t.Error("unknown fields of an object to be written are accepted")
 	}
-	objects, err := manifest.Reader{Stdin: strings.NewReader(in), Stored: true}.Read("-")
+	objects, err := manifest.Reader{Stdin: strings.NewReader(in), Stored: true}.Read(t.Context(), "-")
 	if err != nil || len(objects) != 2 {
 		t.Errorf("%d objects, error %v; want both objects", len(objects), err)
 	}
 }
 
 func TestReadMissingFile(t *testing.T) {
-	_, err := manifest.Reader{}.Read(filepath.Join(t.TempDir(), "absent.yaml"))
+	_, err := manifest.Reader{}.Read(t.Context(), filepath.Join(t.TempDir(), "absent.yaml"))
 	if err == nil || !strings.HasSuffix(err.Error(), "absent.yaml: no such file or directory") {
 		t.Errorf("got %v, want the file and the reason", err)
 	}
@@ -137,14 +137,14 @@ func TestReadNamedFile(t *testing.T) {
 	if err := os.WriteFile(name, []byte("replicas: 3\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := manifest.Reader{}.Read(name)
+	_, err := manifest.Reader{}.Read(t.Context(), name)
 	if err == nil || !strings.Contains(err.Error(), "values.yaml:1: kind: missing") {
 		t.Errorf("got %v, want a complaint about the missing kind", err)
 	}
 }
 
 func TestReadEmptyDirectory(t *testing.T) {
-	_, err := manifest.Reader{}.Read(t.TempDir())
+	_, err := manifest.Reader{}.Read(t.Context(), t.TempDir())
 	if err == nil || !strings.Contains(err.Error(), "no .yaml, .yml or .json file") {
 		t.Errorf("got %v, want a complaint about the empty directory", err)
 	}
@@ -167,7 +167,7 @@ spec:
         host: b.example
       weight: 1
 `
-	objects, err := manifest.Reader{Stdin: strings.NewReader(in)}.Read("-")
+	objects, err := manifest.Reader{Stdin: strings.NewReader(in)}.Read(t.Context(), "-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		objects, err := manifest.Reader{Stdin: bytes.NewReader(data)}.Read("-")
+		objects, err := manifest.Reader{Stdin: bytes.NewReader(data)}.Read(t.Context(), "-")
 		for _, o := range objects {
 			if !json.Valid(o.Raw) {
 				t.Errorf("Raw is not JSON: %q", o.Raw)
@@ -236,7 +236,7 @@ func TestLinkedDirectory(t *testing.T) {
 		t.Skip("no symbolic links here: ", err)
 	}
 	for _, name := range []string{"link", "link/", "real", "real/"} {
-		objects, err := manifest.Reader{}.Read(name)
+		objects, err := manifest.Reader{}.Read(t.Context(), name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -18,21 +18,33 @@ func (v *value) configuration() bool {
 }
 
 // parse returns the objects of one file's documents.
-func (r Reader) parse(file string, docs []*value) ([]*Object, error) {
+func (r Reader) parse(file string, docs []document) ([]*Object, error) {
 	var objects []*Object
 	var errs []error
+	take := func(v *value) {
+		if v.configuration() {
+			r.skip(file, Configuration)
+			return
+		}
+		o, err := r.newObject(file, v)
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		objects = append(objects, o)
+	}
 	for _, doc := range docs {
-		for _, v := range flatten(doc) {
-			if v.configuration() {
-				r.skip(file, Configuration)
+		for i, c := range doc.items {
+			doc.items[i] = compact{} // each is in memory once
+			v := c.inflate()
+			if doc.frame != nil {
+				doc.frame.typeItem(v)
+				take(v)
 				continue
 			}
-			o, err := r.newObject(file, v)
-			if err != nil {
-				errs = append(errs, err)
-				continue
+			for _, item := range flatten(v) {
+				take(item)
 			}
-			objects = append(objects, o)
 		}
 	}
 	return objects, errors.Join(errs...)
@@ -41,23 +53,28 @@ func (r Reader) parse(file string, docs []*value) ([]*Object, error) {
 // flatten takes a List object apart. The API server leaves apiVersion and
 // kind out of the items of a typed list; they follow from the list's own.
 func flatten(doc *value) []*value {
-	kind := doc.get("kind").str()
-	items := doc.get("items")
-	if !strings.HasSuffix(kind, "List") || items == nil || items.kind != array {
+	if !doc.isList() {
 		return []*value{doc}
 	}
-	for _, item := range items.items {
-		if item.kind != object || kind == "List" {
-			continue
-		}
-		if item.get("kind") == nil {
-			item.set("kind", strings.TrimSuffix(kind, "List"))
-		}
-		if item.get("apiVersion") == nil {
-			item.set("apiVersion", doc.get("apiVersion").str())
-		}
+	items := doc.get("items").items
+	for _, item := range items {
+		doc.typeItem(item)
 	}
-	return items.items
+	return items
+}
+
+// typeItem gives an item of a typed list its kind and version.
+func (v *value) typeItem(item *value) {
+	kind := v.get("kind").str()
+	if item.kind != object || kind == "List" {
+		return
+	}
+	if item.get("kind") == nil {
+		item.set("kind", strings.TrimSuffix(kind, "List"))
+	}
+	if item.get("apiVersion") == nil {
+		item.set("apiVersion", v.get("apiVersion").str())
+	}
 }
 
 // newObject checks one object and takes down what is needed of it.
@@ -110,7 +127,8 @@ func (r Reader) newObject(file string, v *value) (*Object, error) {
 		}
 	}
 	c.object(o)
-	o.Raw = v.json()
+	o.written = v.compact()
+	o.Raw, o.root = o.written.json, nil
 	o.Notes = c.notes
 	return o, c.err()
 }

@@ -2,6 +2,8 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -21,37 +24,264 @@ const (
 	// maxValues bounds what one document may expand to: YAML's aliases can
 	// turn a small file into an enormous object.
 	maxValues = 1 << 20
+	// maxExpanded bounds the text of those values, in bytes.
+	maxExpanded = 16 << 20
 )
 
-// documents parses one file into its documents; empty ones are left out.
-func documents(file string, data []byte) ([]*value, error) {
+// document is one document of a file, or a List that was taken apart: its items,
+// and what is around them.
+type document struct {
+	typed bool
+	items []compact
+	frame *value // nil for a document as a whole, which is the one item
+}
+
+func whole(v *value) document { return document{typed: v.typed(), items: []compact{v.compact()}} }
+
+// parser parses one file.
+type parser struct {
+	ctx   context.Context
+	file  string
+	limit int // of one document, and of one object
+}
+
+// wholeBelow is the size up to which a document is not worth taking apart.
+const wholeBelow = 256 << 10
+
+// documents parses a file into its documents; empty ones are left out.
+func (p parser) documents(data []byte) ([]document, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if strings.HasSuffix(file, ".json") || isJSON(data) {
-		return jsonDocuments(file, data)
+	if strings.HasSuffix(p.file, ".json") || isJSON(data) {
+		if err := notText(p.file, data, false); err != nil {
+			return nil, err
+		}
+		return p.json(data)
 	}
-	return yamlDocuments(file, data)
+	if err := notText(p.file, data, true); err != nil {
+		return nil, err
+	}
+	var docs []document
+	for _, c := range documentsOf(data) {
+		d, err := p.yaml(c)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, d...)
+	}
+	return docs, nil
+}
+
+// yaml parses one document, or a few where the chunk holds a few.
+func (p parser) yaml(c chunk) ([]document, error) {
+	var apart error
+	if len(c.text) > min(wholeBelow, p.limit) {
+		var d document
+		var isList bool
+		if d, isList, apart = p.yamlList(c); isList && apart == nil {
+			return []document{d}, nil
+		}
+		if p.ctx.Err() != nil {
+			return nil, apart
+		}
+	}
+	if len(c.text) > p.limit {
+		return nil, cmp.Or(apart, p.tooLarge(c.line))
+	}
+	values, err := yamlDocuments(p.file, c)
+	var docs []document
+	for _, v := range values {
+		docs = append(docs, whole(v))
+	}
+	return docs, err
+}
+
+func (p parser) tooLarge(line int) error {
+	return &Error{File: p.file, Line: line, Message: fmt.Sprintf("the document, or the object of a List, is larger than %s", size(int64(p.limit)))}
+}
+
+// yamlList parses a List item by item. Where the document is none, or is not
+// written so that it can be taken apart, isList is false.
+func (p parser) yamlList(c chunk) (d document, isList bool, err error) {
+	frame, items, ok := itemsOf(c)
+	if !ok {
+		return d, false, nil
+	}
+	if len(bytes.TrimSpace(frame.text)) > p.limit {
+		return d, false, p.tooLarge(c.line)
+	}
+	values, err := yamlDocuments(p.file, frame)
+	if err != nil || len(values) != 1 || !values[0].isList() {
+		return d, false, err
+	}
+	d = document{typed: true, frame: values[0]}
+	for _, item := range items {
+		if p.ctx.Err() != nil {
+			return d, true, &Error{File: p.file, Message: "reading was interrupted"}
+		}
+		if len(item.text) > p.limit {
+			return d, true, p.tooLarge(item.line)
+		}
+		values, err := yamlDocuments(p.file, item)
+		switch {
+		case err != nil:
+			return d, true, err
+		case len(values) != 1 || values[0].kind != array || len(values[0].items) != 1:
+			return d, true, &Error{File: p.file, Line: item.line, Message: "not an item of a List"}
+		}
+		d.items = append(d.items, values[0].items[0].compact())
+	}
+	return d, true, nil
+}
+
+// isList reports whether a document is a List, or a list of one kind.
+func (v *value) isList() bool {
+	return strings.HasSuffix(v.get("kind").str(), "List") && v.get("items") != nil && v.get("items").kind == array
 }
 
 // isJSON tells JSON from YAML in flow style: both may begin with a brace.
 func isJSON(data []byte) bool {
-	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
 		return false
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
+	dec := tokens(data)
 	for {
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
+		if err := dec.SkipValue(); err != nil {
 			return errors.Is(err, io.EOF)
 		}
 	}
 }
 
+// tokens reads JSON where it lies, without a copy of it.
+func tokens(data []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
+// json parses documents in JSON. Where something is wrong with one, it is read
+// as a whole, for the sake of the line.
+func (p parser) json(data []byte) ([]document, error) {
+	var docs []document
+	at := lines{data: data, line: 1}
+	for dec := tokens(data); ; {
+		raw, err := dec.ReadValue()
+		if errors.Is(err, io.EOF) {
+			return docs, nil
+		}
+		if err != nil {
+			if rest := data[at.offset:]; len(rest) <= p.limit {
+				if _, err := jsonDocuments(p.file, chunk{rest, at.line}); err != nil {
+					return nil, err
+				}
+			}
+			return nil, &Error{File: p.file, Line: at.at(dec.InputOffset()), Message: "not JSON: " + err.Error()}
+		}
+		doc := chunk{raw, at.at(dec.InputOffset() - int64(len(raw)))}
+		if len(raw) > min(wholeBelow, p.limit) {
+			if d, ok, err := p.jsonList(doc); ok || err != nil {
+				if err != nil {
+					return nil, err
+				}
+				docs = append(docs, d)
+				continue
+			}
+		}
+		if len(raw) > p.limit {
+			return nil, p.tooLarge(doc.line)
+		}
+		values, err := jsonDocuments(p.file, doc)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range values {
+			docs = append(docs, whole(v))
+		}
+	}
+}
+
+// jsonList parses a List item by item; ok is false for what is none.
+func (p parser) jsonList(doc chunk) (d document, ok bool, err error) {
+	d = document{typed: true, frame: &value{kind: object, line: doc.line}}
+	at := lines{data: doc.text, line: doc.line}
+	dec := tokens(doc.text)
+	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '{' {
+		return d, false, nil
+	}
+	next := func() (*value, error) {
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		line := at.at(dec.InputOffset() - int64(len(raw)))
+		if len(raw) > p.limit {
+			return nil, p.tooLarge(line)
+		}
+		values, err := jsonDocuments(p.file, chunk{raw, line})
+		if err != nil || len(values) == 0 {
+			return &value{line: line}, err
+		}
+		return values[0], nil
+	}
+	seen := map[string]bool{}
+	for dec.PeekKind() == '"' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return d, false, nil
+		}
+		f := &field{key: name.String()}
+		f.line = at.at(dec.InputOffset())
+		if seen[f.key] {
+			return d, true, &Error{File: p.file, Line: f.line, Message: fmt.Sprintf("the key %q is given twice in one object", f.key)}
+		}
+		seen[f.key] = true
+		if f.key != "items" || dec.PeekKind() != '[' {
+			if f.value, err = next(); err != nil {
+				return d, true, err
+			}
+			d.frame.fields = append(d.frame.fields, f)
+			continue
+		}
+		f.value = &value{kind: array, line: f.line}
+		d.frame.fields = append(d.frame.fields, f)
+		if _, err := dec.ReadToken(); err != nil {
+			return d, false, nil
+		}
+		for dec.PeekKind() != ']' {
+			if p.ctx.Err() != nil {
+				return d, true, &Error{File: p.file, Message: "reading was interrupted"}
+			}
+			v, err := next()
+			if err != nil {
+				return d, true, err
+			}
+			d.items = append(d.items, v.compact())
+		}
+		if _, err := dec.ReadToken(); err != nil {
+			return d, false, nil
+		}
+	}
+	return d, d.frame.isList(), nil
+}
+
+// lines counts the lines of offsets that only ever grow.
+type lines struct {
+	data   []byte
+	offset int64
+	line   int
+}
+
+func (l *lines) at(offset int64) int {
+	if offset > l.offset {
+		l.line += bytes.Count(l.data[l.offset:offset], []byte("\n"))
+		l.offset = offset
+	}
+	return l.line
+}
+
 // yamlLine finds the line in an error of the YAML parser.
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-func yamlDocuments(file string, data []byte) ([]*value, error) {
+func yamlDocuments(file string, part chunk) ([]*value, error) {
 	var docs []*value
-	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec := yaml.NewDecoder(bytes.NewReader(part.text))
 	for {
 		var n yaml.Node
 		err := dec.Decode(&n)
@@ -61,10 +291,12 @@ func yamlDocuments(file string, data []byte) ([]*value, error) {
 		if err != nil {
 			m := yamlLine.FindStringSubmatch(err.Error())
 			e := &Error{File: file, Message: "not YAML: " + strings.TrimPrefix(err.Error(), m[0])}
-			e.Line, _ = strconv.Atoi(m[1])
+			if e.Line, _ = strconv.Atoi(m[1]); e.Line > 0 {
+				e.Line += part.line - 1
+			}
 			return docs, e
 		}
-		c := converter{file: file}
+		c := converter{file: file, base: part.line - 1}
 		v, err := c.value(&n, 0)
 		if err != nil {
 			return docs, err
@@ -79,16 +311,21 @@ func yamlDocuments(file string, data []byte) ([]*value, error) {
 // kubectl: YAML 1.1 booleans, merge keys, aliases, string keys only.
 type converter struct {
 	file  string
+	base  int // lines before the part of the file
 	count int
+	bytes int
 }
 
 func (c *converter) errorf(n *yaml.Node, format string, args ...any) error {
-	return &Error{File: c.file, Line: n.Line, Message: fmt.Sprintf(format, args...)}
+	return &Error{File: c.file, Line: c.base + n.Line, Message: fmt.Sprintf(format, args...)}
 }
 
 func (c *converter) value(n *yaml.Node, depth int) (*value, error) {
 	if c.count++; c.count > maxValues {
 		return nil, c.errorf(n, "the document expands to more than %d values", maxValues)
+	}
+	if c.bytes += len(n.Value); c.bytes > maxExpanded {
+		return nil, c.errorf(n, "the document expands to more than %s", size(maxExpanded))
 	}
 	if depth > maxDepth {
 		return nil, c.errorf(n, "nested deeper than %d levels", maxDepth)
@@ -99,7 +336,7 @@ func (c *converter) value(n *yaml.Node, depth int) (*value, error) {
 	case yaml.AliasNode:
 		return c.value(n.Alias, depth+1)
 	case yaml.SequenceNode:
-		v := &value{kind: array, line: n.Line}
+		v := &value{kind: array, line: c.base + n.Line}
 		for _, item := range n.Content {
 			i, err := c.value(item, depth+1)
 			if err != nil {
@@ -113,11 +350,11 @@ func (c *converter) value(n *yaml.Node, depth int) (*value, error) {
 	case yaml.ScalarNode:
 		return c.scalar(n)
 	}
-	return &value{kind: null, line: n.Line}, nil
+	return &value{kind: null, line: c.base + n.Line}, nil
 }
 
 func (c *converter) mapping(n *yaml.Node, depth int) (*value, error) {
-	v := &value{kind: object, line: n.Line}
+	v := &value{kind: object, line: c.base + n.Line}
 	seen := make(map[string]bool, len(n.Content)/2)
 	var merged []*field
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -143,7 +380,10 @@ func (c *converter) mapping(n *yaml.Node, depth int) (*value, error) {
 			return nil, c.errorf(k, "the key %q is given twice in one object", k.Value)
 		}
 		seen[k.Value] = true
-		v.fields = append(v.fields, &field{key: k.Value, line: k.Line, value: child})
+		if c.bytes += len(k.Value); c.bytes > maxExpanded {
+			return nil, c.errorf(k, "the document expands to more than %s", size(maxExpanded))
+		}
+		v.fields = append(v.fields, &field{key: k.Value, line: c.base + k.Line, value: child})
 	}
 	// What is merged in never replaces what is written, and of several
 	// sources the first one wins (https://yaml.org/type/merge.html).
@@ -157,7 +397,7 @@ func (c *converter) mapping(n *yaml.Node, depth int) (*value, error) {
 }
 
 func (c *converter) scalar(n *yaml.Node) (*value, error) {
-	v := &value{kind: text, line: n.Line, text: n.Value}
+	v := &value{kind: text, line: c.base + n.Line, text: n.Value}
 	switch n.ShortTag() {
 	case "!!null":
 		v.kind, v.text = null, ""
@@ -200,9 +440,9 @@ func yaml11Bool(s string) (b, ok bool) {
 	return false, false
 }
 
-func jsonDocuments(file string, data []byte) ([]*value, error) {
+func jsonDocuments(file string, part chunk) ([]*value, error) {
 	var docs []*value
-	p := jsonParser{file: file, data: data, dec: json.NewDecoder(bytes.NewReader(data)), line: 1}
+	p := jsonParser{file: file, data: part.text, dec: json.NewDecoder(bytes.NewReader(part.text)), line: part.line}
 	p.dec.UseNumber()
 	for {
 		v, err := p.value(0)
