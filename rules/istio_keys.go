@@ -140,7 +140,6 @@ var (
 	duration = form(`[0-9.a-zµ]*`)
 	oneLine  = form(`[^\x00-\x1f\x7f]*`)
 	label    = form(`[A-Za-z0-9._-]*`)
-	none     = func(string) bool { return false }
 	// What the agent fetches is on the pod itself: it puts both behind "http://localhost:".
 	localPort = form(`[0-9]*`)
 	localPath = form(`(/[^\s@\\"'{}]*)?`)

@@ -24,8 +24,8 @@ istio-init, or DISABLE_ENVOY, leaves the pod alone altogether. Tenants may size
 istio-proxy (resources, with image: auto), and no more. In a Pod that Istio has
 injected already, where its containers stand beside what was merged into them,
 what Istio never writes is denied: a command, envFrom, a probe or a hook that runs
-another program, variables of the loader and the bootstrap, and mounts over
-programs.`,
+another program, variables of the loader and the bootstrap, mounts over programs;
+and while it runs, another image.`,
 	Severity: Deny,
 	Remedy:   "Leave the container out, or give it name, image: auto and resources alone.",
 	Rows:     []string{"K-2", "K-3"},
@@ -40,39 +40,54 @@ programs.`,
 // judgeProxyContainers looks at every container of the pod that has a name of
 // Istio's.
 func judgeProxyContainers(p *Pass, w *mesh.Workload, base string) {
-	spec := p.Raw
-	for name := range strings.SplitSeq(base+"spec", ".") {
-		spec = rawjson.Member(spec, name)
+	spec := podSpec(p.Raw, base)
+	images := map[string]string{} // of a running Pod, in which only they can be changed
+	if _, ok := p.Old.(*mesh.Workload); ok && w.Kind == "Pod" {
+		eachContainer(podSpec(p.OldRaw, base), func(_, name string, c map[string]json.RawMessage, _ []byte) { images[name] = text(c["image"]) })
 	}
 	injected, found := w.Injected(), false
+	eachContainer(spec, func(list, name string, c map[string]json.RawMessage, raw []byte) {
+		found = true
+		at := base + "spec." + list
+		if was, ok := images[name]; ok && was != text(c["image"]) {
+			p.Report(Finding{Path: at + ".image", About: text(c["image"]), Message: fmt.Sprintf("the image of %s in the running pod becomes %q: other code that Istio does not capture", name, text(c["image"]))})
+		}
+		switch {
+		case strings.HasPrefix(list, "ephemeralContainers"):
+			p.Report(Finding{Path: at, Message: fmt.Sprintf("an ephemeral container %s is none of Istio's, and passes for one", name), About: string(raw)})
+		case injected:
+			judgeInjected(p, at, name, c)
+		default:
+			judgeOwn(p, at, name, raw, c)
+		}
+	})
+	if !found { // the JSON is not as an API server writes it
+		p.Report(Finding{Path: base + "spec", Message: "a container has a name of Istio's, and cannot be read", About: string(spec)})
+	}
+}
+
+// podSpec is the JSON of the pod in an object, of the base that [podPath] gives.
+func podSpec(raw []byte, base string) []byte {
+	for name := range strings.SplitSeq(base+"spec", ".") {
+		raw = rawjson.Member(raw, name)
+	}
+	return raw
+}
+
+// eachContainer calls f with each container of a pod that has a name of Istio's,
+// and where it is: "initContainers[0]".
+func eachContainer(spec []byte, f func(at, name string, c map[string]json.RawMessage, raw []byte)) {
 	for _, list := range []string{"containers", "initContainers", "ephemeralContainers"} {
 		i := -1
 		// An error ends the list: who decoded the object has read all of it.
 		_ = rawjson.Elements(rawjson.Member(spec, list), func(raw []byte) error {
 			i++
 			var c map[string]json.RawMessage
-			if json.Unmarshal(raw, &c) != nil {
-				return nil
-			}
-			name := text(c["name"])
-			if !mesh.ProxyContainer(name) {
-				return nil
-			}
-			found = true
-			at := fmt.Sprintf("%sspec.%s[%d]", base, list, i)
-			switch {
-			case list == "ephemeralContainers":
-				p.Report(Finding{Path: at, Message: fmt.Sprintf("an ephemeral container %s is none of Istio's, and passes for one", name), About: string(raw)})
-			case injected:
-				judgeInjected(p, at, name, c)
-			default:
-				judgeOwn(p, at, name, raw, c)
+			if json.Unmarshal(raw, &c) == nil && mesh.ProxyContainer(text(c["name"])) {
+				f(fmt.Sprintf("%s[%d]", list, i), text(c["name"]), c, raw)
 			}
 			return nil
 		})
-	}
-	if !found { // the JSON is not as an API server writes it
-		p.Report(Finding{Path: base + "spec", Message: "a container has a name of Istio's, and cannot be read", About: string(spec)})
 	}
 }
 

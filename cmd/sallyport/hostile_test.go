@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,9 +33,7 @@ func carriers(h string) []any {
 	type o = map[string]any
 	meta := func(name string, more o) o {
 		m := o{"name": name, "namespace": "shop"}
-		for k, v := range more {
-			m[k] = v
-		}
+		maps.Copy(m, more)
 		return m
 	}
 	pod := o{"metadata": o{"labels": o{"app": h, h: h, "sidecar.istio.io/inject": "x" + h}, "annotations": o{"sidecar.istio.io/logLevel": h, "sidecar.istio.io/" + h: h, "proxy.istio.io/config": h}}, "spec": o{"containers": []any{o{"name": "istio-proxy", "image": h}, o{"name": h, "image": h}}}}
@@ -63,7 +62,8 @@ func refused(h string) []any {
 		return o{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": o{"name": "x", "namespace": "shop"}, "spec": spec}
 	}
 	return []any{
-		o{"apiVersion": h, "kind": h}, o{"apiVersion": "v1", "kind": "Pod", "metadata": o{"name": h + "/", "namespace": h, h: h, "generateName": h}}, o{"apiVersion": "v1", "kind": "Pod", "metadata": o{"labels": o{h: 1}, "generateName": h}},
+		o{"apiVersion": h, "kind": h},
+		o{"apiVersion": "v1", "kind": "Pod", "metadata": o{"name": h + "/", "namespace": h, h: h, "generateName": h}}, o{"apiVersion": "v1", "kind": "Pod", "metadata": o{"labels": o{h: 1}, "generateName": h}},
 		o{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": o{"name": h}}, o{"apiVersion": "networking.istio.io/v1", "kind": h, "metadata": o{"name": "x"}}, o{"apiVersion": "networking.istio.io/" + h, "kind": "ServiceEntry", "metadata": o{"name": "x"}},
 		se(o{h: h}), se(o{"hosts": []any{h}}), se(o{"hosts": h}), se(o{"resolution": h}), se(o{"ports": []any{o{"number": h}}}), se(o{"ports": []any{o{h: h}}}), se(o{"endpoints": []any{o{"labels": o{h: 1}, "address": 2}}}), se(o{"exportTo": []any{o{h: h}}}),
 	}
