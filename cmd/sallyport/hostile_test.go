@@ -39,6 +39,7 @@ func carriers(h string) []any {
 	pod := o{"metadata": o{"labels": o{"app": h, h: h, "sidecar.istio.io/inject": "x" + h}, "annotations": o{"sidecar.istio.io/logLevel": h, "sidecar.istio.io/" + h: h, "proxy.istio.io/config": h}}, "spec": o{"containers": []any{o{"name": "istio-proxy", "image": h}, o{"name": h, "image": h}}}}
 	return []any{
 		o{"apiVersion": "v1", "kind": "Namespace", "metadata": o{"name": "shop", "labels": o{"istio-injection": "enabled", "sallyport.io/mode": h, "sallyport.io/gateway": h}}},
+		o{"apiVersion": "v1", "kind": "Service", "metadata": o{"name": "kube-dns", "namespace": "kube-system", "labels": o{"k8s-app": "kube-dns"}}, "spec": o{"clusterIP": "10.96.0.10", "selector": o{"k8s-app": "kube-dns"}, "ports": []any{o{"port": 53, "name": "dns", "protocol": "UDP"}, o{"port": 53, "name": "dns-tcp", "protocol": "TCP"}}}},
 		o{"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta(strings.NewReplacer("/", "", "%", "").Replace(h), o{"annotations": o{h: h}}), "data": o{h: h}},
 		o{"apiVersion": h + "/v1", "kind": h, "metadata": meta("of-a-kind", nil), h: h},
 		o{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta("web", nil), "spec": o{"template": pod}},
@@ -109,7 +110,7 @@ func TestHostileFiles(t *testing.T) {
 		checkOutput(t, "text", exitFailed, "review", "-o", h, dir)
 
 		// What is harmless to the cluster is printed as it is.
-		entry, err := json.Marshal(carriers(h)[1])
+		entry, err := json.Marshal(carriers(h)[2])
 		if err != nil {
 			t.Fatal(err)
 		}
