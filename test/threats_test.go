@@ -8,9 +8,126 @@ var threats = []threat{
 		why:   "a review causes an answer and nothing else; what it says of its user grants nothing; no input panics",
 	},
 	{
+		class: "Forged reviews crowd out real ones",
+		tests: []string{
+			"webhook.TestUnprovenKeepToThemselves", "webhook.TestSourcesAreKeptApart", "webhook.TestProofIsRequired", "internal/caller.TestWhoIsProven",
+			"internal/caller.TestAuthoritiesAreReadAgain", "test/e2e.TestClientCertificate",
+		},
+		why: "with the API server's certificate configured, all others are a class of their own, or refused; without, names count per source address",
+	},
+	{
+		class: "The server's own pods are reached from the cluster",
+		tests: []string{"test.TestOwnNetworkPolicy", "test.TestWebhookPortCanBeClosed"},
+		why:   "the manifests fence the server in; the webhook's port is open as shipped, with a patch that closes it to all but the API server",
+	},
+	{
 		class: "A sender is slow, resets its streams, or announces what it does not send",
-		tests: []string{"webhook.TestSlowSender", "webhook.TestResetStreams", "webhook.TestAnnouncedSize", "webhook.TestLargeReviewsAreBounded"},
-		why:   "it holds no place, ends no process, and takes a bounded share of memory",
+		tests: []string{
+			"webhook.TestSlowSender", "webhook.TestResetStreams", "webhook.TestAnnouncedSize", "webhook.TestLargeReviewsAreBounded",
+			"cmd/sallyport-webhook.TestLargeBodiesDoNotStallSmallOnes", "cmd/sallyport-webhook.TestConnectionsAreBounded",
+		},
+		why: "it holds no place, ends no process, stalls nobody else, and takes a bounded share of memory",
+	},
+	{
+		class: "An object is dear to judge",
+		tests: []string{
+			"internal/budget.TestLimit", "internal/review.TestHostile", "internal/review.TestHostileKinds", "internal/netpol.TestWiderIsLinear",
+			"internal/netpol.TestWiderCountsWhatIsLong",
+		},
+		why: "work is counted in steps, the same in server, command line and batch; the dearest object of every kind is judged or refused within the limit",
+	},
+	{
+		class: "One tenant takes every place, or all memory for large bodies",
+		tests: []string{"webhook.TestOneTenantLeavesPlaces", "webhook.TestLargeReviewsAreFair", "internal/fair.TestEachIsBounded", "internal/fair.TestRoundRobin", "test/hostile.TestHostile"},
+		why:   "places are shared out by namespace and user, and nobody holds all of them",
+	},
+	{
+		class: "A handler does not end",
+		tests: []string{"webhook.TestWatchdogAnswers", "webhook.TestWatchdogOfTheMutator", "webhook.TestStuckIsNotReady"},
+		why:   "a watchdog answers for it, closed for the validator; its place stays taken, and the replica is not ready for long",
+	},
+	{
+		class: "Findings, names or answers fill the memory",
+		tests: []string{
+			"internal/review.TestHostileMemory", "rules.TestFindingsAreBounded", "rules.TestDenialsBeyondTheListStillDeny", "webhook.TestAnswersAreBounded", "internal/mesh.TestCheckWords",
+		},
+		why: "they are bounded where they are made, and a denial is never among what is left out",
+	},
+	{
+		class: "Stored objects fill the model",
+		tests: []string{"internal/review.TestSizesAreBounded", "internal/mesh.TestKeptBytes", "rules.TestCases/object-size", "test/hostile.TestHostile"},
+		why:   "a tenant's object and namespace have a size; what is larger is refused, on the command line too",
+	},
+	{
+		class: "Losing the lead ends the guard",
+		tests: []string{"test/e2e.TestEndToEnd"},
+		why:   "the reconcilers end, and stand for election again; the webhook goes on answering",
+	},
+	{
+		class: "More is deleted or narrowed than is judged",
+		tests: []string{"internal/review.TestTooManyPoints", "rules.TestCases/unjudged-points"},
+		why:   "what only the object closes is judged first, and what remains unjudged is refused to a tenant, who can narrow in steps",
+	},
+	{
+		class: "A write comes by a subresource, a Binding, a revision or a kind that nobody judges",
+		tests: []string{
+			"test/e2e.TestEveryWriteIsAccountedFor", "test.TestSurface", "test.TestKindsPage", "test.TestEveryJudgedKindReachesTheWebhook",
+			"rules.TestEveryTemplateIsJudgedAlike", "rules.TestRevisionsAsKubernetesReadsThem", "rules.TestCases/controller-revision", "rules.TestCases/status-address",
+			"test.TestControllersArePassedOverForAReason", "webhook.TestValidate",
+		},
+		why: "every served kind and subresource is judged or listed as harmless with the reason, in docs/kinds.md",
+	},
+	{
+		class: "Somebody squats on a host",
+		tests: []string{
+			"rules.TestCases/host-owner", "internal/mesh.TestTitle", "internal/mesh.TestTitleOfPatterns", "internal/review.TestOwnerDisplacesStranger",
+			"internal/reconcile.TestOwnerTakesItsHost", "internal/reconcile.TestOwnExportIsDisplaced", "internal/reconcile.TestOwnerByLabel", "rules.TestCases/owner-labels",
+		},
+		why: "the configuration says whose a host is; an owner's claim displaces a stranger's, and nobody labels itself an owner",
+	},
+	{
+		class: "Two claims on a host contradict each other",
+		tests: []string{"internal/review.TestNoContradictionIsFoundAfterwards", "internal/reconcile.TestContradictionsInARace", "rules.TestCases/contradicting-claim"},
+		why:   "the second is denied when it is written; of two that are written at once the owner's stands, then the older",
+	},
+	{
+		class: "An entry is seen before its routes stand",
+		tests: []string{
+			"internal/review.TestNoEntryIsSeenEarly", "internal/review.TestEditOfAnOpenEntry", "internal/review.TestOrderOfExplicitSets", "internal/reconcile.TestNeverDirect",
+			"internal/reconcile.TestNeverDirectWhateverIsWritten", "test/e2e.TestEndToEnd",
+		},
+		why: "what is neither held nor led through the gateway is refused, where the mutating webhook was away as well; at no version of the cluster is a host direct",
+	},
+	{
+		class: "A pod makes a proxy of its own, or takes it out of the platform's hands",
+		tests: []string{
+			"rules.TestOwnProxyContainers", "rules.TestIstioKeys", "rules.TestIstioKeysOnPods", "rules.TestPrometheusTargetsStayOnThePod", "rules.TestCases/proxy-container",
+			"rules.TestCases/proxy-injection", "test/istio.TestInjectedPodsPass",
+		},
+		why: "every annotation and label of Istio's API has a form or is refused; what Istio injects itself passes",
+	},
+	{
+		class: "A tenant's gateway leads out past the egress gateway",
+		tests: []string{"rules.TestCases/ingress-relay", "rules.TestCases/external-name"},
+		why:   "whichever of its objects comes last is denied, of Istio's kinds and the Gateway API's",
+	},
+	{
+		class: "A policy that stands already undoes a wall that goes up",
+		tests: []string{"rules.TestCases/wide-network-policy", "internal/doctor.TestChecks"},
+		why:   "who puts the wall up is told which policies undo it, and where",
+	},
+	{
+		class: "The server may issue certificates that nobody asked for",
+		tests: []string{"test.TestCertificatesOnlyForIssuers", "internal/reconcile.TestNoRightToCertificates"},
+		why:   "the right is in a file of its own, for who configures issuers",
+	},
+	{
+		class: "Hostile files steer the terminal or the pipeline, or fill the memory",
+		tests: []string{
+			"cmd/sallyport.TestHostileFiles", "cmd/sallyport.TestNothingIsWaitedFor", "internal/printable.TestWriter", "internal/printable.FuzzYAML", "internal/manifest.TestBombs",
+			"internal/manifest.TestLimits", "internal/manifest.TestPeakMemory", "internal/manifest.TestOnlyRegularFiles",
+		},
+		why: "all output goes through one writer; only regular files are read, within bounds, and reading can be interrupted",
 	},
 }
 
@@ -59,13 +176,13 @@ var advisories = []threat{
 	{
 		class: "A fetcher is led inside",
 		ids:   []string{"CVE-2026-41413"},
-		tests: []string{"rules.TestCases/jwks-uri", "rules.TestCases/proxy-extension"},
+		tests: []string{"rules.TestEverySpellingOfAPrivateAddress", "rules.TestPrivateHost", "rules.FuzzPrivateURL", "rules.TestCases/jwks-uri", "rules.TestCases/proxy-extension"},
 		why:   "keys and extensions come from public addresses alone, in whatever spelling; a redirect cannot be seen at admission and is Istio's to refuse",
 	},
 	{
 		class: "A namespace is taken over through a subresource",
 		ids:   []string{"GO-2026-5043", "GO-2026-5406", "GHSA-p8j8-x28r-3c9v"},
-		tests: []string{"test.TestEveryJudgedKindReachesTheWebhook", "rules.TestCases/namespace-labels"},
+		tests: []string{"test/e2e.TestEveryWriteIsAccountedFor", "test.TestEveryJudgedKindReachesTheWebhook", "rules.TestCases/namespace-labels"},
 		why:   "subresources are judged like the object itself; every invariant is the validator's",
 	},
 	{
@@ -92,7 +209,7 @@ var advisories = []threat{
 	{
 		class: "An object is dear to judge, or makes the judge panic",
 		ids:   []string{"ISTIO-SECURITY-2026-006", "GHSA-jc72-9675-pcmv", "GHSA-793w-c9f9-m6f8", "GO-2026-5374", "GO-2026-4382", "GO-2025-3823"},
-		tests: []string{"internal/review.FuzzReview", "internal/mesh.FuzzDecode", "internal/review.TestCannotJudge"},
+		tests: []string{"internal/review.TestHostile", "internal/review.FuzzReview", "internal/mesh.FuzzDecode", "internal/review.TestCannotJudge"},
 		why:   "work is counted and bounded; no regular expression of a tenant's is compiled; a panic is a refusal",
 	},
 	{
@@ -175,7 +292,7 @@ var advisories = []threat{
 	{
 		class: "An annotation of a pod is YAML of the injector's",
 		ids:   []string{"sidecar-annotation-yaml-injection"},
-		tests: []string{"rules.TestCases/proxy-injection"},
+		tests: []string{"rules.TestIstioKeysOnPods", "test/istio.TestInjectedPodsPass", "rules.TestCases/proxy-injection"},
 		why:   "annotations that the injector reads are the platform's, or have the plainest of values",
 	},
 }

@@ -20,8 +20,9 @@ const (
 	openSpec       = `},"spec":{`
 )
 
-func ports(n int) string {
-	return list(n, func(i int) string {
+// fourPorts are ports of the classes of protocol.
+func fourPorts() string {
+	return list(4, func(i int) string {
 		protocol := []string{"HTTP", "TLS", "TCP"}[i%3]
 		return fmt.Sprintf(`{"number":%d,"name":"p%d","protocol":%q}`, 1000+i%60_000, i, protocol)
 	})
@@ -45,7 +46,7 @@ var entryShapes = []shape{
 	{name: "spellings of a host", before: openSpec + onePort + `,"hosts":[`, item: spelling, most: mostHosts, after: `]}}`},
 	{name: "long hosts", before: openSpec + onePort + `,"hosts":[`, item: with(`"` + long(60) + `.` + long(60) + `.` + long(60) + `.h%.example"`), most: mostHosts, after: `]}}`},
 	{name: "international hosts", before: openSpec + onePort + `,"hosts":[`, item: with(`"ü%.` + `üüüüüüüüüüüüüüüüüüüü.example"`), most: mostHosts, after: `]}}`},
-	{name: "hosts times ports", before: openSpec + `"resolution":"DNS","ports":[` + ports(4) + `],"hosts":[`, item: with(`"h%.example.com"`), most: 255, after: `]}}`},
+	{name: "hosts times ports", before: openSpec + `"resolution":"DNS","ports":[` + fourPorts() + `],"hosts":[`, item: with(`"h%.example.com"`), most: 255, after: `]}}`},
 	{name: "hosts times TCP ports", before: openSpec + `"resolution":"DNS","exportTo":["*"],"ports":[` + list(10, port("TCP")) + `],"hosts":[`, item: with(`"h%.example.com"`), most: 100, after: `]}}`},
 	{name: "HTTP ports", before: openSpec + `"hosts":["a.example.com"],"resolution":"DNS","ports":[`, item: port("HTTP"), most: mostPorts, after: `]}}`},
 	{name: "TLS ports", before: openSpec + `"hosts":["a.example.com","b.example.com","c.example.com"],"resolution":"DNS","ports":[`, item: port("TLS"), most: mostPorts, after: `]}}`},
@@ -53,14 +54,14 @@ var entryShapes = []shape{
 	{name: "ports without protocol", before: openSpec + `"hosts":["a.example.com"],"resolution":"DNS","ports":[`, item: port(""), most: mostPorts, after: `]}}`},
 	{name: "wildcard", before: openSpec + `"hosts":["*.example"],"resolution":"NONE","ports":[`, item: port("TLS"), most: mostPorts, after: `]}}`},
 	{name: "endpoints", before: openSpec + `"hosts":["a.example.com"],` + onePort + `,"endpoints":[`, item: endpoint, most: mostEndpoints, after: `]}}`},
-	{name: "endpoints of hosts times ports", before: openSpec + manyHosts + `,"ports":[` + ports(4) + `],"resolution":"STATIC","endpoints":[`, item: endpoint, most: mostEndpoints, after: `]}}`},
-	{name: "gateway endpoints", before: openSpec + manyHosts + `,"ports":[` + ports(4) + `],"resolution":"DNS","endpoints":[`, item: with(`{"address":` + gatewayService + `}`), most: mostEndpoints, after: `]}}`},
+	{name: "endpoints of hosts times ports", before: openSpec + manyHosts + `,"ports":[` + fourPorts() + `],"resolution":"STATIC","endpoints":[`, item: endpoint, most: mostEndpoints, after: `]}}`},
+	{name: "gateway endpoints", before: openSpec + manyHosts + `,"ports":[` + fourPorts() + `],"resolution":"DNS","endpoints":[`, item: with(`{"address":` + gatewayService + `}`), most: mostEndpoints, after: `]}}`},
 	{name: "endpoint labels", before: openSpec + `"hosts":["a.example.com"],` + onePort + `,"endpoints":[{"address":"192.0.2.1","labels":{`, item: with(`"l%":"v"`), most: 256, after: `}}]}}`},
 	{name: "addresses", before: openSpec + manyHosts + `,"ports":[` + list(4, port("TCP")) + `],"resolution":"NONE","addresses":[`, item: address, most: mostHosts, after: `]}}`},
 	{name: "exportTo", before: openSpec + `"hosts":["a.example.com","api1.partner1.example"],` + onePort + `,"exportTo":[`, item: with(`"team-%"`), after: `]}}`},
 	{name: "exportTo of hosts", before: openSpec + manyHosts + `,` + onePort + `,"exportTo":[`, item: with(`"team-%"`), after: `]}}`},
 	{name: "subjectAltNames", before: openSpec + manyHosts + `,` + onePort + `,"subjectAltNames":[`, item: with(`"h%.example.com"`), after: `]}}`},
-	{name: "workloadSelector", before: openSpec + manyHosts + `,"location":"MESH_INTERNAL","ports":[` + ports(4) + `],"resolution":"STATIC","workloadSelector":{"labels":{`, item: with(`"l%":"v"`), most: 256, after: `}}}}`},
+	{name: "workloadSelector", before: openSpec + manyHosts + `,"location":"MESH_INTERNAL","ports":[` + fourPorts() + `],"resolution":"STATIC","workloadSelector":{"labels":{`, item: with(`"l%":"v"`), most: 256, after: `}}}}`},
 	{name: "service accounts", meta: `,"annotations":{"sallyport.io/service-accounts":"`, before: `a`, item: with(`sa-%`), most: 25_000, after: `"}` + openSpec + manyHosts + `,` + onePort + `}}`},
 	{name: "labels", meta: `,"labels":{`, item: with(`"l%":"v"`), after: `}` + openSpec + manyHosts + `,` + onePort + `}}`},
 }

@@ -182,7 +182,7 @@ func TestWiderCountsWhatIsLong(t *testing.T) {
 
 // TestManyNamesAreAFew checks that no message lists more than a few names, whatever a policy opens.
 func TestManyNamesAreAFew(t *testing.T) {
-	var settings = mesh.DefaultSettings()
+	settings := mesh.DefaultSettings()
 	settings.Walls.OwnOnly = true
 	m := mesh.New(settings, slices.Collect(bigMesh(300).All("Namespace"))...)
 	ports := make([]networkingv1.NetworkPolicyPort, 100)

@@ -2,6 +2,7 @@ package review_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func manyPoints(t *testing.T, gateway string, more ...string) *mesh.Mesh {
 	for i := 1; i < 8; i++ {
 		ports += fmt.Sprintf(", {number: 800%d, name: http-%[1]d, protocol: HTTP}", i)
 	}
-	docs := append(more, "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+	docs := append(slices.Clone(more), "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
 	for i := range 2 {
 		docs = append(docs, fmt.Sprintf(`
 apiVersion: networking.istio.io/v1
