@@ -60,6 +60,7 @@ bench-webhook: ## Measure the running server over HTTPS, beside one that always 
 
 hostile: ## Attack the server for ten minutes on a real API server, in a cgroup of the manifests' size (root)
 	go test -count=1 -timeout 60m -v -run 'TestHostile$$' ./test/hostile -length 10m -namespaces 2000 -hosts 5000 -page $(CURDIR)/docs/security.md
+	go test -count=1 -timeout 20m -v -run 'TestDeletions$$' ./test/e2e
 
 clean: ## Remove what "make build" made
 	rm -rf bin

@@ -42,7 +42,7 @@ type scene struct {
 }
 
 // scenes are played in order. Each uses namespaces of its own.
-var scenes = []scene{}
+var scenes = []scene{{"deletions", deletions}}
 
 // TestHostile is the storm, and what is left afterwards.
 func TestHostile(t *testing.T) {
@@ -93,7 +93,13 @@ func TestHostile(t *testing.T) {
 			t.Errorf("none of the %s's reviews was turned away: that was no storm", who)
 		}
 	}
-	if p, allowed := fury.percentile(99), floor.percentile(99); p > max(mostP99, 2*allowed) {
+	// In half a minute a hundred writes are made, and one of them is the 99th
+	// percentile: on a busy machine that is chance.
+	times := time.Duration(2)
+	if *length < time.Minute {
+		times = 5
+	}
+	if p, allowed := fury.percentile(99), floor.percentile(99); p > max(mostP99, times*allowed) {
 		t.Errorf("the other tenants' 99th percentile is %v; where everything is allowed it is %v", p, allowed)
 	}
 	if idle > mostIdle {
