@@ -42,6 +42,7 @@ var All = []*Rule{
 	openGap,
 	originationTLS,
 	ownerLabels,
+	pluginPolicy,
 	proxyConfig,
 	proxyContainer,
 	proxyExtension,

@@ -122,6 +122,9 @@ var apiResources = func() map[string]string {
 	return resources
 }()
 
+// servedTwice are groups whose kinds another one serves, too.
+var servedTwice = map[string]string{"projectcalico.org": "crd.projectcalico.org"}
+
 // TestEveryJudgedKindReachesTheWebhook compares the rules with the validating
 // entry: a kind that a rule judges must be sent to it, and no other.
 func TestEveryJudgedKindReachesTheWebhook(t *testing.T) {
@@ -150,10 +153,16 @@ func TestEveryJudgedKindReachesTheWebhook(t *testing.T) {
 			if !ok {
 				t.Errorf("rule %s judges %s, which apiResources does not have", rule.Name, kind)
 			}
-			judged[resource] = true
-			if !sent[resource] {
-				t.Errorf("rule %s judges %s, but the validating entry has no %s", rule.Name, kind, resource)
-				sent[resource] = true
+			served := []string{resource}
+			if group, name, _ := strings.Cut(resource, "/"); servedTwice[group] != "" {
+				served = append(served, servedTwice[group]+"/"+name)
+			}
+			for _, resource := range served {
+				judged[resource] = true
+				if !sent[resource] {
+					t.Errorf("rule %s judges %s, but the validating entry has no %s", rule.Name, kind, resource)
+					sent[resource] = true
+				}
 			}
 		}
 	}
@@ -169,9 +178,18 @@ func TestEveryJudgedKindReachesTheWebhook(t *testing.T) {
 
 // harmlessDeletes are the kinds that may go unasked, and why.
 var harmlessDeletes = map[string]string{
-	"Binding":               "nobody keeps one",
-	"ControllerRevision":    "the controller writes another, of the template that was judged",
-	"PodTemplate":           "without it nothing runs",
+	"Binding":                        "nobody keeps one",
+	"ControllerRevision":             "the controller writes another, of the template that was judged",
+	"PodTemplate":                    "without it nothing runs",
+	"CalicoNetworkPolicy":            "without it no more is allowed: the wall is a policy by itself",
+	"CiliumClusterwideEnvoyConfig":   "without it traffic goes where it went before",
+	"CiliumClusterwideNetworkPolicy": "without it no more is allowed: the wall is a policy by itself",
+	"CiliumEnvoyConfig":              "without it traffic goes where it went before",
+	"CiliumLocalRedirectPolicy":      "without it traffic goes where it went before",
+	"CiliumNetworkPolicy":            "without it no more is allowed: the wall is a policy by itself",
+	"GlobalNetworkPolicy":            "without it no more is allowed: the wall is a policy by itself",
+	"NetworkSet":                     "with it go addresses that policies allow",
+
 	"Endpoints":             "with it go addresses behind a name, and no path is opened",
 	"EndpointSlice":         "with it go addresses behind a name, and no path is opened",
 	"Ingress":               "it leads into the cluster, and without it nothing leads anywhere else",

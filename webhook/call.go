@@ -194,7 +194,7 @@ func propagation(options []byte) (string, error) {
 // review of each object has no name but the object's own.
 func (c *call) ref() mesh.Ref {
 	r := &c.request
-	ref := mesh.Ref{Kind: modelKind(r.Kind.Group, r.Kind.Kind), Namespace: r.Namespace, Name: r.Name}
+	ref := mesh.Ref{Kind: mesh.NameOf(r.Kind.Group, r.Kind.Kind), Namespace: r.Namespace, Name: r.Name}
 	if ref.Name == "" && r.Operation == admissionv1.Delete {
 		ref.Name = c.old().Name
 	}
@@ -210,14 +210,6 @@ type oldMeta struct {
 func (c *call) old() (m oldMeta) {
 	_ = kjson.UnmarshalCaseSensitivePreserveInts(rawjson.Member(c.request.OldObject.Raw, "metadata"), &m) // what cannot be read is not there
 	return m
-}
-
-// modelKind is the model's name of an API kind; see [mesh.Ref].
-func modelKind(group, kind string) string {
-	if group == "gateway.networking.k8s.io" && kind == "Gateway" {
-		return "K8sGateway"
-	}
-	return kind
 }
 
 // agrees checks that the object is the one that the review says it is. The

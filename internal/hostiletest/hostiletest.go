@@ -88,7 +88,10 @@ func (s *shape) object(size int, forged bool) []byte {
 	return []byte(b.String())
 }
 
-var clusterScoped = map[string]bool{"CustomResourceDefinition": true, "Namespace": true, "Node": true, "ServiceCIDR": true}
+var clusterScoped = map[string]bool{
+	"CustomResourceDefinition": true, "Namespace": true, "Node": true, "ServiceCIDR": true,
+	"CiliumClusterwideNetworkPolicy": true, "CiliumClusterwideEnvoyConfig": true, "GlobalNetworkPolicy": true,
+}
 
 // with fills "%" in a pattern with a number.
 func with(pattern string) func(int) string {

@@ -81,6 +81,8 @@ var shapes = slices.Concat(
 	of(istio, "", otherIstioShapes),
 	of(gatewayAPI, "", gatewayAPIShapes),
 	of("", "", kubernetesShapes),
+	of("cilium.io/v2", "", ciliumShapes),
+	of("projectcalico.org/v3", "", calicoShapes),
 )
 
 // of gives shapes the version and the kind that they do not have of their own.

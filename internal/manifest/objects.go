@@ -202,8 +202,17 @@ var clusterScopedKinds = map[string][]string{
 	"storage.k8s.io":               {"CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"},
 }
 
+// pluginClusterKinds are kinds of network plugins, of whose other kinds not all
+// are namespaced.
+var pluginClusterKinds = map[string][]string{
+	"cilium.io":             {"CiliumClusterwideEnvoyConfig", "CiliumClusterwideNetworkPolicy"},
+	"crd.projectcalico.org": {"GlobalNetworkPolicy"},
+	"projectcalico.org":     {"GlobalNetworkPolicy"},
+}
+
 func clusterScoped(apiVersion, kind string) bool {
-	return slices.Contains(clusterScopedKinds[group(apiVersion)], kind)
+	g := group(apiVersion)
+	return slices.Contains(clusterScopedKinds[g], kind) || slices.Contains(pluginClusterKinds[g], kind)
 }
 
 // isNamespaced reports whether the kind is known to live in namespaces. Of

@@ -12,9 +12,20 @@ func Kinds() []string {
 	return slices.Compact(names)
 }
 
-// unkept are the kinds of workloads: they are judged when they are written, and
-// no path depends on them, so that nobody keeps them.
+// NameOf returns the model's name of an API kind, which is the kind's own unless
+// two groups have kinds of that name.
+func NameOf(group, name string) string {
+	if k, ok := kinds[groupKind{group, name}]; ok {
+		return k.name
+	}
+	return name
+}
+
+// unkept are the kinds of workloads, and of network plugins: they are judged when
+// they are written, and no path depends on them, so that nobody keeps them.
 var unkept = map[string]bool{
+	"CiliumNetworkPolicy": true, "CiliumClusterwideNetworkPolicy": true, "CiliumLocalRedirectPolicy": true, "CiliumEnvoyConfig": true,
+	"CiliumClusterwideEnvoyConfig": true, "CalicoNetworkPolicy": true, "GlobalNetworkPolicy": true, "NetworkSet": true,
 	"Pod": true, "ReplicationController": true, "Deployment": true, "StatefulSet": true, "DaemonSet": true,
 	"ReplicaSet": true, "Job": true, "CronJob": true,
 }

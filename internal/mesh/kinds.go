@@ -14,6 +14,11 @@ const (
 	groupTelemetry  = "telemetry.istio.io"
 	groupGateway    = "gateway.networking.k8s.io"
 	groupGatewayX   = "gateway.networking.x-k8s.io"
+	groupCilium     = "cilium.io"
+	// Calico's kinds are served by its own API server, which keeps them in the
+	// second group, or by definitions in either.
+	groupCalico     = "projectcalico.org"
+	groupCalicoKept = "crd.projectcalico.org"
 )
 
 // Other is an object that matters by its existence and metadata only.
@@ -64,6 +69,18 @@ var kinds = map[groupKind]kind{
 	{"", "PodTemplate"}:                      {name: "PodTemplate", decode: decodePodTemplate},
 	{"", "Binding"}:                          {name: "Binding", decode: decodeBinding},
 	{"apps", "ControllerRevision"}:           {name: "ControllerRevision", decode: decodeControllerRevision},
+
+	{groupCilium, "CiliumNetworkPolicy"}:            {name: "CiliumNetworkPolicy", decode: decodeOther},
+	{groupCilium, "CiliumLocalRedirectPolicy"}:      {name: "CiliumLocalRedirectPolicy", decode: decodeOther},
+	{groupCilium, "CiliumEnvoyConfig"}:              {name: "CiliumEnvoyConfig", decode: decodeOther},
+	{groupCilium, "CiliumClusterwideNetworkPolicy"}: {name: "CiliumClusterwideNetworkPolicy", clusterScoped: true, decode: decodeOther},
+	{groupCilium, "CiliumClusterwideEnvoyConfig"}:   {name: "CiliumClusterwideEnvoyConfig", clusterScoped: true, decode: decodeOther},
+	{groupCalico, "NetworkPolicy"}:                  {name: "CalicoNetworkPolicy", decode: decodeOther},
+	{groupCalicoKept, "NetworkPolicy"}:              {name: "CalicoNetworkPolicy", decode: decodeOther},
+	{groupCalico, "NetworkSet"}:                     {name: "NetworkSet", decode: decodeOther},
+	{groupCalicoKept, "NetworkSet"}:                 {name: "NetworkSet", decode: decodeOther},
+	{groupCalico, "GlobalNetworkPolicy"}:            {name: "GlobalNetworkPolicy", clusterScoped: true, decode: decodeOther},
+	{groupCalicoKept, "GlobalNetworkPolicy"}:        {name: "GlobalNetworkPolicy", clusterScoped: true, decode: decodeOther},
 
 	{"apiextensions.k8s.io", "CustomResourceDefinition"}: {name: "CustomResourceDefinition", clusterScoped: true, decode: decodeDefinition},
 }

@@ -77,7 +77,7 @@ var texts = map[string]bool{"string": true, "bytes": true}
 // verbose are the kinds whose specs hold programs, keys and commands.
 var verbose = map[string]bool{
 	"EnvoyFilter": true, "WasmPlugin": true, "TrafficExtension": true, "Telemetry": true, "ProxyConfig": true,
-	"RequestAuthentication": true, "Ingress": true, "Node": true,
+	"RequestAuthentication": true, "Ingress": true, "Node": true, "CiliumEnvoyConfig": true, "CiliumClusterwideEnvoyConfig": true,
 	"Pod": true, "ReplicationController": true, "Deployment": true, "StatefulSet": true, "DaemonSet": true, "ReplicaSet": true, "Job": true, "CronJob": true,
 }
 

@@ -20,6 +20,9 @@ type Opening struct {
 	mesh.Reason
 	// CIDR is the range of addresses that is opened, where it is one.
 	CIDR string
+	// About is what was found, of a policy of a network plugin: two that say the
+	// same of something else are two openings.
+	About string
 }
 
 // Wider returns where a NetworkPolicy lets pods of a walled namespace go
@@ -66,9 +69,10 @@ func EachOpening(m *mesh.Mesh, np *mesh.NetworkPolicy, yield func(Opening)) erro
 	if !affectsEgress(policy.Spec) {
 		return nil
 	}
-	w := widener{m: m, np: np, yield: yield, answers: map[string]outside{}}
+	w := widener{m: m, ref: np.Ref, yield: yield, answers: map[string]outside{}}
 	for i, rule := range policy.Spec.Egress {
-		if err := w.rule(i, rule); err != nil {
+		at := fmt.Sprintf("spec.egress[%d]", i)
+		if err := w.rule(at, rule, func(j int) string { return fmt.Sprintf("%s.to[%d]", at, j) }); err != nil {
 			return fmt.Errorf("the wall of namespace %s: %w", np.Namespace, err)
 		}
 	}
@@ -126,7 +130,8 @@ func affectsEgress(s networkingv1.NetworkPolicySpec) bool {
 // widener looks for what one policy opens.
 type widener struct {
 	m          *mesh.Mesh
-	np         *mesh.NetworkPolicy
+	ref        mesh.Ref // of the policy
+	foreign    bool     // it is a plugin's, whose peers have no fields of the API's
 	yield      func(Opening)
 	*landscape                    // nil until a peer asks for it
 	answers    map[string]outside // of peers, by what they and their ports say
@@ -138,12 +143,20 @@ type widener struct {
 }
 
 func (w *widener) open(path, format string, args ...any) {
-	w.yield(Opening{Reason: mesh.Reason{Ref: w.np.Ref, Path: path, Message: fmt.Sprintf(format, args...)}})
+	w.yield(Opening{Reason: mesh.Reason{Ref: w.ref, Path: path, Message: fmt.Sprintf(format, args...)}})
 }
 
-func (w *widener) rule(i int, rule networkingv1.NetworkPolicyEgressRule) (err error) {
+// field is the path of a field of a peer.
+func (w *widener) field(path, name string) string {
+	if w.foreign {
+		return path
+	}
+	return path + "." + name
+}
+
+// rule looks at one rule, which stands at a path, and its peers at theirs.
+func (w *widener) rule(at string, rule networkingv1.NetworkPolicyEgressRule, peerAt func(int) string) (err error) {
 	w.m.Spend(1 + len(rule.To))
-	at := fmt.Sprintf("spec.egress[%d]", i)
 	w.ports = onPorts(rule.Ports)
 	if len(rule.To) == 0 {
 		w.open(at, "allows every destination%s", w.ports)
@@ -153,7 +166,7 @@ func (w *widener) rule(i int, rule networkingv1.NetworkPolicyEgressRule) (err er
 		return nil
 	}
 	if w.landscape == nil {
-		if w.landscape, err = newLandscape(w.m, wall(w.m, w.np.Namespace)); err != nil {
+		if w.landscape, err = newLandscape(w.m, wall(w.m, w.ref.Namespace)); err != nil {
 			return err
 		}
 	}
@@ -166,7 +179,7 @@ func (w *widener) rule(i int, rule networkingv1.NetworkPolicyEgressRule) (err er
 	w.key = fmt.Sprint(w.within)
 	for j, peer := range rule.To {
 		if leadsOut(peer) {
-			w.peer(fmt.Sprintf("%s.to[%d]", at, j), peer)
+			w.peer(peerAt(j), peer)
 		}
 	}
 	return nil
@@ -183,7 +196,7 @@ func (w *widener) peer(path string, peer networkingv1.NetworkPolicyPeer) {
 	if peer.IPBlock != nil {
 		if !w.coversRange(peer.IPBlock.CIDR) {
 			w.yield(Opening{
-				Reason: mesh.Reason{Ref: w.np.Ref, Path: path + ".ipBlock.cidr", Message: "allows the addresses " + mesh.Short(peer.IPBlock.CIDR) + w.ports},
+				Reason: mesh.Reason{Ref: w.ref, Path: w.field(path, "ipBlock.cidr"), Message: "allows the addresses " + mesh.Short(peer.IPBlock.CIDR) + w.ports},
 				CIDR:   peer.IPBlock.CIDR,
 			})
 		}
@@ -192,9 +205,9 @@ func (w *widener) peer(path string, peer networkingv1.NetworkPolicyPeer) {
 	out := w.outside(peer)
 	switch {
 	case out.err != nil:
-		w.open(path+".namespaceSelector", "cannot be read: %v", out.err)
+		w.open(w.field(path, "namespaceSelector"), "cannot be read: %v", out.err)
 	case out.all:
-		w.open(path+".namespaceSelector", "allows every namespace%s", w.ports)
+		w.open(w.field(path, "namespaceSelector"), "allows every namespace%s", w.ports)
 	case out.count > 0:
 		w.open(path, "allows namespace %s%s, which the wall closes", mesh.Few(out.names, out.count), w.ports)
 	}

@@ -10,6 +10,9 @@ const (
 	custom    = "With the status of a custom resource the API server lets nothing else through, and nobody leads traffic by this one."
 	gone      = "Pods that are gone send nothing."
 	connect   = "Nothing is stored. What a process does in a container that runs already is for the NetworkPolicy to hold: any that runs as root can become user 1337, whose traffic Istio does not capture."
+	allows    = "Without it no more is allowed: the wall is a policy by itself."
+	plugin    = owner + " By itself it allows nothing: a policy has to name it, which a tenant's may not."
+	staged    = "Nobody enforces it: it shows what a policy would do."
 	certs     = "cert-manager's. It leads no traffic, and Sallyport reads the certificates in the gateways' namespaces alone. Whom cert-manager itself may call is for a NetworkPolicy around it."
 )
 
@@ -114,7 +117,26 @@ var Resources = []Resource{
 	{Group: "certificates.k8s.io", Name: "certificatesigningrequests/approval", Harmless: owner},
 	{Group: "certificates.k8s.io", Name: "certificatesigningrequests/status", Harmless: owner},
 
+	{Group: "cilium.io", Name: "ciliumcidrgroups", Harmless: plugin, Optional: true},
+	{Group: "cilium.io", Name: "ciliumclusterwideenvoyconfigs", Kind: "CiliumClusterwideEnvoyConfig", Harmless: "Without it traffic goes where it went before.", Optional: true},
+	{Group: "cilium.io", Name: "ciliumclusterwidenetworkpolicies", Kind: "CiliumClusterwideNetworkPolicy", Harmless: allows, Optional: true},
+	{Group: "cilium.io", Name: "ciliumclusterwidenetworkpolicies/status", Harmless: custom, Optional: true},
+	{Group: "cilium.io", Name: "ciliumegressgatewaypolicies", Harmless: owner + " It chooses by which node goes out what is allowed already.", Optional: true},
+	{Group: "cilium.io", Name: "ciliumenvoyconfigs", Kind: "CiliumEnvoyConfig", Harmless: "Without it traffic goes where it went before.", Optional: true},
+	{Group: "cilium.io", Name: "ciliumlocalredirectpolicies", Kind: "CiliumLocalRedirectPolicy", Harmless: "Without it traffic goes where it went before.", Optional: true},
+	{Group: "cilium.io", Name: "ciliumlocalredirectpolicies/status", Harmless: custom, Optional: true},
+	{Group: "cilium.io", Name: "ciliumnetworkpolicies", Kind: "CiliumNetworkPolicy", Harmless: allows, Optional: true},
+	{Group: "cilium.io", Name: "ciliumnetworkpolicies/status", Harmless: custom, Optional: true},
+
 	{Group: "coordination.k8s.io", Name: "leases", Harmless: "A lock. Those of istiod and of Sallyport are in platform namespaces."},
+
+	{Group: "crd.projectcalico.org", Name: "globalnetworkpolicies", Kind: "GlobalNetworkPolicy", Harmless: allows, Optional: true},
+	{Group: "crd.projectcalico.org", Name: "globalnetworksets", Harmless: plugin, Optional: true},
+	{Group: "crd.projectcalico.org", Name: "networkpolicies", Kind: "CalicoNetworkPolicy", Harmless: allows, Optional: true},
+	{Group: "crd.projectcalico.org", Name: "networksets", Kind: "NetworkSet", Harmless: "With it go addresses that policies allow.", Optional: true},
+	{Group: "crd.projectcalico.org", Name: "stagedglobalnetworkpolicies", Harmless: staged, Optional: true},
+	{Group: "crd.projectcalico.org", Name: "stagedkubernetesnetworkpolicies", Harmless: staged, Optional: true},
+	{Group: "crd.projectcalico.org", Name: "stagednetworkpolicies", Harmless: staged, Optional: true},
 
 	{Group: "discovery.k8s.io", Name: "endpointslices", Kind: "EndpointSlice", Harmless: "Without endpoints nothing is dialled."},
 
@@ -183,6 +205,14 @@ var Resources = []Resource{
 
 	{Group: "policy", Name: "poddisruptionbudgets", Harmless: "How many pods may go at a time."},
 	{Group: "policy", Name: "poddisruptionbudgets/status", Harmless: "How many pods may go at a time."},
+
+	{Group: "projectcalico.org", Name: "globalnetworkpolicies", Kind: "GlobalNetworkPolicy", Harmless: allows, Optional: true},
+	{Group: "projectcalico.org", Name: "globalnetworksets", Harmless: plugin, Optional: true},
+	{Group: "projectcalico.org", Name: "networkpolicies", Kind: "CalicoNetworkPolicy", Harmless: allows, Optional: true},
+	{Group: "projectcalico.org", Name: "networksets", Kind: "NetworkSet", Harmless: "With it go addresses that policies allow.", Optional: true},
+	{Group: "projectcalico.org", Name: "stagedglobalnetworkpolicies", Harmless: staged, Optional: true},
+	{Group: "projectcalico.org", Name: "stagedkubernetesnetworkpolicies", Harmless: staged, Optional: true},
+	{Group: "projectcalico.org", Name: "stagednetworkpolicies", Harmless: staged, Optional: true},
 
 	{Group: "rbac.authorization.k8s.io", Name: "clusterrolebindings", Harmless: owner},
 	{Group: "rbac.authorization.k8s.io", Name: "clusterroles", Harmless: owner},
