@@ -117,6 +117,11 @@ var threats = []threat{
 		why:   "who puts the wall up is told which policies undo it, and where",
 	},
 	{
+		class: "A policy of Cilium's or Calico's adds to a wall, or leads around it",
+		tests: []string{"rules.TestCases/plugin-policy", "internal/netpol.TestOneWrongPartOpens", "internal/netpol.TestPluginsAreCounted", "webhook.TestPluginPolicies"},
+		why:   "what cannot be shown to lie within the wall is refused to tenants; an existing one is not followed, and is found by sallyport review",
+	},
+	{
 		class: "The server may issue certificates that nobody asked for",
 		tests: []string{"test.TestCertificatesOnlyForIssuers", "internal/reconcile.TestNoRightToCertificates"},
 		why:   "the right is in a file of its own, for who configures issuers",
