@@ -56,7 +56,7 @@ func (r *reader) read(at string, raw json.RawMessage, into any) error {
 	}
 	r.m.Spend(1 + len(raw)/bytesPerStep)
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, into); err != nil {
-		return fmt.Errorf("%s: %s: %w", r.ref, at, err)
+		return fmt.Errorf("%s: %s is not of the type that the plugin's schema gives it", r.ref, at)
 	}
 	return nil
 }

@@ -157,6 +157,21 @@ func TestPluginsAreCounted(t *testing.T) {
 	}
 }
 
+// TestPluginsThatCannotBeRead checks that what has another type than it should have is an error, not a policy without that.
+func TestPluginsThatCannotBeRead(t *testing.T) {
+	for _, raw := range []string{
+		`[]`, `{"spec":1}`, `{"spec":{"egress":"x"}}`, `{"spec":{"egress":{"toEntities":["world"]}}}`, `{"spec":{"egress":[1]}}`,
+		`{"spec":{"egress":[{"action":1,"toEntities":"world"}]}}`, `{"spec":{"egress":[{"action":"Allow","destination":[],"toPorts":{}}]}}`,
+	} {
+		for _, kind := range []string{"CiliumNetworkPolicy", "CalicoNetworkPolicy"} {
+			paths, err := openings(bigMesh(1), kind, raw)
+			if err == nil || strings.Contains(err.Error(), "netpol") {
+				t.Errorf("%s %s: openings %v, error %v", kind, raw, paths, err)
+			}
+		}
+	}
+}
+
 // FuzzPlugins: nothing that anybody can write makes a reader panic.
 func FuzzPlugins(f *testing.F) {
 	for _, seed := range []string{
