@@ -64,8 +64,11 @@ func refused(h string) []any {
 	}
 	return []any{
 		o{"apiVersion": h, "kind": h},
-		o{"apiVersion": "v1", "kind": "Pod", "metadata": o{"name": h + "/", "namespace": h, h: h, "generateName": h}}, o{"apiVersion": "v1", "kind": "Pod", "metadata": o{"labels": o{h: 1}, "generateName": h}},
-		o{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": o{"name": h}}, o{"apiVersion": "networking.istio.io/v1", "kind": h, "metadata": o{"name": "x"}}, o{"apiVersion": "networking.istio.io/" + h, "kind": "ServiceEntry", "metadata": o{"name": "x"}},
+		o{"apiVersion": "v1", "kind": "Pod", "metadata": o{"name": h + "/", "namespace": h, h: h, "generateName": h}},
+		o{"apiVersion": "v1", "kind": "Pod", "metadata": o{"labels": o{h: 1}, "generateName": h}},
+		o{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": o{"name": h}},
+		o{"apiVersion": "networking.istio.io/v1", "kind": h, "metadata": o{"name": "x"}},
+		o{"apiVersion": "networking.istio.io/" + h, "kind": "ServiceEntry", "metadata": o{"name": "x"}},
 		se(o{h: h}), se(o{"hosts": []any{h}}), se(o{"hosts": h}), se(o{"resolution": h}), se(o{"ports": []any{o{"number": h}}}), se(o{"ports": []any{o{h: h}}}), se(o{"endpoints": []any{o{"labels": o{h: 1}, "address": 2}}}), se(o{"exportTo": []any{o{h: h}}}),
 	}
 }
