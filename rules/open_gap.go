@@ -17,7 +17,8 @@ gets theirs; but they are written after the write that needs them. Behind a
 route that came to a host Sallyport had led to before, they stand already, and
 the write is admitted. Behind a route that was there first they do not: for a
 moment the traffic would leave directly, and for longer where nobody can write.
-Such a write is denied until the entry has asked for them.
+Such a write is denied until the entry has asked for them, whatever it is: a
+route, of Istio's or of the Gateway API, or a Sidecar that hides one.
 
 The same holds for an entry. A new one is held back until its companions stand.
 One that says itself who sees it (exportTo) is not, and neither is one that the
@@ -26,7 +27,6 @@ is open: to hold that back would hide what works. Where no path leads through th
 gateway at that moment, they are denied. So they are in a set of objects that is
 judged as a whole, where nothing in the set leads there.`,
 	Severity: Deny,
-	Kinds:    []string{"ServiceEntry", "VirtualService"},
 	Rows:     []string{"V-26"},
 	Check: func(_ context.Context, p *Pass) error {
 		se, entry := p.Subject.(*mesh.ServiceEntry)
@@ -49,16 +49,20 @@ judged as a whole, where nothing in the set leads there.`,
 }
 
 func gapFinding(p *Pass, path mesh.Path) Finding {
-	field := "spec"
+	field, have := "spec", "written first"
 	if p.Deleting() {
 		field = "metadata.name"
+	}
+	switch p.Subject.(type) {
+	case *mesh.VirtualService, *mesh.Route:
+		have = "put behind yours"
 	}
 	return Finding{
 		Path: field,
 		Message: fmt.Sprintf("traffic for %s from %s would leave directly until Sallyport has written its own routes, of which there are none yet",
 			point(path), clientNames([]string{path.Client})),
-		Fix: fmt.Sprintf("# Have them put behind yours, and try again a few seconds later:\n#   kubectl annotate serviceentry %s --namespace %s %s=true\n",
-			path.Entry.Name, path.Entry.Namespace, mesh.SpareAnnotation),
+		Fix: fmt.Sprintf("# Have them %s, and try again a few seconds later:\n#   kubectl annotate serviceentry %s --namespace %s %s=true\n",
+			have, path.Entry.Name, path.Entry.Namespace, mesh.SpareAnnotation),
 	}
 }
 
