@@ -41,7 +41,9 @@ func (p *Policy) check(ctx context.Context, pass *rules.Pass, ask asker) error {
 		return fmt.Errorf("policy %s: %w", p.Name, err)
 	}
 	limit := p.severityFor(pass)
+	tellable := p.tellable(ctx, pass, in, ask)
 	for _, f := range findings {
+		f = tellable(f)
 		f.Severity = f.Severity.AtMost(limit)
 		if except != nil {
 			f.Severity = rules.Audit

@@ -53,10 +53,31 @@ func newInput(pass *rules.Pass) (ast.Value, error) {
 		written,
 		before,
 		namespaceValue(pass),
-		egressValue(pass),
-		array(pass.Companions, func(o mesh.Object) ast.Value { return refValue(o.Metadata().Ref) }),
+		egressValue(pass, unmasked),
+		companionsValue(pass, unmasked),
 		text(r.Time),
 	), nil
+}
+
+// seen is the input as it is for a reader who does not see all of the mesh.
+func seen(pass *rules.Pass, in ast.Value, v view) ast.Value {
+	all := in.(ast.Object)
+	values := make([]ast.Value, len(inputKeys))
+	for i, key := range inputKeys {
+		switch key.Value {
+		case ast.String("egress"):
+			values[i] = egressValue(pass, v)
+		case ast.String("companions"):
+			values[i] = companionsValue(pass, v)
+		default: // the write itself, and its namespace
+			values[i] = all.Get(key).Value
+		}
+	}
+	return object(inputKeys, values...)
+}
+
+func companionsValue(pass *rules.Pass, v view) ast.Value {
+	return array(only(pass.Companions, v.object), func(o mesh.Object) ast.Value { return refValue(o.Metadata().Ref) })
 }
 
 // objectValue leaves managedFields out: they are often larger than the rest of
@@ -138,7 +159,7 @@ func points(pass *rules.Pass) []*point {
 	return all
 }
 
-func egressValue(pass *rules.Pass) ast.Value {
+func egressValue(pass *rules.Pass, v view) ast.Value {
 	old := map[endpoint]bool{}
 	if pass.Old != nil {
 		for _, p := range pass.After.Points(pass.Old) {
@@ -147,14 +168,14 @@ func egressValue(pass *rules.Pass) ast.Value {
 	}
 	subject, _ := pass.Subject.(*mesh.ServiceEntry)
 	var h hostValues
-	return array(points(pass), func(p *point) ast.Value {
+	return array(only(points(pass), v.point), func(p *point) ast.Value {
 		if h.name != p.Host || h.registered != p.registered || h.entry != p.Entry {
-			h = newHostValues(pass, subject, p)
+			h = newHostValues(pass, v, subject, p)
 		}
 		return object(pointKeys,
 			h.host, number(p.Port), text(p.Protocol), h.patterns, h.literal, h.wildcard,
 			ast.Boolean(p.registered), ast.Boolean(p.registered && !old[endpoint{p.Host, p.Port}]),
-			h.path, h.entryRef, h.addresses, tlsValue(pass, p, h.source), h.claimants, array(p.paths, pathValue),
+			h.path, h.entryRef, h.addresses, tlsValue(pass, p, h.source), h.claimants, array(only(p.paths, v.path), v.pathValue),
 		)
 	})
 }
@@ -169,7 +190,7 @@ type hostValues struct {
 	host, patterns, literal, wildcard, path, entryRef, addresses, claimants ast.Value
 }
 
-func newHostValues(pass *rules.Pass, subject *mesh.ServiceEntry, p *point) hostValues {
+func newHostValues(pass *rules.Pass, v view, subject *mesh.ServiceEntry, p *point) hostValues {
 	h := hostValues{name: p.Host, registered: p.registered, entry: p.Entry, source: subject}
 	path := ""
 	if p.registered {
@@ -181,7 +202,7 @@ func newHostValues(pass *rules.Pass, subject *mesh.ServiceEntry, p *point) hostV
 	h.literal, h.wildcard = ast.Boolean(literal(p.Host)), ast.Boolean(mesh.IsWildcard(p.Host))
 	h.path, h.entryRef = text(path), nameValue(p.Entry)
 	h.addresses = addressesValue(h.source)
-	h.claimants = claimantsValue(pass.After, p.Host, pass.Subject.Metadata().Ref)
+	h.claimants = claimantsValue(pass.After, v, p.Host, pass.Subject.Metadata().Ref)
 	return h
 }
 
@@ -243,11 +264,11 @@ func addressesValue(entry *mesh.ServiceEntry) ast.Value {
 	return ast.NewArray(terms...)
 }
 
-func claimantsValue(m *mesh.Mesh, host string, subject mesh.Ref) ast.Value {
+func claimantsValue(m *mesh.Mesh, v view, host string, subject mesh.Ref) ast.Value {
 	var terms []*ast.Term
 	for _, e := range m.EntriesFor(host) {
 		// The gateway's own registration is ours, and claims nothing.
-		if e.Ref == subject || e.Labels[mesh.ManagedByLabel] == mesh.ManagedBy {
+		if e.Ref == subject || !v.ref(e.Ref) || e.Labels[mesh.ManagedByLabel] == mesh.ManagedBy {
 			continue
 		}
 		terms = append(terms, ast.NewTerm(nameValue(e.Ref)))
@@ -255,12 +276,12 @@ func claimantsValue(m *mesh.Mesh, host string, subject mesh.Ref) ast.Value {
 	return ast.NewArray(terms...)
 }
 
-func pathValue(p mesh.Path) ast.Value {
-	return object(pathKeys, text(p.Client), text(string(p.Verdict)), text(p.Gateway), pathTLSValue(&p), array(p.Because, reasonValue))
+func (v view) pathValue(p mesh.Path) ast.Value {
+	return object(pathKeys, text(p.Client), text(string(p.Verdict)), text(p.Gateway), pathTLSValue(&p), array(only(p.Because, v.reason), v.reasonValue))
 }
 
-func reasonValue(r mesh.Reason) ast.Value {
-	return object(reasonKeys, text(r.Kind), text(r.Namespace), text(r.Name), text(r.Path), text(r.Message))
+func (v view) reasonValue(r mesh.Reason) ast.Value {
+	return object(reasonKeys, text(r.Kind), text(r.Namespace), text(r.Name), text(r.Path), text(v.message(r)))
 }
 
 func nameValue(r mesh.Ref) ast.Value { return object(nameKeys, text(r.Namespace), text(r.Name)) }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var authorityRewrite = &Rule{
@@ -59,8 +60,8 @@ func reportAuthority(p *Pass, path, value string) {
 	}
 	p.Report(Finding{
 		Path:    path,
-		Message: fmt.Sprintf("presents traffic to the egress gateway as host %q, which namespace %s has not registered", value, namespace),
-		Fix:     "Remove the rewrite, or register the host with a ServiceEntry in this namespace.\n",
+		Told:    told.F("presents traffic to the egress gateway as host %q, which %s has not registered", value, told.InNamespace(namespace)),
+		ToldFix: "Remove the rewrite, or register the host with a ServiceEntry in this namespace.\n",
 	})
 }
 

@@ -2,10 +2,10 @@ package rules
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var breaksOthers = &Rule{
@@ -49,8 +49,8 @@ gateway without the object, and no longer do with it.`,
 			p.Report(Finding{
 				Severity: breakSeverity(p, first),
 				Path:     subjectPath(p, first),
-				Message:  fmt.Sprintf("traffic for %s from %s goes through the egress gateway without this object, and with it is %s", point(first), clientNames(broken), first.Verdict),
-				Fix:      "Leave the host to the namespace that routes it, or confine the object to its own namespace where it has an exportTo.\n",
+				Told:     told.F("traffic for %s from %s goes through the egress gateway without this object, and with it is %s", point(first), clientNames(broken), told.Plain(string(first.Verdict))),
+				ToldFix:  "Leave the host to the namespace that routes it, or confine the object to its own namespace where it has an exportTo.\n",
 			})
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var clusterAddress = &Rule{
@@ -37,7 +38,7 @@ istiod (GHSA-7p2q-4xvg-vxc6). A range that holds such an address does the same.`
 				p.Report(Finding{
 					Path:     fmt.Sprintf("spec.addresses[%d]", i),
 					Severity: p.WarnInPlatform(),
-					Message:  fmt.Sprintf("address %s is in use in the cluster, by a %s", ip, inWords(o)),
+					Told:     told.F("address %s is in use in the cluster, by a %s", ip.String(), told.Plain(inWords(o))),
 				})
 				break // one is enough
 			}

@@ -57,6 +57,8 @@ func (f *Finding) bound() {
 		f.About += "\x00" + hex.EncodeToString(digest[:])
 		f.Message = mesh.Cut(f.Message, maxMessage)
 	}
+	// The marks of the names take some room, and need not be whole.
+	f.Told, f.ToldFix = f.Told[:min(len(f.Told), 2*maxMessage)], f.ToldFix[:min(len(f.ToldFix), 2*maxFix)]
 	f.Path = mesh.Cut(f.Path, maxPath)
 	if len(f.Fix) > maxFix {
 		f.Fix = mesh.Cut(f.Fix, maxFix) + fmt.Sprintf("\n# %d bytes more\n", len(f.Fix)-maxFix)
@@ -125,7 +127,7 @@ func (t *tally) leaveOut(f *Finding) {
 // never lost, however many warnings there are, and whatever comes before it.
 func (c *collector) findings() []Finding {
 	Sort(c.kept)
-	c.kept = slices.Compact(c.kept)
+	c.kept = slices.CompactFunc(c.kept, sameFinding)
 	if len(c.kept) > MaxFindings {
 		for i := MaxFindings; i < len(c.kept); i++ {
 			c.tallyOf(&c.kept[i]).leaveOut(&c.kept[i])
@@ -137,7 +139,7 @@ func (c *collector) findings() []Finding {
 		if t := &c.tally[i]; t.left > 0 {
 			more = true
 			c.kept = append(c.kept, Finding{
-				Rule: t.rule, Severity: t.severity, Message: moreFindings(t.left), Rest: Rest{t.left, t.sins.joined()},
+				Rule: t.rule, Severity: t.severity, Message: moreFindings(t.left), Told: "more findings of this rule are not listed", Rest: Rest{t.left, t.sins.joined()},
 			})
 		}
 	}
@@ -145,6 +147,13 @@ func (c *collector) findings() []Finding {
 		Sort(c.kept)
 	}
 	return c.kept
+}
+
+// sameFinding reports whether two findings say the same. What their names are marked
+// as makes no other finding of one.
+func sameFinding(a, b Finding) bool {
+	a.Told, a.ToldFix, b.Told, b.ToldFix = "", "", "", ""
+	return a == b
 }
 
 // joined are the sins one after the other.

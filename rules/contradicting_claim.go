@@ -27,12 +27,12 @@ is displaced is closed, and its status says why.`,
 			switch {
 			case r.With == (mesh.Ref{}): // it would not be served alone either
 			case r.Entry == se.Ref:
-				p.Report(Finding{Path: r.Path, Message: r.Message, Fix: r.Fix})
+				p.Report(Finding{Path: r.Path, Told: r.Told, ToldFix: r.ToldFix})
 			case r.With != se.Ref, p.Batch[r.Entry]: // of the objects of one batch, the one that comes second is told
 			case r.Outranked:
-				p.Report(Finding{Severity: Warn, Path: r.ReversePath, Message: r.Reverse + "; that entry is closed, for this one goes before it"})
+				p.Report(Finding{Severity: Warn, Path: r.ReversePath, Told: r.ToldReverse + "; that entry is closed, for this one goes before it"})
 			default:
-				p.Report(Finding{Path: r.ReversePath, Message: r.Reverse, Fix: r.Fix})
+				p.Report(Finding{Path: r.ReversePath, Told: r.ToldReverse, ToldFix: r.ToldFix})
 			}
 		}
 	}),

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/rawjson"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var controllerRevision = &Rule{
@@ -42,7 +42,7 @@ runs outside the mesh is warned.`,
 			p.Report(Finding{
 				Severity: severity,
 				Path:     "data",
-				Message:  fmt.Sprintf("more or less than a pod template: %s", beyond),
+				Told:     told.F("more or less than a pod template: %s", told.Plain(beyond)),
 			})
 		}
 	}),

@@ -1,9 +1,8 @@
 package rules
 
 import (
-	"fmt"
-
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var destinationRuleShadow = &Rule{
@@ -26,14 +25,14 @@ affected, so it is warned about; paths that break are named by direct-path.`,
 		pattern := mesh.ResolveHost(dr.Host, dr.Namespace, s.ClusterDomain)
 		for _, g := range s.Gateways {
 			if mesh.HostCovers(pattern, g.Host(s.ClusterDomain)) {
-				p.Reportf("spec.host", "host %q covers the egress gateway %s: for namespace %s this object replaces the platform's DestinationRule with all its subsets", dr.Host, g.Name, dr.Namespace)
+				p.Reportf("spec.host", "host %q covers the egress gateway %s: for namespace %s this object replaces the platform's DestinationRule with all its subsets", dr.Host, told.Plain(g.Name), told.Namespace(dr.Namespace))
 			}
 		}
 		if dr.WorkloadSelector == nil {
 			return
 		}
 		if _, external := externalHost(p.After, dr.Host, dr.Namespace); external {
-			p.Report(Finding{Path: "spec.workloadSelector", Message: fmt.Sprintf("for the selected pods this replaces every other DestinationRule of %q", dr.Host)})
+			p.Report(Finding{Path: "spec.workloadSelector", Told: told.F("for the selected pods this replaces every other DestinationRule of %q", dr.Host)})
 		}
 	}),
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var directPath = &Rule{
@@ -51,7 +52,7 @@ func asIs(m *mesh.Mesh, path mesh.Path) mesh.Verdict {
 type pathGroup struct {
 	path     mesh.Path // of the first client
 	severity Severity
-	note     string
+	note     told.Text
 	clients  []string
 }
 
@@ -80,7 +81,7 @@ func groupPaths(p *Pass, paths []mesh.Path, in view) []*pathGroup {
 
 // judgePath says how grave the path is for the subject, "" where it is none of
 // the subject's business, with a word on why it is no graver.
-func judgePath(p *Pass, path mesh.Path, in view) (Severity, string) {
+func judgePath(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 	ref := p.Subject.Metadata().Ref
 	registers := path.Entry == ref && !p.Deleting()
 	involved := registers || slices.ContainsFunc(path.Because, func(r mesh.Reason) bool { return r.Ref == ref })
@@ -135,7 +136,7 @@ func anyJudged(p *Pass, path mesh.Path) bool {
 
 // heldSeverity is the severity of a direct path, given that nobody can take it
 // as long as Sallyport holds its entry back.
-func heldSeverity(p *Pass, path mesh.Path, in view) (Severity, string) {
+func heldSeverity(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 	if p.Held(path.Entry) && in(p.Live, path) != mesh.Direct {
 		return Warn, "Sallyport holds the entry back until its paths lead through the gateway"
 	}
@@ -160,59 +161,73 @@ func (g *pathGroup) finding(p *Pass, verb string) Finding {
 	case mesh.Undetermined:
 		verb = "cannot be followed"
 	}
-	f.Message = fmt.Sprintf("traffic for %s from %s %s", point(path), clientNames(g.clients), verb)
+	f.Told = told.F("traffic for %s from %s %s", point(path), clientNames(g.clients), told.Plain(verb))
 	if len(path.Because) > 0 {
 		why := path.Because[0]
-		f.Message += ": " + strings.TrimSuffix(why.Message, ".")
+		f.Told += ": " + why.Says().WithoutStop()
 		if why.Ref != p.Subject.Metadata().Ref {
-			f.Message += fmt.Sprintf(" (%s)", strings.TrimSpace(why.Ref.String()+" "+why.Path))
+			f.Told += told.F(" (%s)", why.Tell().As(strings.TrimSpace(why.Ref.String()+" "+why.Path)))
 			if own, ok := ownReason(p, path); ok {
-				f.Message += "; here, " + strings.TrimSuffix(own.Message, ".")
+				f.Told += "; here, " + own.Says().WithoutStop()
 			}
 		}
 	}
 	if path.Verdict == mesh.Direct && path.Entry == p.Subject.Metadata().Ref {
 		for _, r := range p.Refusals {
 			if r.Entry == path.Entry {
-				f.Message += fmt.Sprintf("; Sallyport keeps no route for it (%s): %s", r.Path, strings.TrimSuffix(r.Message, "."))
+				f.Told += told.F("; Sallyport keeps no route for it (%s): %s", r.Entry.Tell().As(r.Path), r.Told.WithoutStop())
 				break
 			}
 		}
 	}
 	if g.note != "" {
-		f.Message += "; " + g.note
+		f.Told += "; " + g.note
 	}
 	if path.Verdict == mesh.Direct {
-		f.Fix = directFix(p, path)
+		f.ToldFix = directFix(p, path)
 	}
 	return f
 }
 
 // point names an egress point in a message.
-func point(path mesh.Path) string {
-	if mesh.ClassOf(path.Protocol) == mesh.Sniffed {
-		return fmt.Sprintf("%s:%d", path.Host, path.Port)
+func point(path mesh.Path) told.Arg {
+	shown := fmt.Sprintf("%s:%d", path.Host, path.Port)
+	if mesh.ClassOf(path.Protocol) != mesh.Sniffed {
+		shown += " (" + path.Protocol + ")"
 	}
-	return fmt.Sprintf("%s:%d (%s)", path.Host, path.Port, path.Protocol)
+	return told.Host(path.Host).As(shown)
 }
 
 // clientNames names client namespaces in a message.
-func clientNames(clients []string) string {
+func clientNames(clients []string) told.Text {
 	named := slices.DeleteFunc(slices.Clone(clients), func(c string) bool { return c == mesh.AnyClient })
-	if rest := len(named) - 5; rest > 0 {
-		named = append(named[:5], fmt.Sprintf("%d more", rest))
-	}
+	list := namespaceList(named)
 	everybody := len(named) < len(clients)
 	switch {
 	case len(named) == 0:
 		return "every namespace"
 	case len(named) == 1 && !everybody:
-		return "namespace " + named[0]
+		return told.InNamespace(named[0]).Text()
 	case everybody:
-		return "namespaces " + strings.Join(named, ", ") + " and every other"
+		return "namespaces " + list + " and every other"
 	default:
-		return "namespaces " + strings.Join(named, ", ")
+		return "namespaces " + list
 	}
+}
+
+// namespaceList lists namespaces in a message, a few of them by name.
+func namespaceList(names []string) told.Text {
+	const most = 5
+	items := make([]told.Text, 0, most+1)
+	for i, name := range names {
+		if i == most {
+			// Who may not know these is not told how many there are.
+			items = append(items, told.Namespace(name).As(fmt.Sprintf("%d more", len(names)-most)).Text())
+			break
+		}
+		items = append(items, told.Namespace(name).Text())
+	}
+	return told.List(told.Namespaces, items...)
 }
 
 // ownReason is the part that the subject itself has in the path.
@@ -246,34 +261,34 @@ func subjectPath(p *Pass, path mesh.Path) string {
 }
 
 // directFix says what closes the path.
-func directFix(p *Pass, path mesh.Path) string {
+func directFix(p *Pass, path mesh.Path) told.Text {
 	if p.Request.Foreground {
 		return "Delete the object in the background (kubectl delete --cascade=background): in the foreground what it owns goes before it does.\n"
 	}
 	if p.Deleting() {
-		return fmt.Sprintf("Delete %s first, which registers the host; or keep this object until another one routes the host through the gateway.\n", path.Entry)
+		return told.F("Delete %s first, which registers the host; or keep this object until another one routes the host through the gateway.\n", path.Entry)
 	}
 	for _, r := range p.Refusals {
-		if r.Fix != "" {
-			return r.Fix
+		if r.ToldFix != "" {
+			return r.ToldFix
 		}
 	}
 	if mesh.ClassOf(path.Protocol) == mesh.Sniffed {
 		return "Give the port a protocol, HTTP or TLS: rules of a VirtualService do not hold for traffic whose protocol Istio has to guess.\n"
 	}
 	if mesh.IsWildcard(path.Host) {
-		return fmt.Sprintf("Register every name on its own (hosts: [api%s]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration.\n", strings.TrimPrefix(path.Host, "*"))
+		return told.F("Register every name on its own (hosts: [api%s]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration.\n", told.Host(path.Host).As(strings.TrimPrefix(path.Host, "*")))
 	}
-	var b strings.Builder
+	var b told.Builder
 	owner := path.Entry.Namespace
 	if path.Entry == p.Subject.Metadata().Ref && !p.Injected && !p.Platform() {
-		fmt.Fprintf(&b, "# Let Sallyport keep the route:\n#   kubectl label namespace %s %s=enabled --overwrite\n# or write it:\n", owner, mesh.InjectionLabel)
+		b.Printf("# Let Sallyport keep the route:\n#   kubectl label namespace %s %s=enabled --overwrite\n# or write it:\n", told.Namespace(owner), told.Plain(mesh.InjectionLabel))
 	}
-	name, namespace := slug(path.Host), owner
+	name, namespace := told.Host(path.Host).As(slug(path.Host)), owner
 	if vs, ok := p.Subject.(*mesh.VirtualService); ok {
-		name, namespace = vs.Name, vs.Namespace
-		b.WriteString(rewriteHint(p, vs, path.Host))
+		name, namespace = vs.Tell().As(vs.Name), vs.Namespace
+		b.Write(rewriteHint(p, vs, path.Host))
 	}
-	b.WriteString(twoHops(p, name, path.Host, path.Port, path.Protocol, namespace))
-	return b.String()
+	b.Write(twoHops(p, name, path.Host, path.Port, path.Protocol, namespace))
+	return b.Text()
 }

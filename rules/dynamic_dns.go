@@ -19,8 +19,8 @@ HTTP. Where Sallyport sees the path leave directly, direct-path denies it.`,
 		}
 		p.Report(Finding{
 			Path:    "spec.resolution",
-			Message: "resolution DYNAMIC_DNS lets sidecars resolve and dial every name that matches, without the egress gateway",
-			Fix:     "Name the hosts, with resolution DNS; or, in ambient mode, bind the entry to an approved waypoint.\n",
+			Told:    "resolution DYNAMIC_DNS lets sidecars resolve and dial every name that matches, without the egress gateway",
+			ToldFix: "Name the hosts, with resolution DNS; or, in ambient mode, bind the entry to an approved waypoint.\n",
 		})
 	}),
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var egressGatewayBinding = &Rule{
@@ -25,10 +26,10 @@ denies it.`,
 			return
 		}
 		if len(gw.Selector) == 0 {
-			f := Finding{Path: "spec.selector", Message: "without a selector the Gateway programs every gateway of the mesh", Fix: "spec:\n  selector: {istio: ingressgateway} # the labels of your own gateway's pods\n"}
+			f := Finding{Path: "spec.selector", Told: "without a selector the Gateway programs every gateway of the mesh", ToldFix: "spec:\n  selector: {istio: ingressgateway} # the labels of your own gateway's pods\n"}
 			if slices.ContainsFunc(gw.Servers, func(s mesh.Server) bool { return slices.ContainsFunc(s.Hosts, anyHost) }) {
 				f.Severity = Deny
-				f.Message += ", for any host"
+				f.Told += ", for any host"
 			}
 			p.Report(f)
 			return
@@ -37,7 +38,7 @@ denies it.`,
 		if g == nil {
 			return
 		}
-		p.Reportf("spec.selector", "selects the egress gateway %s, which all namespaces share, from a tenant's namespace", g.Name)
+		p.Reportf("spec.selector", "selects the egress gateway %s, which all namespaces share, from a tenant's namespace", told.Plain(g.Name))
 		for i, s := range gw.Servers {
 			p.Spend(1 + len(s.Hosts))
 			for j, h := range s.Hosts {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var endpointAddress = &Rule{
@@ -79,7 +80,7 @@ func targetPorts(se *mesh.ServiceEntry, endpoint map[string]int) []int {
 func reportAddress(p *Pass, path, address string, ports []int) {
 	p.Spend(2 * hostSteps)
 	if strings.HasPrefix(address, "unix://") {
-		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %q is a socket inside the proxy's own pod", address)})
+		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %q is a socket inside the proxy's own pod", address)})
 		return
 	}
 	// A resolver takes a name for an address in more spellings than Istio does.
@@ -89,7 +90,7 @@ func reportAddress(p *Pass, path, address string, ports []int) {
 	}
 	for _, ip := range embedded(written) {
 		if what := forbidden(ip); what != "" {
-			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %s is %s", address, what)})
+			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %s is %s", address, told.Plain(what))})
 			return
 		}
 	}
@@ -100,11 +101,11 @@ func reportAddress(p *Pass, path, address string, ports []int) {
 	p.Spend(len(ports))
 	for _, port := range ports {
 		if who := nodePorts[port]; who != "" {
-			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %s port %d is where a %s listens", address, port, who)})
+			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %s port %d is where a %s listens", address, port, told.Plain(who))})
 			return
 		}
 	}
-	p.Report(Finding{Path: path, Severity: Warn, Message: fmt.Sprintf("address %s is private: the entry reaches into the network of the cluster or the company", address)})
+	p.Report(Finding{Path: path, Severity: Warn, Told: told.F("address %s is private: the entry reaches into the network of the cluster or the company", address)})
 }
 
 func reportRange(p *Pass, path, address string) {
@@ -113,7 +114,7 @@ func reportRange(p *Pass, path, address string) {
 	if err != nil {
 		if ip, err := netip.ParseAddr(address); err == nil {
 			if what := forbidden(ip.Unmap()); what != "" {
-				p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %s is %s", address, what)})
+				p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %s is %s", address, told.Plain(what))})
 			}
 		}
 		return
@@ -126,11 +127,11 @@ func reportRange(p *Pass, path, address string) {
 	case prefix.Bits() < narrow:
 		p.Report(Finding{
 			Path: path, Severity: p.WarnInPlatform(),
-			Message: fmt.Sprintf("range %s is wider than /%d: the entry captures traffic for all of it", address, narrow),
-			Fix:     "List the addresses of the host, each by itself.\n",
+			Told:    told.F("range %s is wider than /%d: the entry captures traffic for all of it", address, narrow),
+			ToldFix: "List the addresses of the host, each by itself.\n",
 		})
 	case what != "":
-		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("range %s is %s", address, what)})
+		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("range %s is %s", address, told.Plain(what))})
 	}
 }
 

@@ -1,11 +1,11 @@
 package rules
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var endpointSlice = &Rule{
@@ -40,8 +40,8 @@ in files it is their label on the slice that tells theirs.`,
 			}
 			p.Report(Finding{
 				Path:    "endpoints",
-				Message: fmt.Sprintf("address %s behind Service %q lies outside the cluster", a, s.Service),
-				Fix:     "Register the external host with a ServiceEntry.\n",
+				Told:    told.F("address %s behind Service %q lies outside the cluster", a, s.Service),
+				ToldFix: "Register the external host with a ServiceEntry.\n",
 			})
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var externalIPs = &Rule{
@@ -22,8 +23,8 @@ Service's pods (CVE-2020-8554). Tenants are denied it.`,
 		for i, ip := range svc.ExternalIPs {
 			p.Report(Finding{
 				Path:    fmt.Sprintf("spec.externalIPs[%d]", i),
-				Message: fmt.Sprintf("takes every client's traffic for %s to this Service", ip),
-				Fix:     "Use type LoadBalancer.\n",
+				Told:    told.F("takes every client's traffic for %s to this Service", ip),
+				ToldFix: "Use type LoadBalancer.\n",
 			})
 		}
 	}),

@@ -2,10 +2,10 @@ package rules
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var externalName = &Rule{
@@ -31,12 +31,12 @@ straight to that host: then the Service is denied, and the platform's warned abo
 		}
 		f := Finding{
 			Path:    "spec.externalName",
-			Message: fmt.Sprintf("is an alias in the cluster for external host %q", host),
-			Fix:     "Register the host with a ServiceEntry, and call it by its own name.\n",
+			Told:    told.F("is an alias in the cluster for external host %q", told.Host(host)),
+			ToldFix: "Register the host with a ServiceEntry, and call it by its own name.\n",
 		}
 		switch ref, ok := leadsTo(p, svc); {
 		case ok:
-			f.Message += fmt.Sprintf(", to which %s leads mesh traffic", ref)
+			f.Told += told.F(", to which %s leads mesh traffic", ref)
 			if !p.Platform() {
 				f.Severity = Deny
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var foreignHostRoute = &Rule{
@@ -34,7 +35,7 @@ path, direct-path denies it.`,
 			path := fmt.Sprintf("spec.hosts[%d]", i)
 			if strings.HasSuffix(host, ".svc."+domain) {
 				if !strings.HasSuffix(host, "."+vs.Namespace+".svc."+domain) {
-					p.Report(Finding{Path: path, Message: fmt.Sprintf("host %q is a Service of another namespace, whose traffic every namespace that sees this object would send where it says", h), Fix: ownNamespaceOnly})
+					p.Report(Finding{Path: path, Told: told.F("host %q is a Service of another namespace, whose traffic every namespace that sees this object would send where it says", h), ToldFix: ownNamespaceOnly})
 				}
 				continue
 			}
@@ -42,9 +43,9 @@ path, direct-path denies it.`,
 			switch {
 			case !ok:
 			case relay != nil && strings.HasSuffix(mesh.ResolveHost(relay.Host, vs.Namespace, domain), ".svc."+domain):
-				p.Report(Finding{Path: relay.path, Message: fmt.Sprintf("sends host %q, which %s registered, to %s inside the mesh, for other namespaces too", h, owner, relay.Host), Fix: ownNamespaceOnly})
+				p.Report(Finding{Path: relay.path, Told: told.F("sends host %q, which %s registered, to %s inside the mesh, for other namespaces too", h, owner, relay.Host), ToldFix: ownNamespaceOnly})
 			default:
-				p.Report(Finding{Path: path, Severity: Warn, Message: fmt.Sprintf("host %q is registered by %s; this object routes it for other namespaces too", h, owner), Fix: ownNamespaceOnly})
+				p.Report(Finding{Path: path, Severity: Warn, Told: told.F("host %q is registered by %s; this object routes it for other namespaces too", h, owner), ToldFix: ownNamespaceOnly})
 			}
 		}
 	}),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var forwardProxyPort = &Rule{
@@ -23,7 +24,7 @@ that such servers are known by deserve a second look.`,
 		for i, sp := range se.Ports {
 			for _, n := range []int{sp.Number, sp.TargetPort} {
 				if what := proxyPorts[n]; what != "" {
-					p.Reportf(fmt.Sprintf("spec.ports[%d]", i), "port %d is the usual port of %s, through which any host can be reached", n, what)
+					p.Reportf(fmt.Sprintf("spec.ports[%d]", i), "port %d is the usual port of %s, through which any host can be reached", n, told.Plain(what))
 					break
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var gatewayAPIBackend = &Rule{
@@ -68,12 +69,12 @@ func reportBackend(p *Pass, r *mesh.Route, path, verb string, b mesh.BackendRef)
 	}
 	f := Finding{
 		Path:    path,
-		Message: fmt.Sprintf("%s mesh traffic straight to %s, past the egress gateway", verb, host),
-		Fix:     "Name the egress gateway's Service as the backend here, and route from the gateway to the host by a second route whose parent is the gateway.\n",
+		Told:    told.F("%s mesh traffic straight to %s, past the egress gateway", told.Plain(verb), told.Host(host)),
+		ToldFix: "Name the egress gateway's Service as the backend here, and route from the gateway to the host by a second route whose parent is the gateway.\n",
 	}
 	if idleRoute(p, r) {
 		f.Severity = Warn
-		f.Message += "; no traffic takes that route today"
+		f.Told += "; no traffic takes that route today"
 	}
 	p.Report(f)
 }

@@ -1,10 +1,10 @@
 package rules
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var gatewayHopHijack = &Rule{
@@ -46,8 +46,8 @@ from binding to them.`,
 					p.Report(Finding{
 						Path:     d.path,
 						Severity: severity,
-						Message:  fmt.Sprintf("at the egress gateway, sends host %q, which %s registered, to %q", host, foreign[0].Ref, target),
-						Fix:      fmt.Sprintf("Leave host %q to namespace %s.\n", host, foreign[0].Namespace),
+						Told:     told.F("at the egress gateway, sends host %q, which %s registered, to %q", told.Host(host), foreign[0].Ref, told.Host(target)),
+						ToldFix:  told.F("Leave host %q to %s.\n", told.Host(host), told.InNamespace(foreign[0].Namespace)),
 					})
 					break
 				}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var gatewayHostHijack = &Rule{
@@ -30,13 +31,13 @@ names that end in .svc and names of a single label are the cluster's.`,
 			path := func() string { return fmt.Sprintf("spec.hosts[%d]", i) }
 			switch g := egressGateway(p.After, mesh.ResolveHost(h, se.Namespace, domain)); {
 			case g != nil && (!p.Platform() || se.Namespace == g.Namespace && p.After.HasPoints(se)):
-				p.Reportf(path(), "host %q is the egress gateway %s: mesh traffic for the gateway would go to this entry's endpoints", h, g.Name)
+				p.Reportf(path(), "host %q is the egress gateway %s: mesh traffic for the gateway would go to this entry's endpoints", h, told.Plain(g.Name))
 			case clusterName(name, domain):
 				p.Report(Finding{
 					Path:     path(),
 					Severity: p.WarnInPlatform(),
-					Message:  fmt.Sprintf("host %q is a name of the cluster's own, which a Service may have", h),
-					Fix:      "Register the external host by its public name; for a Service in the cluster no ServiceEntry is needed.\n",
+					Told:     told.F("host %q is a name of the cluster's own, which a Service may have", h),
+					ToldFix:  "Register the external host by its public name; for a Service in the cluster no ServiceEntry is needed.\n",
 				})
 			}
 		}

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var gatewayLabels = &Rule{
@@ -22,7 +23,7 @@ those labels is denied there.`,
 		}
 		for _, g := range p.After.Settings().Gateways {
 			if g.Namespace != w.Namespace && len(g.Selector) > 0 && passesFor(w, g.Selector) {
-				p.Reportf(podPath(w.Kind)+"metadata.labels", "the labels are those of the egress gateway %s, for which the pod would pass", g.Name)
+				p.Reportf(podPath(w.Kind)+"metadata.labels", "the labels are those of the egress gateway %s, for which the pod would pass", told.Plain(g.Name))
 			}
 		}
 	}),

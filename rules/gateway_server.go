@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var gatewayServer = &Rule{
@@ -32,14 +33,14 @@ for your information.`,
 				mode = s.TLS.Mode
 			}
 			if s.Bind != "" {
-				p.Report(Finding{Path: base + ".bind", Message: fmt.Sprintf("bind %q opens a listener beside those of the gateway's Service", s.Bind)})
+				p.Report(Finding{Path: base + ".bind", Told: told.F("bind %q opens a listener beside those of the gateway's Service", s.Bind)})
 			}
 			switch {
 			case mode == "AUTO_PASSTHROUGH":
-				p.Report(Finding{Path: base + ".tls.mode", Message: "AUTO_PASSTHROUGH lets whoever connects choose any Service of the registry by its SNI"})
+				p.Report(Finding{Path: base + ".tls.mode", Told: "AUTO_PASSTHROUGH lets whoever connects choose any Service of the registry by its SNI"})
 			case !g.MutualTLS || mode == "ISTIO_MUTUAL":
 			case mode == "PASSTHROUGH":
-				p.Report(Finding{Path: base + ".tls.mode", Severity: Info, Message: "PASSTHROUGH does not tell who connects; ISTIO_MUTUAL does", Fix: "tls: {mode: ISTIO_MUTUAL}\n"})
+				p.Report(Finding{Path: base + ".tls.mode", Severity: Info, Told: "PASSTHROUGH does not tell who connects; ISTIO_MUTUAL does", ToldFix: "tls: {mode: ISTIO_MUTUAL}\n"})
 			case mode == "" && mesh.ClassOf(s.Port.Protocol) != mesh.UDPLike:
 				protocol := "TLS" // with HTTPS the gateway looks for HTTP inside
 				if mesh.ClassOf(s.Port.Protocol) == mesh.HTTPLike {
@@ -47,8 +48,8 @@ for your information.`,
 				}
 				p.Report(Finding{
 					Path: base + ".port.protocol", Severity: Info,
-					Message: fmt.Sprintf("protocol %s without TLS does not tell who connects; %s with ISTIO_MUTUAL does", strings.ToUpper(s.Port.Protocol), protocol),
-					Fix:     fmt.Sprintf("port: {protocol: %s}\ntls: {mode: ISTIO_MUTUAL}\n", protocol),
+					Told:    told.F("protocol %s without TLS does not tell who connects; %s with ISTIO_MUTUAL does", told.Plain(strings.ToUpper(s.Port.Protocol)), told.Plain(protocol)),
+					ToldFix: told.F("port: {protocol: %s}\ntls: {mode: ISTIO_MUTUAL}\n", told.Plain(protocol)),
 				})
 			}
 		}

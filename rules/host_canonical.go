@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var hostCanonical = &Rule{
@@ -32,8 +33,8 @@ func checkCanonical(p *Pass, hosts []string) {
 		if canonical := p.canonical(h); canonical != h {
 			p.Report(Finding{
 				Path:    fmt.Sprintf("spec.hosts[%d]", i),
-				Message: fmt.Sprintf("host %q is not in the form in which Istio compares hosts", h),
-				Fix:     fmt.Sprintf("write %q\n", canonical),
+				Told:    told.F("host %q is not in the form in which Istio compares hosts", h),
+				ToldFix: told.F("write %q\n", told.Host(canonical)),
 			})
 		} else if mesh.IsAddress(h) {
 			p.Reportf(fmt.Sprintf("spec.hosts[%d]", i), "host %q is an address: name the host, and put the address in addresses or endpoints", h)

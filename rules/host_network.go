@@ -15,8 +15,8 @@ most networks: nothing confines it.`,
 		if w.HostNetwork {
 			p.Report(Finding{
 				Path:    base + "spec.hostNetwork",
-				Message: "with hostNetwork the pod has no sidecar, and NetworkPolicies do not hold for it",
-				Fix:     "Remove hostNetwork, or run the pod in a namespace outside the mesh.\n",
+				Told:    "with hostNetwork the pod has no sidecar, and NetworkPolicies do not hold for it",
+				ToldFix: "Remove hostNetwork, or run the pod in a namespace outside the mesh.\n",
 			})
 		}
 	})),

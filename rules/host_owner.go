@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var hostOwner = &Rule{
@@ -35,8 +36,8 @@ platform's namespaces may register any host.`,
 				}
 				f := Finding{
 					Path:    fmt.Sprintf("spec.hosts[%d]", i),
-					Message: fmt.Sprintf("%s, and namespace %s is none of them", ownedBy(host), se.Namespace),
-					Fix:     fmt.Sprintf("Ask %s for the host.\n", p.After.Contact(se.Namespace, host)),
+					Told:    told.F("%s, and namespace %s is none of them", told.Host(host).As(ownedBy(host)), told.Namespace(se.Namespace)),
+					ToldFix: told.F("Ask %s for the host.\n", told.Plain(p.After.Contact(se.Namespace, host))),
 					About:   claimOf(se),
 				}
 				if old != nil && claimedBefore(old, se, host) {
@@ -60,8 +61,8 @@ platform's namespaces may register any host.`,
 				}
 				p.Report(Finding{
 					Path:    fmt.Sprintf("spec.hosts[%d]", i),
-					Message: fmt.Sprintf("%s, namespace %s is none of them, and this object routes it %s", ownedBy(host), vs.Namespace, where),
-					Fix:     fmt.Sprintf("Write exportTo: [\".\"] and gateways: [mesh], for the clients of your own namespace, or ask %s.\n", p.After.Contact(vs.Namespace, host)),
+					Told:    told.F("%s, namespace %s is none of them, and this object routes it %s", told.Host(host).As(ownedBy(host)), told.Namespace(vs.Namespace), told.Plain(where)),
+					ToldFix: told.F("Write exportTo: [\".\"] and gateways: [mesh], for the clients of your own namespace, or ask %s.\n", told.Plain(p.After.Contact(vs.Namespace, host))),
 				})
 			}
 		}),

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var hostTakeover = &Rule{
@@ -40,8 +41,8 @@ the same endpoints is not.`,
 			}
 			p.Report(Finding{
 				Path:    fmt.Sprintf("spec.hosts[%d]", i),
-				Message: fmt.Sprintf("answers for host %q in %s in place of %s, with other endpoints", host, mesh.Few(clients, len(clients)), replaced),
-				Fix:     "spec:\n  exportTo: [\".\"]\n",
+				Told:    told.F("answers for host %q in %s in place of %s, with other endpoints", told.Host(host), few(clients, replaced), replaced),
+				ToldFix: "spec:\n  exportTo: [\".\"]\n",
 			})
 		}
 	}),
@@ -49,7 +50,7 @@ the same endpoints is not.`,
 
 // takenOver returns the namespaces in which the entry stands for the host in
 // place of another namespace's entry with other endpoints, and that entry.
-func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) (clients []string, replaced mesh.Ref) {
+func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) (clients []told.Text, replaced mesh.Ref) {
 	candidates := append(p.After.Clients(host), mesh.AnyClient)
 	slices.Sort(candidates)
 	for _, client := range slices.Compact(candidates) {
@@ -65,7 +66,7 @@ func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) 
 			if !ok || other.Namespace == se.Namespace || sameEndpoints(se, other) || wasFirst(p, se, other, host) {
 				continue
 			}
-			name := "namespace " + client
+			name := told.InNamespace(client).Text()
 			if client == mesh.AnyClient {
 				name = "every namespace that has none of its own"
 			}
@@ -75,10 +76,20 @@ func takenOver(p *Pass, without *mesh.Mesh, se *mesh.ServiceEntry, host string) 
 	}
 	for _, g := range p.After.Settings().Gateways {
 		if other := atGateway(p.After, se, host, g.Namespace); other != nil {
-			clients, replaced = append(clients, "egress gateway "+g.Name), other.Ref
+			clients, replaced = append(clients, told.Plain("egress gateway "+g.Name)), other.Ref
 		}
 	}
 	return clients, replaced
+}
+
+// few lists the first of those in whose place an entry stands. How many more there
+// are is for those who know the entry that it replaces.
+func few(clients []told.Text, replaced mesh.Ref) told.Text {
+	list := told.List(told.Namespaces, clients[:min(len(clients), mesh.MaxFew)]...)
+	if rest := len(clients) - mesh.MaxFew; rest > 0 {
+		list += told.If(replaced.Tell(), told.F(" and %d more", rest))
+	}
+	return list
 }
 
 // wasFirst reports whether the entry registered the host before the other did:

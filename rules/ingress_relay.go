@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var ingressRelay = &Rule{
@@ -35,7 +36,7 @@ inside no object tells.`,
 			for _, r := range relaysOf(p, vs) {
 				p.Report(Finding{
 					Path: r.path, Severity: p.WarnInPlatform(),
-					Message: fmt.Sprintf("lets %s, which is not an egress gateway, send traffic to external host %q", r.gateway, r.host),
+					Told: told.F("lets %s, which is not an egress gateway, send traffic to external host %q", r.gateway, told.Host(r.host)),
 				})
 			}
 		}),
@@ -52,13 +53,13 @@ inside no object tells.`,
 				last = vs
 				for _, r := range relaysOf(p, vs) {
 					if r.gateway == gw.Ref {
-						who := "a VirtualService of another namespace"
+						who := told.Text("a VirtualService of another namespace")
 						if vs.Namespace == gw.Namespace {
-							who = vs.Ref.String()
+							who = vs.Tell().Text()
 						}
 						p.Report(Finding{
 							Path: "spec.selector", Severity: p.WarnInPlatform(), About: r.host,
-							Message: fmt.Sprintf("makes a way out of a gateway that is not an egress gateway: %s, which is bound to it, sends traffic to an external host", who),
+							Told: told.F("makes a way out of a gateway that is not an egress gateway: %s, which is bound to it, sends traffic to an external host", who),
 						})
 						break
 					}
@@ -77,8 +78,8 @@ inside no object tells.`,
 					}
 					if relays := relaysOf(p, vs); len(relays) > 0 {
 						p.Report(Finding{
-							Path:    fmt.Sprintf("spec.hosts[%d]", i),
-							Message: fmt.Sprintf("%s leads to the host at %s, which is not an egress gateway", vs.Ref, relays[0].gateway),
+							Path: fmt.Sprintf("spec.hosts[%d]", i),
+							Told: told.F("%s leads to the host at %s, which is not an egress gateway", vs.Ref, relays[0].gateway),
 						})
 						break
 					}
@@ -99,7 +100,7 @@ inside no object tells.`,
 					return
 				}
 				if host, external := externalHost(p.After, name, r.Namespace); external {
-					p.Report(Finding{Path: path, Severity: severity, Message: fmt.Sprintf("lets %s, which is not an egress gateway, %s traffic to external host %q", parent, verb, host)})
+					p.Report(Finding{Path: path, Severity: severity, Told: told.F("lets %s, which is not an egress gateway, %s traffic to external host %q", told.Plain(parent), told.Plain(verb), told.Host(host))})
 				}
 			}
 			for i, rule := range r.Rules {
@@ -126,7 +127,7 @@ inside no object tells.`,
 				if host, external := externalHost(p.After, svc.ExternalName, o.Namespace); external {
 					p.Report(Finding{
 						Path: path, Severity: p.WarnInPlatform(),
-						Message: fmt.Sprintf("backend %q is an ExternalName Service for %q: the ingress gateway becomes a way out", name, host),
+						Told: told.F("backend %q is an ExternalName Service for %q: the ingress gateway becomes a way out", name, told.Host(host)),
 					})
 				}
 			}

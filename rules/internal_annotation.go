@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var internalAnnotation = &Rule{
@@ -32,9 +34,9 @@ here.`,
 			for _, k := range slices.Sorted(maps.Keys(set)) {
 				if strings.HasPrefix(k, "internal.istio.io/") {
 					p.Report(Finding{
-						Path:    fmt.Sprintf("metadata.%ss[%q]", what, k),
-						Message: fmt.Sprintf("%s %s is for Istio's own use: it changes how the object is read", what, k),
-						Fix:     "Remove it.\n",
+						Path:    fmt.Sprintf("metadata.%ss[%q]", told.Plain(what), k),
+						Told:    told.F("%s %s is for Istio's own use: it changes how the object is read", told.Plain(what), k),
+						ToldFix: "Remove it.\n",
 					})
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var istioKeys = &Rule{
@@ -69,7 +70,7 @@ func judgePodKeys(p *Pass, w *mesh.Workload, base string) {
 				p.Reportf(at, "%s: %q is not what it may say: Istio prints it into the sidecar, or acts on it, as it is", k, v)
 			case known || !podDomain(k):
 			case w.Injected():
-				p.Report(Finding{Path: at, Severity: Warn, Message: fmt.Sprintf("%s is under a name that Istio reads, and unknown to Sallyport", k)})
+				p.Report(Finding{Path: at, Severity: Warn, Told: told.F("%s is under a name that Istio reads, and unknown to Sallyport", k)})
 			default:
 				p.Reportf(at, "%s is under a name that Istio reads, and unknown to Sallyport: nobody knows what it does", k)
 			}

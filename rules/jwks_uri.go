@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var jwksURI = &Rule{
@@ -47,15 +49,15 @@ list (BLOCKED_CIDRS_IN_JWKS_URIS) covers both.`,
 			switch {
 			case r.JWKSURI != "":
 				if what := privateURL(p.After, r.JWKSURI); what != "" {
-					p.Report(Finding{Path: at + ".jwksUri", About: r.JWKSURI, Message: fmt.Sprintf("makes the control plane fetch from %q: %s", r.JWKSURI, what)})
+					p.Report(Finding{Path: at + ".jwksUri", About: r.JWKSURI, Told: told.F("makes the control plane fetch from %q: %s", r.JWKSURI, told.Plain(what))})
 				}
 			case r.JWKS != "" || !fetchable(r.Issuer):
 			default:
 				// The discovery document is below the issuer.
 				if what := privateURL(p.After, r.Issuer); what != "" {
-					p.Report(Finding{Path: at + ".issuer", About: r.Issuer, Message: fmt.Sprintf("makes the control plane fetch the issuer's discovery document from %q: %s", r.Issuer, what)})
+					p.Report(Finding{Path: at + ".issuer", About: r.Issuer, Told: told.F("makes the control plane fetch the issuer's discovery document from %q: %s", r.Issuer, told.Plain(what))})
 				} else {
-					p.Report(Finding{Path: at + ".issuer", Severity: Warn, About: r.Issuer, Message: fmt.Sprintf("the control plane fetches the discovery document of %q, and then from wherever that says: name the jwksUri", r.Issuer)})
+					p.Report(Finding{Path: at + ".issuer", Severity: Warn, About: r.Issuer, Told: told.F("the control plane fetches the discovery document of %q, and then from wherever that says: name the jwksUri", r.Issuer)})
 				}
 			}
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var namespaceLabels = &Rule{
@@ -34,7 +35,7 @@ it opens are denied by direct-path.`,
 			if was == is || !g.loosens(was, is) {
 				continue
 			}
-			p.Reportf(labelPath(g.key), "label %s changes from %q to %q: %s", g.key, was, is, g.effect)
+			p.Reportf(labelPath(g.key), "label %s changes from %q to %q: %s", told.Plain(g.key), was, is, told.Plain(g.effect))
 		}
 	}),
 }
@@ -52,7 +53,7 @@ func leavesWall(p *Pass, old, ns *mesh.Namespace) {
 	if netpol.StageOf(p.After, ns.Name) != netpol.Enforced {
 		for _, key := range []string{mesh.NetworkPolicyLabel, "istio-injection", "istio.io/rev", "istio.io/dataplane-mode"} {
 			if was, is := old.Labels[key], ns.Labels[key]; was != is {
-				p.Reportf(labelPath(key), "label %s changes from %q to %q: Sallyport no longer keeps the namespace's NetworkPolicies, and its pods reach what they like", key, was, is)
+				p.Reportf(labelPath(key), "label %s changes from %q to %q: Sallyport no longer keeps the namespace's NetworkPolicies, and its pods reach what they like", told.Plain(key), was, is)
 				return
 			}
 		}
@@ -69,7 +70,7 @@ func leavesWall(p *Pass, old, ns *mesh.Namespace) {
 	})
 	if len(more) > 0 {
 		p.Reportf(fmt.Sprintf("metadata.annotations[%q]", mesh.PeersAnnotation),
-			"the wall opens towards namespaces %s", mesh.Few(more, len(more)))
+			"the wall opens towards %s", mesh.FewNamespaces("namespaces ", more, len(more)))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var networkPeers = &Rule{
@@ -29,7 +30,7 @@ such a namespace comes to be.`,
 		if _, unknown := netpol.Neighbours(p.After, ns.Name); len(unknown) > 0 {
 			p.Reportf(fmt.Sprintf("metadata.annotations[%q]", mesh.PeersAnnotation),
 				"%s: no namespaces of the mesh by these names, or they are the platform's; the wall stays closed towards them",
-				mesh.Few(unknown, len(unknown)))
+				told.Plain(mesh.Few(unknown, len(unknown)))) // which stand in the annotation
 		}
 		if old, ok := p.Old.(*mesh.Namespace); ok && openToWalls(p.After.With(old), ns.Name) != "" {
 			return
@@ -38,9 +39,9 @@ such a namespace comes to be.`,
 			p.Report(Finding{
 				Severity: Info,
 				Path:     "metadata.labels",
-				Message: fmt.Sprintf("the namespace is in the mesh and has no wall: the confined pods of namespace %s reach its pods, and these reach what they like",
-					walled),
-				Fix: mesh.NetworkPolicyLabel + ": enabled",
+				Told: told.F("the namespace is in the mesh and has no wall: the confined pods of %s reach its pods, and these reach what they like",
+					told.InNamespace(walled)),
+				ToldFix: mesh.NetworkPolicyLabel + ": enabled",
 			})
 		}
 	}),

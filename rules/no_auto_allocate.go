@@ -24,8 +24,8 @@ the label networking.istio.io/enable-autoallocate-ip is "false".`,
 			if c := mesh.ClassOf(sp.Protocol); c == mesh.TCPLike || c == mesh.Sniffed {
 				p.Report(Finding{
 					Path:    `metadata.labels["networking.istio.io/enable-autoallocate-ip"]`,
-					Message: "without an address the TCP port captures traffic for any address",
-					Fix:     "Remove the label, or list the host's addresses in spec.addresses.\n",
+					Told:    "without an address the TCP port captures traffic for any address",
+					ToldFix: "Remove the label, or list the host's addresses in spec.addresses.\n",
 				})
 				return
 			}

@@ -2,10 +2,10 @@ package rules
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var objectSize = &Rule{
@@ -39,16 +39,16 @@ Objects that were there before the limits are kept and judged by as they are.`,
 			p.Report(Finding{
 				Severity: p.WarnInPlatform(),
 				Path:     "spec",
-				Message:  fmt.Sprintf("the object has %d bytes (labels, annotations and spec), more than the %d that one object may have", meta.Size, limits.OfObject()),
-				Fix:      "Split it into smaller objects, or ask the platform team to raise limits.objectBytes in Sallyport's configuration.\n",
+				Told:     told.F("the object has %d bytes (labels, annotations and spec), more than the %d that one object may have", meta.Size, limits.OfObject()),
+				ToldFix:  "Split it into smaller objects, or ask the platform team to raise limits.objectBytes in Sallyport's configuration.\n",
 			})
 		}
 		if total := p.Live.KeptBytes(meta.Namespace); !p.Platform() && total > limits.OfNamespace() {
 			p.Report(Finding{
 				Path: "metadata.namespace",
-				Message: fmt.Sprintf("with this object, which grows from %d bytes to %d, all objects of namespace %s have %d bytes, more than the %d that a namespace may have",
-					before, meta.Size, meta.Namespace, total, limits.OfNamespace()),
-				Fix: "Delete what is no longer needed, or ask the platform team to raise limits.namespaceBytes in Sallyport's configuration.\n",
+				Told: told.F("with this object, which grows from %d bytes to %d, all objects of namespace %s have %d bytes, more than the %d that a namespace may have",
+					before, meta.Size, told.Namespace(meta.Namespace), total, limits.OfNamespace()),
+				ToldFix: "Delete what is no longer needed, or ask the platform team to raise limits.namespaceBytes in Sallyport's configuration.\n",
 			})
 		}
 		return nil

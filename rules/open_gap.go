@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var openGap = &Rule{
@@ -59,10 +60,10 @@ func gapFinding(p *Pass, path mesh.Path) Finding {
 	}
 	return Finding{
 		Path: field,
-		Message: fmt.Sprintf("traffic for %s from %s would leave directly until Sallyport has written its own routes, of which there are none yet",
+		Told: told.F("traffic for %s from %s would leave directly until Sallyport has written its own routes, of which there are none yet",
 			point(path), clientNames([]string{path.Client})),
-		Fix: fmt.Sprintf("# Have them %s, and try again a few seconds later:\n#   kubectl annotate serviceentry %s --namespace %s %s=true\n",
-			have, path.Entry.Name, path.Entry.Namespace, mesh.SpareAnnotation),
+		ToldFix: told.F("# Have them %s, and try again a few seconds later:\n#   kubectl annotate serviceentry %s --namespace %s %s=true\n",
+			told.Plain(have), path.Entry.Tell().As(path.Entry.Name), told.Namespace(path.Entry.Namespace), told.Plain(mesh.SpareAnnotation)),
 	}
 }
 
@@ -139,22 +140,22 @@ func ignored(m *mesh.Mesh, namespace string) bool {
 // unheldFinding is about an entry that nobody holds back.
 func unheldFinding(se, old *mesh.ServiceEntry, path mesh.Path, missed bool) Finding {
 	f := Finding{
-		Path:    "spec.exportTo",
-		Message: fmt.Sprintf("traffic for %s from %s would leave directly", point(path), clientNames([]string{path.Client})),
+		Path: "spec.exportTo",
+		Told: told.F("traffic for %s from %s would leave directly", point(path), clientNames([]string{path.Client})),
 	}
 	switch {
 	case missed:
-		f.Message += ": the entry is neither held back nor led through the gateway, for Sallyport's mutating webhook did not see it"
-		f.Fix = "Try again in a moment: when that webhook answers, the entry is held back until its routes are there.\n"
+		f.Told += ": the entry is neither held back nor led through the gateway, for Sallyport's mutating webhook did not see it"
+		f.ToldFix = "Try again in a moment: when that webhook answers, the entry is held back until its routes are there.\n"
 	case old != nil && exported(old):
 		f.Path = addedField(old, se, path)
-		f.Message += " until Sallyport has written its routes; to hold the entry back meanwhile would hide what is open"
-		f.Fix = fmt.Sprintf("Register %s:%d in an entry of its own, without exportTo: Sallyport opens that when its routes are there, and this entry may then have it too.\n",
-			path.Host, path.Port)
+		f.Told += " until Sallyport has written its routes; to hold the entry back meanwhile would hide what is open"
+		f.ToldFix = told.F("Register %s in an entry of its own, without exportTo: Sallyport opens that when its routes are there, and this entry may then have it too.\n",
+			told.Host(path.Host).As(fmt.Sprintf("%s:%d", path.Host, path.Port)))
 	default:
-		f.Message += " until Sallyport has written its routes"
-		f.Fix = fmt.Sprintf("Leave exportTo out: Sallyport then opens the entry when its routes are there, to its own namespace or to whom its annotation %s says (\".\" or \"*\").\n",
-			mesh.ExportAnnotation)
+		f.Told += " until Sallyport has written its routes"
+		f.ToldFix = told.F("Leave exportTo out: Sallyport then opens the entry when its routes are there, to its own namespace or to whom its annotation %s says (\".\" or \"*\").\n",
+			told.Plain(mesh.ExportAnnotation))
 	}
 	return f
 }

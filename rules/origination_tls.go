@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var originationTLS = &Rule{
@@ -40,8 +41,8 @@ func reportOrigination(p *Pass, path, host string, t clientTLS) {
 	case (t.Mode == "SIMPLE" || t.Mode == "MUTUAL") && t.SNI != "" && len(t.SubjectAltNames) == 0:
 		p.Report(Finding{
 			Path:    path + ".sni",
-			Message: fmt.Sprintf("with sni and without subjectAltNames any valid certificate passes for %q", host),
-			Fix:     fmt.Sprintf("subjectAltNames: [%s]\n", t.SNI),
+			Told:    told.F("with sni and without subjectAltNames any valid certificate passes for %q", host),
+			ToldFix: told.F("subjectAltNames: [%s]\n", told.Host(t.SNI)),
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var ownerLabels = &Rule{
@@ -41,8 +42,8 @@ knows who will apply it, that is a warning.`,
 			keys[i] = fmt.Sprintf("%s=%s", k, labels[k])
 		}
 		f := Finding{
-			Path:    "metadata.labels",
-			Message: fmt.Sprintf("by %s namespace %s would own hosts, and not everybody may say so", strings.Join(keys, ", "), ns.Name),
+			Path: "metadata.labels",
+			Told: told.F("by %s namespace %s would own hosts, and not everybody may say so", told.Plain(strings.Join(keys, ", ")), told.Namespace(ns.Name)),
 		}
 		if p.Request.User == "" {
 			f.Severity = Warn

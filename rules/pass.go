@@ -1,10 +1,9 @@
 package rules
 
 import (
-	"fmt"
-
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/rawjson"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // Pass is one write under judgement: the subject and the world around it.
@@ -95,6 +94,9 @@ type Refusal struct {
 	Outranked bool
 	// Reverse is the Message, and ReversePath the Path, from where With stands.
 	Reverse, ReversePath string
+
+	// Told, ToldFix and ToldReverse are the texts with their names marked; see [Finding].
+	Told, ToldFix, ToldReverse told.Text
 }
 
 // Report records a finding. Rule and Severity are filled in where empty, and
@@ -106,16 +108,23 @@ func (p *Pass) Report(f Finding) {
 	if f.Severity == "" {
 		f.Severity = p.rule.Severity
 	}
-	if f.Severity == Deny && f.Fix == "" && p.rule.Remedy != "" {
-		f.Fix = p.rule.Remedy + "\n"
+	if f.Severity == Deny && f.Fix == "" && f.ToldFix == "" && p.rule.Remedy != "" {
+		f.ToldFix = told.Plain(p.rule.Remedy + "\n")
+	}
+	if f.Message == "" {
+		f.Message = f.Told.String()
+	}
+	if f.Fix == "" {
+		f.Fix = f.ToldFix.String()
 	}
 	p.Spend(findingSteps + (len(f.Path)+len(f.Message)+len(f.Fix))>>3)
 	p.report(f)
 }
 
-// Reportf records a finding of the rule's own severity, without a fix.
-func (p *Pass) Reportf(path, format string, args ...any) {
-	p.Report(Finding{Path: path, Message: fmt.Sprintf(format, args...)})
+// Reportf records a finding of the rule's own severity, without a fix. What the
+// arguments name is told to those who may know it; see [told.F].
+func (p *Pass) Reportf(path string, format told.Text, args ...any) {
+	p.Report(Finding{Path: path, Told: told.F(format, args...)})
 }
 
 // What a rule's work costs beside the loops that count each turn as a step.

@@ -48,7 +48,7 @@ told.`,
 		}
 		if each := openings[ref.Kind]; each != nil {
 			return each(m, ref, p.Raw, func(o netpol.Opening) {
-				f := Finding{Path: o.Path, Message: o.Message + ", in addition to what Sallyport's policy allows", About: o.About}
+				f := Finding{Path: o.Path, Told: o.Says() + ", in addition to what Sallyport's policy allows", About: o.About}
 				if ref.Namespace == "" {
 					f.Severity = Warn
 				}
@@ -68,16 +68,16 @@ func leadsAround(p *Pass, ref mesh.Ref) error {
 	case "CiliumLocalRedirectPolicy":
 		if rawjson.Member(rawjson.Member(rawjson.Member(p.Raw, "spec"), "redirectFrontend"), "addressMatcher") != nil {
 			f.Path = "spec.redirectFrontend.addressMatcher"
-			f.Message = "takes what every pod on the node sends to an address"
+			f.Told = "takes what every pod on the node sends to an address"
 			walled = walled || netpol.AnyWalled(p.After)
 		} else {
-			f.Message = "leads traffic to other pods than the wall is asked about"
+			f.Told = "leads traffic to other pods than the wall is asked about"
 		}
 	case "CiliumEnvoyConfig":
-		f.Message = "leads traffic through a proxy of the node's, which goes wherever its clusters say"
+		f.Told = "leads traffic through a proxy of the node's, which goes wherever its clusters say"
 	case "CiliumClusterwideEnvoyConfig":
 		f.Severity = Warn
-		f.Message = "leads the traffic of confined pods, too, through a proxy of the node's, which goes wherever its clusters say"
+		f.Told = "leads the traffic of confined pods, too, through a proxy of the node's, which goes wherever its clusters say"
 		walled = netpol.AnyWalled(p.After)
 	case "NetworkSet":
 		filled, err := netpol.CalicoSet(p.After, ref, p.Raw)
@@ -85,8 +85,8 @@ func leadsAround(p *Pass, ref mesh.Ref) error {
 			return err
 		}
 		walled = walled && filled
-		f.Message = "makes addresses look like pods to the policies of the namespace"
-		f.Fix = "Write the addresses into the rules for what comes in that need them, under source.nets.\n"
+		f.Told = "makes addresses look like pods to the policies of the namespace"
+		f.ToldFix = "Write the addresses into the rules for what comes in that need them, under source.nets.\n"
 	default:
 		return fmt.Errorf("a %s is judged by nobody", ref.Kind)
 	}

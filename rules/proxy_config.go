@@ -32,12 +32,12 @@ concurrency.`,
 		}
 		if len(object.Spec.EnvironmentVariables) > 0 {
 			p.Report(Finding{
-				Path: "spec.environmentVariables", Message: "environment variables change how the proxy starts and what it captures",
+				Path: "spec.environmentVariables", Told: "environment variables change how the proxy starts and what it captures",
 				About: fmt.Sprint(object.Spec.EnvironmentVariables),
 			})
 		}
 		if len(object.Spec.Image) > 0 && string(object.Spec.Image) != "null" {
-			p.Report(Finding{Path: "spec.image", Message: "the image of the proxy is the platform's choice", About: string(object.Spec.Image)})
+			p.Report(Finding{Path: "spec.image", Told: "the image of the proxy is the platform's choice", About: string(object.Spec.Image)})
 		}
 		return nil
 	},

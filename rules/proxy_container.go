@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/rawjson"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var proxyContainer = &Rule{
@@ -50,11 +51,11 @@ func judgeProxyContainers(p *Pass, w *mesh.Workload, base string) {
 		found = true
 		at := base + "spec." + list
 		if was, ok := images[name]; ok && was != text(c["image"]) {
-			p.Report(Finding{Path: at + ".image", About: text(c["image"]), Message: fmt.Sprintf("the image of %s in the running pod becomes %q: other code that Istio does not capture", name, text(c["image"]))})
+			p.Report(Finding{Path: at + ".image", About: text(c["image"]), Told: told.F("the image of %s in the running pod becomes %q: other code that Istio does not capture", name, text(c["image"]))})
 		}
 		switch {
 		case strings.HasPrefix(list, "ephemeralContainers"):
-			p.Report(Finding{Path: at, Message: fmt.Sprintf("an ephemeral container %s is none of Istio's, and passes for one", name), About: string(raw)})
+			p.Report(Finding{Path: at, Told: told.F("an ephemeral container %s is none of Istio's, and passes for one", name), About: string(raw)})
 		case injected:
 			judgeInjected(p, at, name, c)
 		default:
@@ -62,7 +63,7 @@ func judgeProxyContainers(p *Pass, w *mesh.Workload, base string) {
 		}
 	})
 	if !found { // the JSON is not as an API server writes it
-		p.Report(Finding{Path: base + "spec", Message: "a container has a name of Istio's, and cannot be read", About: string(spec)})
+		p.Report(Finding{Path: base + "spec", Told: "a container has a name of Istio's, and cannot be read", About: string(spec)})
 	}
 }
 
@@ -95,14 +96,14 @@ func eachContainer(spec []byte, f func(at, name string, c map[string]json.RawMes
 // whose code runs, and as whom, is let through.
 func judgeOwn(p *Pass, at, name string, raw []byte, c map[string]json.RawMessage) {
 	if name != "istio-proxy" {
-		p.Report(Finding{Path: at, Message: fmt.Sprintf("the pod brings a container %s of its own, which Istio merges over the one it injects", name), About: string(raw)})
+		p.Report(Finding{Path: at, Told: told.F("the pod brings a container %s of its own, which Istio merges over the one it injects", name), About: string(raw)})
 		return
 	}
 	for _, field := range slices.Sorted(maps.Keys(c)) {
 		if !harmless(field, c[field]) {
 			p.Report(Finding{
 				Path: at + "." + field, About: string(c[field]),
-				Message: fmt.Sprintf("the pod brings an istio-proxy of its own: Istio merges its %s over what it injects, and does not capture what the container does", field),
+				Told: told.F("the pod brings an istio-proxy of its own: Istio merges its %s over what it injects, and does not capture what the container does", field),
 			})
 		}
 	}
@@ -133,7 +134,7 @@ func harmless(field string, value json.RawMessage) bool {
 // it finds: so nothing passes here that its templates never write.
 func judgeInjected(p *Pass, at, name string, c map[string]json.RawMessage) {
 	report := func(field, what string, value json.RawMessage) {
-		p.Report(Finding{Path: at + "." + field, About: string(value), Message: fmt.Sprintf("%s %s: Istio writes no such thing, and does not capture what the container does", name, what)})
+		p.Report(Finding{Path: at + "." + field, About: string(value), Told: told.F("%s %s: Istio writes no such thing, and does not capture what the container does", name, told.Plain(what))})
 	}
 	for _, field := range []string{"command", "envFrom"} {
 		if !empty(c[field]) && (name != "enable-core-dump" || field != "command") {

@@ -2,7 +2,8 @@ package rules
 
 import (
 	"context"
-	"fmt"
+
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var proxyExtension = &Rule{
@@ -18,7 +19,7 @@ denied both.`,
 	Kinds:    []string{"TrafficExtension", "WasmPlugin"},
 	Check: func(_ context.Context, p *Pass) error {
 		if !p.Deleting() {
-			p.Report(Finding{Path: "spec", Severity: p.WarnInPlatform(), Message: fmt.Sprintf("a %s runs code in the proxy, fetched past it", p.Subject.Metadata().Kind), About: p.spec()})
+			p.Report(Finding{Path: "spec", Severity: p.WarnInPlatform(), Told: told.F("a %s runs code in the proxy, fetched past it", told.Plain(p.Subject.Metadata().Kind)), About: p.spec()})
 		}
 		return nil
 	},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var proxyInjection = &Rule{
@@ -33,9 +34,9 @@ Istio, or its network plugin, takes it so.`,
 				case yes && ambient:
 					p.Reportf(at(injectKey), "the pod has a sidecar, in a namespace whose hosts are reached by ztunnel and waypoints: a sidecar goes past those")
 				case v == "false":
-					p.Report(Finding{Severity: Warn, Path: at(injectKey), Message: "the pod has no sidecar: its traffic is nobody's"})
+					p.Report(Finding{Severity: Warn, Path: at(injectKey), Told: "the pod has no sidecar: its traffic is nobody's"})
 				case !yes:
-					p.Report(Finding{Severity: Warn, Path: at(injectKey), Message: fmt.Sprintf("%q is false to some version of Istio or its network plugin: the pod has no sidecar, or one that captures nothing", v)})
+					p.Report(Finding{Severity: Warn, Path: at(injectKey), Told: told.F("%q is false to some version of Istio or its network plugin: the pod has no sidecar, or one that captures nothing", v)})
 				}
 			}
 			for _, k := range proxyKeys {

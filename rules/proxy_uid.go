@@ -16,8 +16,8 @@ if there were no sidecar.`,
 		if w.ProxyUID {
 			p.Report(Finding{
 				Path:    base + "spec.securityContext",
-				Message: "a container runs as user or group 1337, whose traffic Istio does not capture",
-				Fix:     "Choose another runAsUser, runAsGroup, fsGroup and supplementalGroups.\n",
+				Told:    "a container runs as user or group 1337, whose traffic Istio does not capture",
+				ToldFix: "Choose another runAsUser, runAsGroup, fsGroup and supplementalGroups.\n",
 			})
 		}
 	})),

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var redirectElsewhere = &Rule{
@@ -26,7 +27,7 @@ other, but a client with another way out, a browser say, takes it.`,
 			}
 			host, external := externalHost(p.After, hostOfAuthority(r.Redirect.Authority), vs.Namespace)
 			if external && !slices.ContainsFunc(vs.Hosts, func(h string) bool { return mesh.HostCovers(mesh.CanonicalHost(h), host) }) {
-				p.Reportf(fmt.Sprintf("spec.http[%d].redirect.authority", i), "redirects clients to %q, a host that this object does not route", host)
+				p.Reportf(fmt.Sprintf("spec.http[%d].redirect.authority", i), "redirects clients to %q, a host that this object does not route", told.Host(host))
 			}
 		}
 	}),

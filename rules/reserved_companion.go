@@ -19,8 +19,8 @@ knows who will write it, that is a warning.`,
 		}
 		f := Finding{
 			Path:    "metadata.name",
-			Message: "the name is reserved for what Sallyport itself keeps beside ServiceEntries",
-			Fix:     "Choose another name; to change what Sallyport keeps, change the ServiceEntry.\n",
+			Told:    "the name is reserved for what Sallyport itself keeps beside ServiceEntries",
+			ToldFix: "Choose another name; to change what Sallyport keeps, change the ServiceEntry.\n",
 		}
 		if p.Request.User == "" {
 			f.Severity = Warn

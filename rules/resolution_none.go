@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var resolutionNone = &Rule{
@@ -25,14 +26,14 @@ has named the server behind it, nobody dials what the client has chosen.`,
 		if !slices.ContainsFunc(se.Hosts, func(h string) bool { return !p.After.Settings().Serves(mesh.CanonicalHost(h)) }) {
 			return
 		}
-		fix := "spec:\n  resolution: DNS\n"
+		fix := told.Text("spec:\n  resolution: DNS\n")
 		if slices.ContainsFunc(se.Hosts, mesh.IsWildcard) {
 			fix = "Register every name on its own, with resolution DNS: a wildcard has no address to look up.\n"
 		}
 		p.Report(Finding{
 			Path:    "spec.resolution",
-			Message: "resolution NONE dials whatever address the client chooses",
-			Fix:     fix,
+			Told:    "resolution NONE dials whatever address the client chooses",
+			ToldFix: fix,
 		})
 	}),
 }

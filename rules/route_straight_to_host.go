@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var routeStraightToHost = &Rule{
@@ -42,17 +43,17 @@ An ExternalName Service is the external host that it stands for.`,
 				what = "mirrors mesh traffic straight to"
 			}
 			f := Finding{
-				Path:    d.path,
-				Message: fmt.Sprintf("%s %s, past the egress gateway", what, hostPort(host, d.Port)),
+				Path: d.path,
+				Told: told.F("%s %s, past the egress gateway", told.Plain(what), hostPort(host, d.Port)),
 			}
 			if p.idle(vs) {
 				f.Severity = Warn
-				f.Message += "; no traffic takes that route today, because other routes win"
+				f.Told += "; no traffic takes that route today, because other routes win"
 			}
 			if d.mirror {
-				f.Fix = "Remove the mirror: the copy is sent by the sidecar, and cannot take the gateway's way.\n"
+				f.ToldFix = "Remove the mirror: the copy is sent by the sidecar, and cannot take the gateway's way.\n"
 			} else {
-				f.Fix = straightFix(p, vs, d, host)
+				f.ToldFix = straightFix(p, vs, d, host)
 			}
 			p.Report(f)
 		}
@@ -70,12 +71,12 @@ func reportDelegates(p *Pass, root *mesh.VirtualService) {
 			}
 			f := Finding{
 				Path:    "spec.http",
-				Message: fmt.Sprintf("delegates to %s, which sends mesh traffic straight to %s, past the egress gateway", leaf.Ref, hostPort(host, d.Port)),
-				Fix:     fmt.Sprintf("Lead the routes of %s to the egress gateway first.\n", leaf.Ref),
+				Told:    told.F("delegates to %s, which sends mesh traffic straight to %s, past the egress gateway", leaf.Ref, hostPort(host, d.Port)),
+				ToldFix: told.F("Lead the routes of %s to the egress gateway first.\n", leaf.Ref),
 			}
 			if p.idle(root) && !opens(p, leaf.Ref) {
 				f.Severity = Warn
-				f.Message += "; no traffic takes that route today, because other routes win"
+				f.Told += "; no traffic takes that route today, because other routes win"
 			}
 			p.Report(f)
 			break
@@ -147,7 +148,7 @@ func opens(p *Pass, ref mesh.Ref) bool {
 
 // straightFix is the VirtualService that takes the destination through the
 // gateway.
-func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) string {
+func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) told.Text {
 	port := 0
 	if d.Port != nil {
 		port = d.Port.Number
@@ -168,25 +169,25 @@ func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) s
 	if mesh.ClassOf(protocol) == mesh.Sniffed {
 		protocol = strings.ToUpper(d.section)
 	}
-	fix := rewriteHint(p, vs, host) + twoHops(p, vs.Name, host, port, protocol, vs.Namespace)
+	fix := rewriteHint(p, vs, host) + twoHops(p, vs.Tell().As(vs.Name), host, port, protocol, vs.Namespace)
 	if !slices.ContainsFunc(vs.Hosts, func(h string) bool { return p.canonical(h) == host }) {
-		fix = fmt.Sprintf("# Let clients call %s by its own name, and route that:\n%s", host, fix)
+		fix = told.F("# Let clients call %s by its own name, and route that:\n%s", told.Host(host), fix)
 	}
 	return fix
 }
 
 // rewriteHint says how a route keeps what else it says: written by hand, both
 // hops say no more than where to go.
-func rewriteHint(p *Pass, vs *mesh.VirtualService, host string) string {
+func rewriteHint(p *Pass, vs *mesh.VirtualService, host string) told.Text {
 	if vs.Annotations[mesh.RewriteAnnotation] == "true" || !managedRoute(p, vs.Namespace, host) {
 		return ""
 	}
-	return fmt.Sprintf("# Have admission lead your route to the gateway, with its matches, timeouts and retries:\n#   metadata: {annotations: {%s: \"true\"}}\n# or write both hops:\n", mesh.RewriteAnnotation)
+	return told.F("# Have admission lead your route to the gateway, with its matches, timeouts and retries:\n#   metadata: {annotations: {%s: \"true\"}}\n# or write both hops:\n", told.Plain(mesh.RewriteAnnotation))
 }
 
-func hostPort(host string, port *mesh.PortSelector) string {
+func hostPort(host string, port *mesh.PortSelector) told.Arg {
 	if port == nil || port.Number == 0 {
-		return host
+		return told.Host(host)
 	}
-	return fmt.Sprintf("%s:%d", host, port.Number)
+	return told.Host(host).As(fmt.Sprintf("%s:%d", host, port.Number))
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/budget"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // Severity says what a finding does to a write.
@@ -90,6 +91,12 @@ type Finding struct {
 	About string `json:"-"`
 	// Rest is set where the finding stands for others that are not listed.
 	Rest Rest `json:"-"`
+	// Told and ToldFix are what is said with its names marked: of a name that is
+	// none of a writer's business he is told that there is one. A rule sets these,
+	// and Report makes Message and Fix of them. Where there is a Message alone, a
+	// writer is told the title of the rule.
+	Told    told.Text `json:"-"`
+	ToldFix told.Text `json:"-"`
 }
 
 // On adapts a check of one kind of object: the subject arrives with its type.

@@ -72,9 +72,9 @@ func TestRun(t *testing.T) {
 		}
 		want := []rules.Finding{
 			{Rule: "a", Severity: rules.Deny, Path: "spec", Message: "denied"},
-			{Rule: "a", Severity: rules.Warn, Path: "spec", Message: "warned"},
-			{Rule: "b", Severity: rules.Warn, Path: "spec.a", Message: "first"},
-			{Rule: "b", Severity: rules.Warn, Path: "spec.b", Message: "second"},
+			{Rule: "a", Severity: rules.Warn, Path: "spec", Message: "warned", Told: "warned"},
+			{Rule: "b", Severity: rules.Warn, Path: "spec.a", Message: "first", Told: "first"},
+			{Rule: "b", Severity: rules.Warn, Path: "spec.b", Message: "second", Told: "second"},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var sallyportKeys = &Rule{
@@ -31,8 +32,8 @@ the exception, of which any other value enforces.`,
 			if v, ok := k.of(meta)[k.key]; ok && !slices.Contains(k.values, v) {
 				p.Report(Finding{
 					Path:    k.path(),
-					Message: fmt.Sprintf("%s %s is %q, which says nothing", k.where, k.key, v),
-					Fix:     fmt.Sprintf("Write one of %s, or leave it out.\n", strings.Join(k.values, ", ")),
+					Told:    told.F("%s %s is %q, which says nothing", told.Plain(k.where), told.Plain(k.key), v),
+					ToldFix: told.F("Write one of %s, or leave it out.\n", told.Plain(strings.Join(k.values, ", "))),
 				})
 			}
 		}
@@ -43,8 +44,8 @@ the exception, of which any other value enforces.`,
 				if strings.HasPrefix(key, "sallyport.io/") && !knownKey(meta.Kind, where, key) {
 					p.Report(Finding{
 						Path:    ownKey{where: where, key: key}.path(),
-						Message: fmt.Sprintf("nobody reads the %s %s of a %s", where, key, meta.Kind),
-						Fix:     fmt.Sprintf("There are %s.\n", keysOf(meta.Kind)),
+						Told:    told.F("nobody reads the %s %s of a %s", told.Plain(where), key, told.Plain(meta.Kind)),
+						ToldFix: told.F("There are %s.\n", told.Plain(keysOf(meta.Kind))),
 					})
 				}
 			}

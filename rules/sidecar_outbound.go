@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var sidecarOutbound = &Rule{
@@ -26,7 +27,7 @@ warned about: the listener is used only by who asks for it.`,
 		if p.Deleting() {
 			return
 		}
-		whose := "namespace " + s.Namespace
+		whose := told.InNamespace(s.Namespace).Text()
 		if s.Namespace == p.After.Settings().RootNamespace {
 			whose = "every namespace"
 		}
@@ -35,21 +36,21 @@ warned about: the listener is used only by who asks for it.`,
 			switch {
 			case o.EgressProxy != nil && egressGateway(p.After, mesh.ResolveHost(o.EgressProxy.Host, s.Namespace, domain)) != nil:
 			case o.EgressProxy != nil:
-				p.Report(Finding{Path: "spec.outboundTrafficPolicy.egressProxy", Message: fmt.Sprintf("sends all traffic of %s for unknown hosts to %q", whose, o.EgressProxy.Host), Fix: registryOnly})
+				p.Report(Finding{Path: "spec.outboundTrafficPolicy.egressProxy", Told: told.F("sends all traffic of %s for unknown hosts to %q", whose, o.EgressProxy.Host), ToldFix: registryOnly})
 			case o.Mode != "REGISTRY_ONLY":
-				p.Report(Finding{Path: "spec.outboundTrafficPolicy.mode", Message: fmt.Sprintf("mode %s lets %s reach every host that nobody registered, directly", o.Mode, whose), Fix: registryOnly})
+				p.Report(Finding{Path: "spec.outboundTrafficPolicy.mode", Told: told.F("mode %s lets %s reach every host that nobody registered, directly", o.Mode, whose), ToldFix: registryOnly})
 			}
 		}
 		for i, l := range s.Egress {
 			p.Spend(hostSteps)
 			switch {
 			case strings.HasPrefix(l.Bind, "unix:"), l.Port != nil && l.Port.Number == 0:
-				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].bind", i), Severity: p.WarnInPlatform(), Message: fmt.Sprintf("a Unix socket opens an explicit proxy in the pods of %s", whose)})
+				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].bind", i), Severity: p.WarnInPlatform(), Told: told.F("a Unix socket opens an explicit proxy in the pods of %s", whose)})
 			case l.Port != nil && strings.EqualFold(l.Port.Protocol, "HTTP_PROXY"):
-				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].port.protocol", i), Severity: p.WarnInPlatform(), Message: fmt.Sprintf("protocol HTTP_PROXY opens an explicit proxy in the pods of %s", whose)})
+				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].port.protocol", i), Severity: p.WarnInPlatform(), Told: told.F("protocol HTTP_PROXY opens an explicit proxy in the pods of %s", whose)})
 			}
 			if l.CaptureMode == "NONE" {
-				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].captureMode", i), Severity: Warn, Message: "capture mode NONE leaves it to the application whether its traffic takes this listener"})
+				p.Report(Finding{Path: fmt.Sprintf("spec.egress[%d].captureMode", i), Severity: Warn, Told: "capture mode NONE leaves it to the application whether its traffic takes this listener"})
 			}
 		}
 	}),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/rawjson"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var statusAddress = &Rule{
@@ -56,7 +57,7 @@ func judgeStatus(p *Pass) {
 	if p.Request.User == "" {
 		for _, a := range now {
 			if ip, err := netip.ParseAddr(a.value); err == nil && forbidden(ip.Unmap()) != "" {
-				p.Report(Finding{Path: a.path, Severity: p.WarnInPlatform(), Message: fmt.Sprintf("address %s is %s", a.value, forbidden(ip.Unmap()))})
+				p.Report(Finding{Path: a.path, Severity: p.WarnInPlatform(), Told: told.F("address %s is %s", a.value, told.Plain(forbidden(ip.Unmap())))})
 				return // one is enough
 			}
 		}
@@ -71,14 +72,14 @@ func judgeStatus(p *Pass) {
 		return
 	}
 	if a, ok := firstWithout(now, before); ok {
-		p.Report(Finding{Severity: severity, Path: a.path, Message: fmt.Sprintf(
-			"address %s in the status of %s is believed, and user %q is none of those who find it out", a.value, p.Subject.Metadata().Ref, p.Request.User)})
+		p.Report(Finding{Severity: severity, Path: a.path, Told: told.F(
+			"address %s in the status of %s is believed, and user %q is none of those who find it out", a.value, p.Subject.Metadata().Ref, told.Plain(p.Request.User))})
 	}
 	if _, ok := p.Subject.(*mesh.K8sGateway); !ok {
 		return
 	}
 	if a, ok := firstWithout(before, now); ok {
-		p.Report(Finding{Severity: severity, Path: "status.addresses", Message: fmt.Sprintf(
+		p.Report(Finding{Severity: severity, Path: "status.addresses", Told: told.F(
 			"without address %s in the status of %s a waypoint counts as not ready, and what is bound to it goes straight out", a.value, p.Subject.Metadata().Ref)})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var tenantExport = &Rule{
@@ -29,7 +30,7 @@ and is denied.`,
 				p.Report(Finding{
 					Path:     fmt.Sprintf("metadata.annotations[%q]", mesh.ExportAnnotation),
 					Severity: Deny,
-					Message:  fmt.Sprintf("annotation %s is %q, but an entry is opened to \".\" or \"*\" only", mesh.ExportAnnotation, v),
+					Told:     told.F("annotation %s is %q, but an entry is opened to \".\" or \"*\" only", told.Plain(mesh.ExportAnnotation), v),
 				})
 			case v == "*" && p.ByTenant():
 				p.Reportf(fmt.Sprintf("metadata.annotations[%q]", mesh.ExportAnnotation), "the entry of a tenant is to be opened to every namespace")
@@ -55,6 +56,6 @@ func reportExport(p *Pass, exportTo []string, namespace string, absentMatters bo
 		}
 	}
 	if len(exportTo) == 0 && absentMatters {
-		p.Report(Finding{Path: "spec.exportTo", Message: "without exportTo every namespace sees the entry of a tenant", Fix: "spec:\n  exportTo: [\".\"]\n"})
+		p.Report(Finding{Path: "spec.exportTo", Told: "without exportTo every namespace sees the entry of a tenant", ToldFix: "spec:\n  exportTo: [\".\"]\n"})
 	}
 }

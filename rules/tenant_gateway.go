@@ -2,9 +2,9 @@ package rules
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var tenantGateway = &Rule{
@@ -26,7 +26,7 @@ NetworkPolicy of the namespace still holds for its pods.`,
 			p.Reportf("spec.gatewayClassName", "class %q makes Istio deploy a gateway of this namespace's own", g.GatewayClassName)
 			return nil
 		}
-		p.Report(Finding{Path: "spec.parentRef", Message: fmt.Sprintf("a %s adds listeners to a gateway from a tenant's namespace", p.Subject.Metadata().Kind)})
+		p.Report(Finding{Path: "spec.parentRef", Told: told.F("a %s adds listeners to a gateway from a tenant's namespace", told.Plain(p.Subject.Metadata().Kind))})
 		return nil
 	},
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var tunnel = &Rule{
@@ -25,7 +26,7 @@ not where the traffic ends. Tenants are denied it.`,
 			if tp != nil && tp.Tunnel != nil {
 				p.Report(Finding{
 					Path: path, Severity: p.WarnInPlatform(),
-					Message: fmt.Sprintf("tunnels traffic to %s:%d through %q", tp.Tunnel.TargetHost, tp.Tunnel.TargetPort, dr.Host),
+					Told: told.F("tunnels traffic to %s:%d through %q", tp.Tunnel.TargetHost, tp.Tunnel.TargetPort, dr.Host),
 				})
 			}
 		}

@@ -2,13 +2,14 @@ package rules
 
 import (
 	"cmp"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // lane is one port of a host on its way through an egress gateway.
@@ -23,9 +24,12 @@ type lane struct {
 type door struct {
 	gateway string // namespace/name of the Gateway object
 	subset  string
-	port    int
-	mutual  bool // sidecars speak ISTIO_MUTUAL to the server
-	exists  bool // Gateway and subset are there already
+	// rule is the DestinationRule or VirtualService that has the subset, where one
+	// exists.
+	rule   mesh.Ref
+	port   int
+	mutual bool // sidecars speak ISTIO_MUTUAL to the server
+	exists bool // Gateway and subset are there already
 }
 
 // hops writes the objects that take a host through the egress gateway.
@@ -44,7 +48,7 @@ type hops struct {
 // same for whichever port it is asked, as long as the gateway has ports enough.
 // Each port of the host needs a server of its own there; beyond those the given
 // port comes first.
-func twoHops(p *Pass, name, host string, port int, protocol, namespace string) string {
+func twoHops(p *Pass, name told.Arg, host string, port int, protocol, namespace string) told.Text {
 	s := p.After.Settings()
 	if len(s.Gateways) == 0 || mesh.IsWildcard(host) {
 		return ""
@@ -68,14 +72,14 @@ func twoHops(p *Pass, name, host string, port int, protocol, namespace string) s
 		slices.SortFunc(h.lanes, func(a, b lane) int { return cmp.Compare(a.port, b.port) })
 	}
 	h.findDoors()
-	var b strings.Builder
+	var b told.Builder
 	if e := h.entry; e != nil && len(h.exportTo()) > 0 && !slices.Contains(e.ExportTo, h.gateway.Namespace) && e.Namespace != h.gateway.Namespace {
-		fmt.Fprintf(&b, "# The gateway has to see %s as well:\n#   exportTo: [%s]\n", e.Ref, strings.Join(h.exportTo(), ", "))
+		b.Printf("# The gateway has to see %s as well:\n#   exportTo: [%s]\n", e.Ref, exportList(h.exportTo()))
 	}
 	h.writeGateway(&b)
 	h.writeSubset(&b)
 	h.writeVirtualService(&b, name)
-	return b.String()
+	return b.Text()
 }
 
 func (h *hops) addLane(port int, class mesh.Class) {
@@ -167,7 +171,7 @@ func (h *hops) existing(class mesh.Class) (door, bool) {
 				continue
 			}
 			d := door{gateway: gw.Namespace + "/" + gw.Name, port: server.Port.Number, mutual: mutual, exists: true}
-			if d.subset, ok = h.findSubset(d); ok {
+			if d.subset, d.rule, ok = h.findSubset(d); ok {
 				return d, true
 			}
 		}
@@ -245,12 +249,12 @@ func (h *hops) doorRules(namespace string) iter.Seq[*mesh.DestinationRule] {
 // findSubset returns the subset by which sidecars reach the door: one that a
 // route of the host uses, or else one that says the right name. Without mutual
 // TLS none is needed.
-func (h *hops) findSubset(d door) (string, bool) {
+func (h *hops) findSubset(d door) (string, mesh.Ref, bool) {
 	for _, vs := range h.m.RoutesFor(h.host) {
 		for _, to := range destinationsOf(h.m, vs) {
 			if to.mesh && to.Subset != "" && to.Port != nil && to.Port.Number == d.port &&
 				mesh.ResolveHost(to.Host, vs.Namespace, h.m.Settings().ClusterDomain) == h.service {
-				return to.Subset, true
+				return to.Subset, vs.Ref, true
 			}
 		}
 	}
@@ -262,11 +266,11 @@ func (h *hops) findSubset(d door) (string, bool) {
 		for _, s := range dr.Subsets {
 			h.m.Spend(hostSteps)
 			if subsetSNI(s, d.port) == sni {
-				return s.Name, true
+				return s.Name, dr.Ref, true
 			}
 		}
 	}
-	return "", !d.mutual
+	return "", mesh.Ref{}, !d.mutual
 }
 
 // subsetSNI is the server name that a subset sends to the port under
@@ -292,17 +296,17 @@ func (h *hops) missing() []lane {
 	return slices.DeleteFunc(slices.Clone(h.lanes), func(l lane) bool { return l.door.exists })
 }
 
-func (h *hops) writeGateway(b *strings.Builder) {
+func (h *hops) writeGateway(b *told.Builder) {
 	lanes := h.missing()
 	if len(lanes) == 0 {
 		return
 	}
 	gw := mesh.BoundGateway(lanes[0].door.gateway, "")
-	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  selector:\n", gw.Name, gw.Namespace)
+	b.Printf("apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  selector:\n", h.named(gw.Name), told.Namespace(gw.Namespace))
 	for _, k := range slices.Sorted(maps.Keys(h.gateway.Selector)) {
-		fmt.Fprintf(b, "    %s: %q\n", k, h.gateway.Selector[k])
+		b.Printf("    %s: %s\n", told.Plain(k), told.Plain(strconv.Quote(h.gateway.Selector[k])))
 	}
-	b.WriteString("  servers:\n")
+	b.Write("  servers:\n")
 	for _, l := range lanes {
 		protocol, tls := "HTTP", ""
 		switch {
@@ -313,63 +317,63 @@ func (h *hops) writeGateway(b *strings.Builder) {
 		case l.class != mesh.HTTPLike:
 			protocol, tls = "TLS", "PASSTHROUGH"
 		}
-		fmt.Fprintf(b, "  - port: {number: %d, name: %s-%d, protocol: %s}\n    hosts: [%q]\n", l.door.port, strings.ToLower(protocol), l.door.port, protocol, h.namespace+"/"+h.host)
+		b.Printf("  - port: {number: %d, name: %s-%d, protocol: %s}\n    hosts: [%q]\n", l.door.port, told.Plain(strings.ToLower(protocol)), l.door.port, told.Plain(protocol), h.named(h.namespace+"/"+h.host))
 		if tls != "" {
-			fmt.Fprintf(b, "    tls: {mode: %s}\n", tls)
+			b.Printf("    tls: {mode: %s}\n", told.Plain(tls))
 		}
 	}
-	b.WriteString("---\n")
+	b.Write("---\n")
 }
 
-func (h *hops) writeSubset(b *strings.Builder) {
+func (h *hops) writeSubset(b *told.Builder) {
 	lanes := h.missing()
 	if len(lanes) == 0 {
 		return
 	}
 	subset := lanes[0].door.subset
-	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  host: %s\n  subsets:\n  - name: %s\n", subset, h.subsetNamespace(), h.service, subset)
+	b.Printf("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  host: %s\n  subsets:\n  - name: %s\n", h.named(subset), told.Namespace(h.subsetNamespace()), told.Host(h.service), h.named(subset))
 	lanes = slices.DeleteFunc(lanes, func(l lane) bool { return !l.door.mutual })
 	if len(lanes) > 0 {
-		b.WriteString("    trafficPolicy:\n      portLevelSettings:\n")
+		b.Write("    trafficPolicy:\n      portLevelSettings:\n")
 	}
 	for _, l := range lanes {
-		fmt.Fprintf(b, "      - port: {number: %d}\n        tls: {mode: ISTIO_MUTUAL, sni: %s}\n", l.door.port, h.host)
+		b.Printf("      - port: {number: %d}\n        tls: {mode: ISTIO_MUTUAL, sni: %s}\n", l.door.port, told.Host(h.host))
 	}
-	b.WriteString("---\n")
+	b.Write("---\n")
 }
 
-func (h *hops) writeVirtualService(b *strings.Builder, name string) {
-	gateways := []string{"mesh"}
+func (h *hops) writeVirtualService(b *told.Builder, name told.Arg) {
+	gateways := []told.Text{"mesh"}
 	for _, l := range h.lanes {
 		h.m.Spend(findingSteps + len(gateways))
-		if !slices.Contains(gateways, l.door.gateway) {
-			gateways = append(gateways, l.door.gateway)
+		if gateway := h.gatewayOf(l.door).Text(); !slices.Contains(gateways, gateway) {
+			gateways = append(gateways, gateway)
 		}
 	}
-	fmt.Fprintf(b, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n", name, h.namespace)
-	fmt.Fprintf(b, "  hosts: [%q]\n  gateways: [%s]\n", h.host, strings.Join(gateways, ", "))
+	b.Printf("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n", name, told.Namespace(h.namespace))
+	b.Printf("  hosts: [%q]\n  gateways: [%s]\n", told.Host(h.host), told.List(told.Objects, gateways...))
 	if export := h.exportTo(); len(export) > 0 {
-		fmt.Fprintf(b, "  exportTo: [%s]\n", strings.Join(export, ", "))
+		b.Printf("  exportTo: [%s]\n", exportList(export))
 	}
-	sections := map[mesh.Class]*strings.Builder{mesh.HTTPLike: {}, mesh.TLSLike: {}, mesh.TCPLike: {}}
+	sections := map[mesh.Class]*told.Builder{mesh.HTTPLike: {}, mesh.TLSLike: {}, mesh.TCPLike: {}}
 	for _, l := range h.lanes {
 		sni := ""
 		if l.class == mesh.TLSLike {
 			sni = h.host
 		}
-		writeRule(sections[l.class], "mesh", l.port, sni, h.service, l.door.subset, l.door.port)
+		writeRule(sections[l.class], told.Namespace("").As("mesh"), l.port, sni, h.service, h.subsetOf(l.door), l.door.port)
 		out, outSNI := l.class, sni
 		if l.door.mutual && l.class == mesh.TLSLike {
 			out, outSNI = mesh.TCPLike, "" // behind ISTIO_MUTUAL a tls rule yields no filter chain
 		}
-		writeRule(sections[out], l.door.gateway, l.door.port, outSNI, h.host, "", l.port)
+		writeRule(sections[out], h.gatewayOf(l.door), l.door.port, outSNI, h.host, told.Arg{}, l.port)
 	}
 	for _, s := range []struct {
 		name  string
 		class mesh.Class
 	}{{"http", mesh.HTTPLike}, {"tls", mesh.TLSLike}, {"tcp", mesh.TCPLike}} {
-		if rules := sections[s.class].String(); rules != "" {
-			fmt.Fprintf(b, "  %s:\n%s", s.name, rules)
+		if rules := sections[s.class].Text(); rules != "" {
+			b.Printf("  %s:\n%s", told.Plain(s.name), rules)
 		}
 	}
 }
@@ -393,16 +397,47 @@ func (h *hops) exportTo() []string {
 	return export
 }
 
-func writeRule(b *strings.Builder, gateway string, port int, sni, host, subset string, to int) {
-	fmt.Fprintf(b, "  - match:\n    - gateways: [%s]\n      port: %d\n", gateway, port)
+func writeRule(b *told.Builder, gateway told.Arg, port int, sni, host string, subset told.Arg, to int) {
+	b.Printf("  - match:\n    - gateways: [%s]\n      port: %d\n", gateway, port)
 	if sni != "" {
-		fmt.Fprintf(b, "      sniHosts: [%q]\n", sni)
+		b.Printf("      sniHosts: [%q]\n", told.Host(sni))
 	}
-	fmt.Fprintf(b, "    route:\n    - destination:\n        host: %s\n", host)
-	if subset != "" {
-		fmt.Fprintf(b, "        subset: %s\n", subset)
+	b.Printf("    route:\n    - destination:\n        host: %s\n", told.Host(host))
+	if !subset.None() {
+		b.Printf("        subset: %s\n", subset)
 	}
-	fmt.Fprintf(b, "        port: {number: %d}\n", to)
+	b.Printf("        port: {number: %d}\n", to)
+}
+
+// named is a name that is made of the host's.
+func (h *hops) named(name string) told.Arg { return told.Host(h.host).As(name) }
+
+// gatewayOf names the Gateway of a door: one that exists, or one that the fix makes.
+func (h *hops) gatewayOf(d door) told.Arg {
+	if d.exists {
+		return told.Object("Gateway/" + d.gateway).As(d.gateway)
+	}
+	return h.named(d.gateway)
+}
+
+// subsetOf names the subset of a door.
+func (h *hops) subsetOf(d door) told.Arg {
+	if d.exists {
+		return d.rule.Tell().As(d.subset)
+	}
+	return h.named(d.subset)
+}
+
+// exportList is the list of an exportTo.
+func exportList(export []string) told.Text {
+	items := make([]told.Text, len(export))
+	for i, e := range export {
+		items[i] = `"."`
+		if e != `"."` {
+			items[i] = told.Namespace(e).Text()
+		}
+	}
+	return told.List(told.Namespaces, items...)
 }
 
 // selects reports whether a selector matches labels.

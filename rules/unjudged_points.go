@@ -2,9 +2,9 @@ package rules
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var unjudgedPoints = &Rule{
@@ -28,8 +28,8 @@ at. "sallyport doctor" looks at all of them.`,
 		if points >= mesh.MaxAffected {
 			p.Report(Finding{
 				Path:    "spec",
-				Message: fmt.Sprintf("bears on %d egress points or more, and was judged by those alone", mesh.MaxAffected),
-				Fix:     "Look at all of them afterwards, with \"sallyport doctor\".\n",
+				Told:    told.F("bears on %d egress points or more, and was judged by those alone", mesh.MaxAffected),
+				ToldFix: "Look at all of them afterwards, with \"sallyport doctor\".\n",
 			})
 		}
 		return nil

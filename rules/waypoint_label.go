@@ -1,9 +1,8 @@
 package rules
 
 import (
-	"fmt"
-
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var waypointLabel = &Rule{
@@ -32,11 +31,11 @@ namespaces.`,
 		}
 		const path = `metadata.labels["istio.io/use-waypoint"]`
 		if ref.Name == "none" {
-			p.Report(Finding{Path: path, Message: "label istio.io/use-waypoint: none takes the host past the waypoint", Fix: "Remove the label.\n"})
+			p.Report(Finding{Path: path, Told: "label istio.io/use-waypoint: none takes the host past the waypoint", ToldFix: "Remove the label.\n"})
 			return
 		}
 		if p.After.Get(ref) == nil {
-			p.Report(Finding{Path: path, Severity: Warn, Message: fmt.Sprintf("waypoint %s/%s does not exist: until it does, traffic passes without any", ref.Namespace, ref.Name)})
+			p.Report(Finding{Path: path, Severity: Warn, Told: told.F("waypoint %s does not exist: until it does, traffic passes without any", ref.Tell().As(ref.Namespace+"/"+ref.Name))})
 		}
 	}),
 }

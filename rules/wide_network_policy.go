@@ -2,12 +2,12 @@ package rules
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var wideNetworkPolicy = &Rule{
@@ -36,8 +36,8 @@ the Namespace that brings that about says which policies undo the wall.`,
 		return netpol.EachOpening(p.After, np, func(o netpol.Opening) {
 			f := Finding{
 				Path:    o.Path,
-				Message: o.Message + ", in addition to what Sallyport's policy allows",
-				Fix:     "Name the pods and namespaces of the mesh that are called: to: [{namespaceSelector: {...}, podSelector: {...}}].\n",
+				Told:    o.Says() + ", in addition to what Sallyport's policy allows",
+				ToldFix: "Name the pods and namespaces of the mesh that are called: to: [{namespaceSelector: {...}, podSelector: {...}}].\n",
 			}
 			if privateRange(o.CIDR) {
 				f.Severity = Warn
@@ -69,8 +69,8 @@ func wallUndone(p *Pass, ns *mesh.Namespace) error {
 		p.Report(Finding{
 			Severity: Warn,
 			Path:     labelPath(mesh.NetworkPolicyLabel),
-			Message:  fmt.Sprintf("%s undoes %s: at %s it %s", o.Ref, wall, o.Path, o.Message),
-			Fix:      fmt.Sprintf("Delete or narrow it: kubectl -n %s edit networkpolicy %s\n", o.Namespace, o.Name),
+			Told:     told.F("%s undoes %s: at %s it %s", o.Ref, told.Plain(wall), o.Tell().Detail(o.Path), o.Says()),
+			ToldFix:  told.F("Delete or narrow it: kubectl -n %s edit networkpolicy %s\n", told.Namespace(o.Namespace), o.Tell().As(o.Name)),
 		})
 	})
 }

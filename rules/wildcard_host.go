@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var wildcardHost = &Rule{
@@ -29,11 +30,11 @@ for which the administrator has named the server are fine. The shipped policy no
 			}
 			f := Finding{
 				Path:    fmt.Sprintf("spec.hosts[%d]", i),
-				Message: fmt.Sprintf("host %q opens every name of a domain", h),
-				Fix:     "Name the hosts that are called, each in hosts.\n",
+				Told:    told.F("host %q opens every name of a domain", h),
+				ToldFix: "Name the hosts that are called, each in hosts.\n",
 			}
 			if suffix, dotted := strings.CutPrefix(host, "*."); !dotted || !strings.Contains(suffix, ".") {
-				f.Message = fmt.Sprintf("host %q opens every name of a top-level domain", h)
+				f.Told = told.F("host %q opens every name of a top-level domain", h)
 				if !p.Platform() {
 					f.Severity = Deny
 				}

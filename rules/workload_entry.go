@@ -1,10 +1,10 @@
 package rules
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var workloadEntry = &Rule{
@@ -38,7 +38,7 @@ about.`,
 					return
 				}
 			}
-			p.Report(Finding{Path: "spec.address", Severity: Warn, Message: fmt.Sprintf("address %s lies outside the mesh", we.Address)})
+			p.Report(Finding{Path: "spec.address", Severity: Warn, Told: told.F("address %s lies outside the mesh", we.Address)})
 		}),
 		On(func(p *Pass, svc *mesh.Service) {
 			if !p.ByTenant() || len(svc.Selector) == 0 {
@@ -46,7 +46,7 @@ about.`,
 			}
 			for o := range p.After.In("WorkloadEntry", svc.Namespace) {
 				if we := o.(*mesh.WorkloadEntry); outside(we.Address) && selects(svc.Selector, we.SelectorLabels()) {
-					p.Reportf("spec.selector", "selects %s, whose address %s lies outside the mesh", we.Ref, we.Address)
+					p.Reportf("spec.selector", "selects %s, whose address %s lies outside the mesh", we.Ref, we.Tell().As(we.Address))
 					return
 				}
 			}

@@ -1,6 +1,10 @@
 package rules
 
-import "context"
+import (
+	"context"
+
+	"github.com/sallyport-io/sallyport/internal/told"
+)
 
 var workloadGroup = &Rule{
 	Name: "workload-group",
@@ -13,7 +17,7 @@ of the namespace's service accounts join the mesh, wherever it stands.`,
 	Kinds:    []string{"WorkloadGroup"},
 	Check: func(_ context.Context, p *Pass) error {
 		if p.ByTenant() {
-			p.Reportf("spec", "lets machines outside the cluster join the mesh as workloads of namespace %s", p.Subject.Metadata().Namespace)
+			p.Reportf("spec", "lets machines outside the cluster join the mesh as workloads of %s", told.InNamespace(p.Subject.Metadata().Namespace))
 		}
 		return nil
 	},

@@ -22,6 +22,7 @@ import (
 	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/rawjson"
 	"github.com/sallyport-io/sallyport/internal/review"
+	"github.com/sallyport-io/sallyport/internal/sight"
 	"github.com/sallyport-io/sallyport/internal/surface"
 	"github.com/sallyport-io/sallyport/rules"
 )
@@ -39,6 +40,11 @@ type call struct {
 	// claimed is set by whoever answers: the handler, or who answers for it.
 	claimed *atomic.Bool
 
+	sender sender
+	// reader is who is told of what was found; nil until something is looked for.
+	reader *sight.Reader
+	judge  *review.Judge
+
 	revision string // of the policies that judged
 	failure  string // why the write could not be judged
 }
@@ -53,7 +59,7 @@ func (c *call) claim() bool { return c.claimed.CompareAndSwap(false, true) }
 // again is the call for somebody who answers in the handler's place: what the
 // handler finds out stays its own.
 func (c *call) again() *call {
-	return &call{Options: c.Options, request: c.request, entry: c.entry, began: c.began, id: c.id, claimed: new(atomic.Bool)}
+	return &call{Options: c.Options, request: c.request, entry: c.entry, began: c.began, id: c.id, sender: c.sender, claimed: new(atomic.Bool)}
 }
 
 // validate judges the write.
@@ -65,7 +71,7 @@ func (c *call) validate(ctx context.Context) (resp admission.Response) {
 	}()
 	write, err := c.write()
 	if err != nil {
-		return c.cannotJudge(err)
+		return c.cannotJudge(aboutRequest(err))
 	}
 	ref := c.ref()
 	ours := companion.Is(ref) || netpol.Is(ref)
@@ -76,22 +82,23 @@ func (c *call) validate(ctx context.Context) (resp admission.Response) {
 		return c.reserved(ref)
 	}
 	if err := c.Ready(); err != nil {
-		return c.cannotJudge(err)
+		return c.cannotJudge(aboutServer(err))
 	}
 	m := c.Mesh()
-	judge := c.Judge()
-	c.revision = judge.Revision
+	c.judge = c.Judge()
+	c.revision = c.judge.Revision
+	c.reader = c.readerOf(m)
 	out, err := review.Outcome{}, error(nil)
 	if ours {
-		out, err = judge.Collect(ctx, m, ref)
+		out, err = c.judge.Collect(ctx, m, ref)
 	} else {
-		out, err = judge.Review(ctx, m, write)
+		out, err = c.judge.Review(ctx, m, write)
 	}
 	if err != nil {
 		return c.cannotJudge(err)
 	}
 	if err := c.agrees(out); err != nil {
-		return c.cannotJudge(err)
+		return c.cannotJudge(aboutRequest(err))
 	}
 	c.Metrics.judged(out, time.Since(c.began))
 	if out.Denied() {
@@ -109,13 +116,13 @@ func (c *call) mutate(ctx context.Context) (resp admission.Response) {
 	}()
 	write, err := c.write()
 	if err != nil {
-		return c.unchanged(err)
+		return c.unchanged(aboutRequest(err))
 	}
 	if c.request.UserInfo.Username == c.User {
 		return c.patched(nil)
 	}
 	if err := c.Ready(); err != nil {
-		return c.unchanged(err)
+		return c.unchanged(aboutServer(err))
 	}
 	ops, err := review.Default(ctx, c.Mesh(), write)
 	if err != nil {

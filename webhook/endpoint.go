@@ -152,6 +152,9 @@ func readAll(ctx context.Context, v *visit, from io.Reader, announced int64) (bo
 	return all.Bytes(), nil, err
 }
 
+// errFault is said of a panic, of which the text may hold anything.
+var errFault = errors.New("a fault of Sallyport's own, of which its log says more")
+
 // guard lets something answer a request. The handlers recover from panics by
 // themselves, each in its own way; this is for what may go wrong around that.
 func (e *endpoint) guard(request admission.Request, answer func() admission.Response) (resp admission.Response) {
@@ -163,7 +166,7 @@ func (e *endpoint) guard(request admission.Request, answer func() admission.Resp
 			}
 			// The sender needs no stack; whoever mends this needs nothing else.
 			e.log.Error(fmt.Errorf("%w\n%s", err, stack), "no answer", "uid", truncate(string(request.UID), maxName))
-			resp = refused(http.StatusInternalServerError, err)
+			resp = refused(http.StatusInternalServerError, errFault)
 		}
 		// An API server's is shorter by far; whatever an answer repeats is bounded.
 		resp.UID = types.UID(truncate(string(request.UID), maxName))

@@ -173,7 +173,7 @@ func TestEndpoint(t *testing.T) {
 		{"two reviews", "application/json", good + good, allow, false, 400, "no AdmissionReview", ""},
 		{"a large review", "application/json", good + strings.Repeat(" ", 1<<20), allow, true, 200, "", "7f1c"},
 		{"too large a review", "application/json", good + strings.Repeat(" ", maxReview), allow, false, 400, "the limit is 7340032 bytes", ""},
-		{"a panic", "application/json", good, admission.HandlerFunc(lostHandler), false, 500, "panic: lost", "7f1c"},
+		{"a panic", "application/json", good, admission.HandlerFunc(lostHandler), false, 500, "a fault of Sallyport's own", "7f1c"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			resp := send(t, server(t, tt.handler, true), tt.contentType, strings.NewReader(tt.body)).Response

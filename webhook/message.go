@@ -31,6 +31,11 @@ const MaxAnswer = 64 << 10
 // denial is the message of a refused write: what is wrong, where, and the
 // fix, for every finding that denies. A fix that serves several is given once.
 func denial(out review.Outcome, decision string) string {
+	return denialTo(out, "decision "+decision)
+}
+
+// denialTo is denial with another end.
+func denialTo(out review.Outcome, tail string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s must not be written like this:\n", out.Ref)
 	given := map[string]bool{}
@@ -51,7 +56,6 @@ func denial(out review.Outcome, decision string) string {
 		}
 		given[fix] = true
 	}
-	tail := "decision " + decision
 	return truncate(b.String(), maxDenial-len(tail)) + tail
 }
 

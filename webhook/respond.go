@@ -36,7 +36,11 @@ const (
 // was judged.
 func (c *call) allowed(out review.Outcome, m *mesh.Mesh) admission.Response {
 	verdict := verdictAllow
-	warnings := warningsOf(out.Findings, c.dryRun())
+	found, whole := c.told(out)
+	warnings := warningsOf(found.Findings, c.dryRun())
+	if !whole && len(warnings) > 0 {
+		warnings = append(warnings, leftOut+"decision "+c.id)
+	}
 	if len(warnings) > 0 {
 		verdict = verdictWarn
 	}
@@ -44,7 +48,7 @@ func (c *call) allowed(out review.Outcome, m *mesh.Mesh) admission.Response {
 		warnings = []string{fmt.Sprintf("sallyport does not know the kind %s and has not judged the object", truncate(c.request.Kind.Kind, maxName))}
 	}
 	if c.dryRun() && m != nil && c.request.Operation != admissionv1.Delete {
-		warnings = append(warnings, plan(out, m)...)
+		warnings = append(warnings, plan(found, m)...)
 	}
 	resp := admission.Allowed("")
 	resp.Warnings = fit(warnings)
@@ -53,14 +57,19 @@ func (c *call) allowed(out review.Outcome, m *mesh.Mesh) admission.Response {
 
 // denied refuses the write because of what the judge found.
 func (c *call) denied(out review.Outcome) admission.Response {
-	resp := admission.Denied(denial(out, c.id))
+	found, whole := c.told(out)
+	message := denial(found, c.id)
+	if !whole {
+		message = denialTo(found, leftOut+"decision "+c.id)
+	}
+	resp := admission.Denied(message)
 	resp.Result.Details = &metav1.StatusDetails{
 		Group:  truncate(c.request.Kind.Group, maxName),
 		Kind:   truncate(c.request.Kind.Kind, maxName),
 		Name:   truncate(c.request.Name, maxName),
-		Causes: causes(out.Findings),
+		Causes: causes(found.Findings),
 	}
-	resp.Warnings = fit(warningsOf(out.Findings, c.dryRun()))
+	resp.Warnings = fit(warningsOf(found.Findings, c.dryRun()))
 	return c.finish(resp, verdictDeny, out)
 }
 
@@ -79,7 +88,7 @@ func (c *call) reserved(ref mesh.Ref) admission.Response {
 		Path:     "metadata.name",
 		Message:  fmt.Sprintf("Sallyport alone writes the objects of this name; user %q may not", truncate(c.request.UserInfo.Username, maxName)),
 		Fix:      fix,
-	}}}
+	}}} // which says nothing but what the review does
 	c.Metrics.judged(out, time.Since(c.began))
 	return c.denied(out)
 }
@@ -92,7 +101,7 @@ func (c *call) cannotJudge(err error) admission.Response {
 	c.Log.Error(loggable(err), "cannot judge", c.fields()...)
 	c.failure = firstLine(err)
 	resp := admission.Errored(http.StatusInternalServerError, fmt.Errorf(
-		"sallyport could not judge this write, and lets nothing through unjudged: %s (decision %s)", firstLine(err), c.id))
+		"sallyport could not judge this write, and lets nothing through unjudged: %s (decision %s)", c.sayable(err), c.id))
 	resp.Result.Reason = metav1.StatusReasonInternalError
 	return c.finish(resp, verdictError, review.Outcome{})
 }
@@ -130,7 +139,7 @@ func (c *call) unchanged(err error) admission.Response {
 		c.Log.Error(err, "cannot fill in defaults", c.fields()...)
 	}
 	resp := admission.Allowed("")
-	resp.Warnings = fit([]string{"sallyport filled in no defaults: " + firstLine(err)})
+	resp.Warnings = fit([]string{"sallyport filled in no defaults: " + c.sayable(err)})
 	return c.finish(resp, verdictError, review.Outcome{})
 }
 

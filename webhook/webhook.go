@@ -105,6 +105,7 @@ func newHandler(h handler) *handler {
 func (h *handler) Handle(ctx context.Context, req admission.Request) admission.Response {
 	c := newCall(h.Options, req, h.entry)
 	v := h.gates.visitOf(ctx)
+	c.sender = h.gates.senderOf(v)
 	place, err := v.place(ctx, &c.request)
 	if err != nil {
 		return h.instead(c, err)

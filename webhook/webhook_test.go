@@ -36,11 +36,11 @@ var testRules = []*rules.Rule{{
 		se := p.Subject.(*mesh.ServiceEntry)
 		switch host := se.Hosts[0]; host {
 		case "denied.example.com":
-			p.Report(rules.Finding{Path: "spec.hosts[0]", Message: "this host is not for you", Fix: "spec:\n  hosts:\n  - allowed.example.com\n"})
-			p.Report(rules.Finding{Severity: rules.Warn, Path: "spec.ports[0]", Message: "and look at the port"})
+			p.Report(rules.Finding{Path: "spec.hosts[0]", Told: "this host is not for you", ToldFix: "spec:\n  hosts:\n  - allowed.example.com\n"})
+			p.Report(rules.Finding{Severity: rules.Warn, Path: "spec.ports[0]", Told: "and look at the port"})
 		case "warned.example.com":
-			p.Report(rules.Finding{Severity: rules.Info, Path: "spec", Message: "for those who ask"})
-			p.Report(rules.Finding{Severity: rules.Warn, Path: "spec.hosts[0]", Message: "think again"})
+			p.Report(rules.Finding{Severity: rules.Info, Path: "spec", Told: "for those who ask"})
+			p.Report(rules.Finding{Severity: rules.Warn, Path: "spec.hosts[0]", Told: "think again"})
 		case "failing.example.com":
 			return errors.New("no answer from the oracle")
 		case "panicking.example.com":
@@ -178,10 +178,10 @@ func TestValidate(t *testing.T) {
 			warnings: []string{"[by-host] spec.ports[0]: and look at the port"},
 		}, {
 			name: "a rule that fails", request: request(entry("api", "failing.example.com")),
-			code: 500, verdict: "error", message: []string{"could not judge", "no answer from the oracle", "(decision "},
+			code: 500, verdict: "error", message: []string{"could not judge", "rule by-host failed", "(decision "},
 		}, {
 			name: "a rule that panics", request: request(entry("api", "panicking.example.com")),
-			code: 500, verdict: "error", message: []string{"could not judge", "the rule has a bug"},
+			code: 500, verdict: "error", message: []string{"could not judge", "rule by-host failed"},
 		}, {
 			name: "a rule that is too slow", request: request(entry("api", "slow.example.com")),
 			code: 500, verdict: "error", message: []string{"could not judge", "deadline exceeded"},
@@ -469,7 +469,7 @@ func TestMutateFailsOpen(t *testing.T) {
 	o := options(t)
 	o.Mesh = func() *mesh.Mesh { panic("bug") }
 	resp := post(t, o, MutatePath, body(t, "v1", request(entry("api", "api.example.com")))).Response
-	if !resp.Allowed || len(resp.Warnings) != 1 || !strings.Contains(resp.Warnings[0], "panic: bug") {
+	if !resp.Allowed || len(resp.Warnings) != 1 || !strings.Contains(resp.Warnings[0], "something failed") {
 		t.Errorf("allowed %v, warnings %q", resp.Allowed, resp.Warnings)
 	}
 	if resp := post(t, o, ValidatePath, body(t, "v1", request(entry("api", "api.example.com")))).Response; resp.Allowed {

@@ -1,7 +1,6 @@
 package companion
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validate/content"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // authorization keeps everybody from the lanes of the host but the namespaces,
@@ -102,10 +102,10 @@ func misauthorized(m *mesh.Mesh, entry *mesh.ServiceEntry, export []string) *Ref
 	if !ok {
 		return nil
 	}
-	refuse := func(fix, format string, args ...any) *Refusal {
+	refuse := func(fix, format told.Text, args ...any) *Refusal {
 		return &Refusal{
 			Entry: entry.Ref, Path: annotationField(mesh.ServiceAccountsAnnotation),
-			Message: fmt.Sprintf(format, args...), Fix: fix,
+			Told: told.F(format, args...), ToldFix: fix,
 		}
 	}
 	if !m.Settings().Authorization {
@@ -119,13 +119,13 @@ func misauthorized(m *mesh.Mesh, entry *mesh.ServiceEntry, export []string) *Ref
 	}
 	for _, account := range accounts {
 		if msgs := content.IsDNS1123Subdomain(account); len(msgs) > 0 {
-			return refuse("List names of service accounts of namespace "+entry.Namespace+", with commas between them.",
-				"%q is not the name of a service account: %s", account, strings.Join(msgs, "; "))
+			return refuse(told.F("List names of service accounts of namespace %s, with commas between them.", told.Namespace(entry.Namespace)),
+				"%q is not the name of a service account: %s", entry.Tell().As(account), told.Plain(strings.Join(msgs, "; ")))
 		}
 	}
 	if !slices.Equal(export, []string{"."}) {
 		return refuse(`exportTo: ["."]`,
-			"the entry restricts its hosts to service accounts of namespace %s, and is exported beyond it", entry.Namespace)
+			"the entry restricts its hosts to service accounts of namespace %s, and is exported beyond it", told.Namespace(entry.Namespace))
 	}
 	return nil
 }

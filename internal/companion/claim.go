@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // claim is one ServiceEntry's wish that a host be reached through a gateway.
@@ -70,8 +71,8 @@ func claims(m *mesh.Mesh, host string, served map[string]bool) (accepted []*clai
 
 // claimOf returns an entry's claim, or says why it cannot be served.
 func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Refusal) {
-	refuse := func(message, fix string) []Refusal {
-		return []Refusal{{Entry: entry.Ref, Path: hostField(entry, host), Message: message, Fix: fix}}
+	refuse := func(message, fix told.Text) []Refusal {
+		return []Refusal{{Entry: entry.Ref, Path: hostField(entry, host), Told: message, ToldFix: fix}}
 	}
 	// What is asked of an entry is asked of all that stands in it.
 	m.Spend(portSteps*len(entry.Ports) + len(entry.Hosts) + len(entry.Annotations[mesh.ServiceAccountsAnnotation])/2)
@@ -153,7 +154,7 @@ func Injects(m *mesh.Mesh, namespace string) bool {
 
 // gatewayFor returns the egress gateway that serves a namespace, or says why
 // there is none.
-func gatewayFor(m *mesh.Mesh, namespace string) (gateway mesh.EgressGateway, problem string) {
+func gatewayFor(m *mesh.Mesh, namespace string) (gateway mesh.EgressGateway, problem told.Text) {
 	gateways := m.Settings().Gateways
 	if len(gateways) == 0 {
 		return gateway, "no egress gateway is configured"
@@ -168,35 +169,38 @@ func gatewayFor(m *mesh.Mesh, namespace string) (gateway mesh.EgressGateway, pro
 			return g, ""
 		}
 	}
-	return gateway, fmt.Sprintf("namespace %s chooses the gateway %q by its label %s, and no gateway of that name is configured",
-		namespace, name, mesh.GatewayLabel)
+	return gateway, told.F("namespace %s chooses the gateway %q by its label %s, and no gateway of that name is configured",
+		told.Namespace(namespace), ofNamespace(namespace, name), told.Plain(mesh.GatewayLabel))
 }
+
+// ofNamespace is an argument of a message that is a label of a namespace.
+func ofNamespace(namespace, value string) told.Arg { return told.Namespace(namespace).As(value) }
 
 // unservable says why no companions can route an entry's host through a gateway, and
 // what to do instead; both are empty where they can.
-func unservable(m *mesh.Mesh, gateway mesh.EgressGateway, entry *mesh.ServiceEntry, host string) (message, fix string) {
+func unservable(m *mesh.Mesh, gateway mesh.EgressGateway, entry *mesh.ServiceEntry, host string) (message, fix told.Text) {
 	domain := m.Settings().ClusterDomain
 	_, hosted := serverOf(gateway, host)
 	switch {
 	case !slices.Contains(entry.Hosts, host):
-		return fmt.Sprintf("Istio compares hosts byte by byte, and no route to %s would be one to this spelling of it", host),
-			fmt.Sprintf("Write the host as %q.", host)
+		return told.F("Istio compares hosts byte by byte, and no route to %s would be one to this spelling of it", told.Host(host)),
+			told.F("Write the host as %q.", told.Host(host))
 	case hosted:
 		return "", ""
 	case mesh.IsWildcard(host):
-		return fmt.Sprintf("%s is a wildcard, and Istio's egress gateway has no way to dial the name that a client asked for", host),
-			"Register every name on its own (hosts: [api" + strings.TrimPrefix(host, "*") + "]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration."
+		return told.F("%s is a wildcard, and Istio's egress gateway has no way to dial the name that a client asked for", told.Host(host)),
+			told.F("Register every name on its own (hosts: [api%s]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration.", told.Host(host).As(strings.TrimPrefix(host, "*")))
 	case mesh.IsAddress(host):
-		return fmt.Sprintf("%s is an address: a sidecar and a gateway agree on a host by its name", host),
+		return told.F("%s is an address: a sidecar and a gateway agree on a host by its name", told.Host(host)),
 			"Register a DNS name, and put the address under spec.addresses."
 	case host == domain, strings.HasSuffix(host, "."+domain), strings.HasSuffix(host, ".svc"):
-		return fmt.Sprintf("%s is a name of the cluster itself (.%s)", host, domain),
+		return told.F("%s is a name of the cluster itself (.%s)", told.Host(host), told.Plain(domain)),
 			"Register the host by its external DNS name."
 	case !strings.Contains(host, "."):
-		return fmt.Sprintf("%s has no dot: the same name is another Service in every namespace", host),
+		return told.F("%s has no dot: the same name is another Service in every namespace", told.Host(host)),
 			"Register the host by its fully qualified DNS name."
 	case !dnsName(host):
-		return fmt.Sprintf("%q is not a DNS name", host), "Register a host of letters, digits, dots and hyphens."
+		return told.F("%q is not a DNS name", told.Host(host)), "Register a host of letters, digits, dots and hyphens."
 	}
 	return "", ""
 }

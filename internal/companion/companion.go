@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // Set is what one host needs.
@@ -40,6 +41,16 @@ type Refusal struct {
 	Outranked bool
 	// Reverse is the Message, and ReversePath the Path, from where With stands.
 	Reverse, ReversePath string
+
+	// Told, ToldFix and ToldReverse are the texts with their names marked, of which
+	// the others are made; see package told.
+	Told, ToldFix, ToldReverse told.Text
+}
+
+// said fills in the texts.
+func (r Refusal) said() Refusal {
+	r.Message, r.Fix, r.Reverse = r.Told.String(), r.ToldFix.String(), r.ToldReverse.String()
+	return r
 }
 
 // For computes the companions of one canonical host. The mesh may hold

@@ -1,12 +1,11 @@
 package companion
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // indistinct refuses a TCP port that a sidecar cannot tell from that of another
@@ -25,21 +24,22 @@ func indistinct(m *mesh.Mesh, entry *mesh.ServiceEntry, host string, ports []ups
 		if other == "" {
 			continue
 		}
+		which := "both have the same"
+		if len(entry.Addresses) == 0 {
+			which = "neither has one"
+		}
 		r := &Refusal{
 			Entry: entry.Ref, Path: "spec.addresses",
-			Message: fmt.Sprintf("port %d of %s is TCP, which a sidecar tells from that of %s by its address alone, and both have the same: all of it would reach %s",
-				u.port, host, other, other),
-			Fix: "Give each host an entry of its own, with its addresses in spec.addresses; or another port.",
+			Told: told.F("port %d of %s is TCP, which a sidecar tells from that of %s by its address alone, and %s: all of it would reach %s",
+				u.port, told.Host(host), told.Host(other), told.Plain(which), told.Host(other)),
+			ToldFix: "Give each host an entry of its own, with its addresses in spec.addresses; or another port.",
 		}
 		if of != entry.Ref {
 			r.With = of
-			r.Reverse = fmt.Sprintf("port %d is TCP, which a sidecar tells by its address alone from that of %s (%s), which has none or the same: all of it would come here",
-				u.port, host, entry.Ref)
+			r.ToldReverse = told.F("port %d is TCP, which a sidecar tells by its address alone from that of %s (%s), which has none or the same: all of it would come here",
+				u.port, told.Host(host), entry.Ref)
 			r.ReversePath = "spec.addresses"
-			r.Message += fmt.Sprintf(" (%s)", of)
-		}
-		if len(entry.Addresses) == 0 {
-			r.Message = strings.Replace(r.Message, "both have the same", "neither has one", 1)
+			r.Told += told.F(" (%s)", of)
 		}
 		return r
 	}

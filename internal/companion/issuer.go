@@ -1,10 +1,10 @@
 package companion
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // issuedPrefix begins the names of the Secrets, and of the Certificates, that
@@ -49,8 +49,8 @@ func grantedTo(s mesh.Settings, entry *mesh.ServiceEntry, host, issuer string) (
 	return "", &Refusal{
 		Entry:   entry.Ref,
 		Path:    annotationField(mesh.IssuerAnnotation),
-		Message: fmt.Sprintf("no issuer %q is configured for namespace %s and host %s", issuer, entry.Namespace, host),
-		Fix:     "Ask the platform team to list it under issuers in Sallyport's configuration, or remove the annotation.",
+		Told:    told.F("no issuer %q is configured for namespace %s and host %s", entry.Tell().As(issuer), told.Namespace(entry.Namespace), told.Host(host)),
+		ToldFix: "Ask the platform team to list it under issuers in Sallyport's configuration, or remove the annotation.",
 	}
 }
 

@@ -74,3 +74,11 @@ func digest(s string, length int) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:length/2])
 }
+
+// MadeOf reports whether a name, of an object or of a server, is one that is made
+// of a canonical host.
+func MadeOf(name, host string) bool { return strings.Contains(name, digest(host, hashLength)) }
+
+// Internal reports whether a server name is one that only Sallyport's own
+// companions use.
+func Internal(name string) bool { return strings.HasSuffix(name, internalSuffix) }

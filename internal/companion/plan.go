@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // plan collects a host's companions.
@@ -63,6 +64,9 @@ func (p *plan) result() Set {
 	slices.SortStableFunc(set.Refused, func(a, b Refusal) int {
 		return cmp.Or(cmp.Compare(a.Entry.String(), b.Entry.String()), cmp.Compare(a.Path, b.Path))
 	})
+	for i, r := range set.Refused {
+		set.Refused[i] = r.said()
+	}
 	return set
 }
 
@@ -240,13 +244,13 @@ func (p *plan) refuseUnserved(c *claim, agreed []*claim) {
 	r := Refusal{
 		Entry:   c.entry.Ref,
 		Path:    field,
-		Message: fmt.Sprintf("port %d cannot go through the gateway %s: %s", number, c.gateway.Name, unserved[number]),
-		Fix:     "Leave the port out, or ask the platform team for a gateway that sidecars reach by mutual TLS.",
+		Told:    told.F("port %d cannot go through the gateway %s: %s", number, told.Plain(c.gateway.Name), told.Plain(unserved[number])),
+		ToldFix: "Leave the port out, or ask the platform team for a gateway that sidecars reach by mutual TLS.",
 	}
 	if i := slices.IndexFunc(agreed, func(a *claim) bool { return a.gateway.Name == c.gateway.Name }); i >= 0 {
 		if _, alone := p.lanes(c.gateway, p.key, []*claim{c}); len(alone) == 0 {
 			r.With, r.Outranked = agreed[i].entry.Ref, agreed[i].rank < c.rank
-			r.Reverse = fmt.Sprintf("with these ports, port %d of another claim on the host cannot go through the gateway %s: %s", number, c.gateway.Name, unserved[number])
+			r.ToldReverse = told.F("with these ports, port %d of another claim on the host cannot go through the gateway %s: %s", number, told.Plain(c.gateway.Name), told.Plain(unserved[number]))
 			r.ReversePath = "spec.ports"
 		}
 	}

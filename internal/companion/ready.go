@@ -1,9 +1,8 @@
 package companion
 
 import (
-	"fmt"
-
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // Unready says what keeps a held entry from being opened, in the mesh as it
@@ -15,8 +14,8 @@ import (
 // path that fails leaks nothing and may be meant, as that of raw TLS to a
 // server for HTTP. A path that a Sidecar alone keeps from being direct does not
 // count: whoever may write Sidecars may take it away.
-func Unready(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
-	var out []string
+func Unready(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []told.Text {
+	var out []told.Text
 	injects := Injects(m, entry.Namespace)
 	for _, port := range entry.Ports {
 		for _, client := range Clients(m, entry, host) {
@@ -34,11 +33,11 @@ func Unready(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []string {
 					continue
 				}
 			}
-			why := ""
+			why := told.Text("")
 			if len(path.Because) > 0 {
-				why = ": " + path.Because[0].Message
+				why = ": " + path.Because[0].Says()
 			}
-			out = append(out, fmt.Sprintf("%s port %d is %s%s", host, port.Number, path.Verdict, why))
+			out = append(out, told.F("%s port %d is %s%s", told.Host(host), port.Number, told.Plain(string(path.Verdict)), why))
 			break
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // tlsPort is the port on which servers expect TLS.
@@ -85,8 +86,8 @@ func upstreams(s mesh.Settings, entry *mesh.ServiceEntry, host string) ([]upstre
 			refused = append(refused, Refusal{
 				Entry:   entry.Ref,
 				Path:    fmt.Sprintf("spec.ports[%d].protocol", i),
-				Message: fmt.Sprintf("port %d has no protocol that Istio knows: a sidecar would guess it from the first bytes and send whatever is not HTTP straight out", p.Number),
-				Fix:     fmt.Sprintf("protocol: %s", likelyProtocol(p.Number)),
+				Told:    told.F("port %d has no protocol that Istio knows: a sidecar would guess it from the first bytes and send whatever is not HTTP straight out", p.Number),
+				ToldFix: told.F("protocol: %s", told.Plain(likelyProtocol(p.Number))),
 			})
 			continue
 		}
@@ -99,8 +100,8 @@ func upstreams(s mesh.Settings, entry *mesh.ServiceEntry, host string) ([]upstre
 		refused = append(refused, Refusal{
 			Entry:   entry.Ref,
 			Path:    annotationField(asksBy(entry)),
-			Message: "the entry asks for a client certificate, and for none of its ports does the gateway originate TLS",
-			Fix:     mesh.OriginateTLSAnnotation + `: "true"`,
+			Told:    "the entry asks for a client certificate, and for none of its ports does the gateway originate TLS",
+			ToldFix: mesh.OriginateTLSAnnotation + `: "true"`,
 		})
 	}
 	return out, refused
@@ -117,8 +118,8 @@ func credentialFor(s mesh.Settings, entry *mesh.ServiceEntry, host string) (secr
 		return "", &Refusal{
 			Entry:   entry.Ref,
 			Path:    annotationField(mesh.IssuerAnnotation),
-			Message: "the entry asks for a client certificate by name and for one of an issuer",
-			Fix:     "Remove one of the annotations " + mesh.ClientCertificateAnnotation + " and " + mesh.IssuerAnnotation + ".",
+			Told:    "the entry asks for a client certificate by name and for one of an issuer",
+			ToldFix: "Remove one of the annotations " + mesh.ClientCertificateAnnotation + " and " + mesh.IssuerAnnotation + ".",
 		}
 	case issuer != "":
 		return grantedTo(s, entry, host, issuer)
@@ -133,8 +134,8 @@ func credentialFor(s mesh.Settings, entry *mesh.ServiceEntry, host string) (secr
 	return "", &Refusal{
 		Entry:   entry.Ref,
 		Path:    annotationField(mesh.ClientCertificateAnnotation),
-		Message: fmt.Sprintf("no client certificate %q is configured for namespace %s and host %s", name, entry.Namespace, host),
-		Fix:     "Ask the platform team to list it under credentials in Sallyport's configuration, or remove the annotation.",
+		Told:    told.F("no client certificate %q is configured for namespace %s and host %s", entry.Tell().As(name), told.Namespace(entry.Namespace), told.Host(host)),
+		ToldFix: "Ask the platform team to list it under credentials in Sallyport's configuration, or remove the annotation.",
 	}
 }
 
@@ -166,8 +167,8 @@ func steered(entry *mesh.ServiceEntry) (Refusal, bool) {
 	return Refusal{
 		Entry:   entry.Ref,
 		Path:    field,
-		Message: fmt.Sprintf("the entry brings %s: the egress gateway serves everybody and resolves the host by DNS, so that no entry can steer it", what),
-		Fix:     "Remove " + field + " and set resolution: DNS, or ask the platform team to register the host with its endpoints beside the gateway.",
+		Told:    told.F("the entry brings %s: the egress gateway serves everybody and resolves the host by DNS, so that no entry can steer it", told.Plain(what)),
+		ToldFix: told.F("Remove %s and set resolution: DNS, or ask the platform team to register the host with its endpoints beside the gateway.", told.Plain(field)),
 	}, true
 }
 
@@ -183,11 +184,11 @@ func unregistered(c *claim, u upstream, own *claim) Refusal {
 	return Refusal{
 		Entry:       c.entry.Ref,
 		Path:        portField(c, u),
-		Message:     fmt.Sprintf("port %d is not among those of %s, by which the gateway knows the host", u.port, own.entry.Ref),
-		Fix:         fmt.Sprintf("Ask the platform team to add port %d to %s, or to remove that entry.", u.port, own.entry.Ref),
+		Told:        told.F("port %d is not among those of %s, by which the gateway knows the host", u.port, own.entry.Ref),
+		ToldFix:     told.F("Ask the platform team to add port %d to %s, or to remove that entry.", u.port, own.entry.Ref),
 		With:        own.entry.Ref,
 		Outranked:   true,
-		Reverse:     fmt.Sprintf("port %d, which another claim on the host has, is not among those of this entry, by which the gateway knows the host", u.port),
+		ToldReverse: told.F("port %d, which another claim on the host has, is not among those of this entry, by which the gateway knows the host", u.port),
 		ReversePath: "spec.ports",
 	}
 }
@@ -198,24 +199,24 @@ func (p *plan) contradiction(c *claim, u upstream, other *claim, have upstream) 
 	return Refusal{
 		Entry: c.entry.Ref,
 		Path:  portField(c, u),
-		Message: fmt.Sprintf("port %d is %s here and %s in %s: the gateway can do only one of them",
-			u.port, u, have, p.asSeen(c, other)),
-		Fix: fmt.Sprintf("Declare the port as it is there, or use another port; about the host ask %s.",
-			p.mesh.Contact(c.entry.Namespace, p.host)),
+		Told: told.F("port %d is %s here and %s in %s: the gateway can do only one of them",
+			u.port, told.Plain(u.String()), told.Host(p.host).Detail(have.String()), p.asSeen(c, other)),
+		ToldFix: told.F("Declare the port as it is there, or use another port; about the host ask %s.",
+			told.Plain(p.mesh.Contact(c.entry.Namespace, p.host))),
 		With:      other.entry.Ref,
 		Outranked: other.rank < c.rank,
-		Reverse: fmt.Sprintf("port %d is %s here and %s in %s: the gateway can do only one of them",
-			u.port, have, u, p.asSeen(other, c)),
+		ToldReverse: told.F("port %d is %s here and %s in %s: the gateway can do only one of them",
+			u.port, told.Plain(have.String()), told.Host(p.host).Detail(u.String()), p.asSeen(other, c)),
 		ReversePath: portField(other, have),
 	}
 }
 
 // asSeen names another claim to the owner of one. What is in another namespace,
 // unless it is the platform's, is nobody else's business.
-func (p *plan) asSeen(c, other *claim) string {
+func (p *plan) asSeen(c, other *claim) told.Text {
 	switch {
 	case other.entry.Namespace == c.entry.Namespace, other.rank == platformRank:
-		return other.entry.Ref.String()
+		return other.entry.Tell().Text()
 	case other.rank == ownerRank && c.rank > ownerRank:
 		return "an entry of the host's owner"
 	default:

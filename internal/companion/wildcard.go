@@ -1,10 +1,10 @@
 package companion
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // serverOf returns the server that the administrator has named for a wildcard
@@ -27,15 +27,15 @@ func unnameable(s mesh.Settings, entry *mesh.ServiceEntry, host string, ports []
 		return nil
 	}
 	for _, u := range ports {
-		r := &Refusal{Entry: entry.Ref, Path: portField(&claim{entry: entry}, u), Fix: "Register the hosts of the port by name."}
+		r := &Refusal{Entry: entry.Ref, Path: portField(&claim{entry: entry}, u), ToldFix: "Register the hosts of the port by name."}
 		switch {
 		case u.class() == mesh.TCPLike:
-			r.Message = fmt.Sprintf("port %d is %s, in which a sidecar sees no name: it would take the port for every host, not for those of %s alone",
-				u.port, u.protocol, host)
+			r.Told = told.F("port %d is %s, in which a sidecar sees no name: it would take the port for every host, not for those of %s alone",
+				u.port, told.Plain(u.protocol), told.Host(host))
 			return r
 		case u.class() == mesh.HTTPLike && s.Authorization:
-			r.Message = fmt.Sprintf("port %d is %s, and the gateway admits by names: it cannot tell those of %s from others that are registered under it",
-				u.port, u.protocol, host)
+			r.Told = told.F("port %d is %s, and the gateway admits by names: it cannot tell those of %s from others that are registered under it",
+				u.port, told.Plain(u.protocol), told.Host(host))
 			return r
 		}
 	}

@@ -1,7 +1,5 @@
 package mesh
 
-import "fmt"
-
 const dataplaneLabel = "istio.io/dataplane-mode"
 
 // InMesh reports whether the labels of a namespace put its pods into the mesh, by
@@ -65,10 +63,10 @@ func (m *Mesh) throughZtunnel(namespace, host string, port int) (o outcome, entr
 		g, why = nil, Reason{Ref: entry.Ref, Path: "spec.addresses"}.with("ztunnel knows traffic by its address, and the entry has none")
 	}
 	if g == nil {
-		why.Message = fmt.Sprintf("ztunnel connects to %s:%d itself: %s", host, port, why.Message)
+		why = why.says("ztunnel connects to %s itself: %s", hostAt(host, port), why.Told)
 		return outcome{verdict: Direct, because: []Reason{why}}, entry, true
 	}
-	reason := Reason{Ref: g.Ref, Path: "spec.gatewayClassName", Message: "traffic goes through this waypoint"}
+	reason := Reason{Ref: g.Ref, Path: "spec.gatewayClassName"}.with("traffic goes through this waypoint")
 	hop := Hop{From: "ztunnel", Decided: reason, To: "waypoint " + g.Namespace + "/" + g.Name, TLS: &ClientTLS{Mode: "HBONE"}} // mutual TLS, always
 	return outcome{verdict: Via, gateway: g.Name, because: []Reason{reason}, hops: []Hop{hop}}, entry, true
 }

@@ -1,6 +1,10 @@
 package mesh
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/told"
+)
 
 // arrival is traffic at the door of an egress gateway.
 type arrival struct {
@@ -46,7 +50,7 @@ func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
 	if k := m.deployed(a.gateway); k != nil {
 		o = d.enterListener(k)
 	} else if d.ports = m.serverPorts(a.gateway, a.port); len(d.ports) == 0 {
-		o = d.fail(Reason{Ref: reason.Ref, Path: reason.Path}, "the Service of gateway %s has no port %d", a.gateway.Name, a.port)
+		o = d.fail(Reason{Ref: reason.Ref, Path: reason.Path}, "the Service of gateway %s has no port %d", told.Plain(a.gateway.Name), a.port)
 	} else {
 		o = d.enter()
 	}
@@ -55,7 +59,7 @@ func (m *Mesh) arrive(a arrival, reason Reason, hop Hop) outcome {
 		return o
 	}
 	o.hops = append([]Hop{hop}, o.hops...)
-	via := reason.with("traffic goes to gateway %s, port %d", a.gateway.Name, a.port)
+	via := reason.with("traffic goes to gateway %s, port %d", told.Plain(a.gateway.Name), a.port)
 	if o.verdict == Via {
 		o.because = append([]Reason{via}, o.because...)
 	} else {
@@ -87,7 +91,7 @@ func (d *door) describe() string {
 	}
 }
 
-func (d *door) fail(r Reason, format string, args ...any) outcome {
+func (d *door) fail(r Reason, format told.Text, args ...any) outcome {
 	if d.client.terse {
 		return outcome{verdict: Broken}
 	}
@@ -106,9 +110,9 @@ func (d *door) enter() outcome {
 		return d.enterPassthrough()
 	}
 	if tls, ok := d.first(false); ok {
-		return d.fail(tls.reason(""), "the servers of gateway %s on port %d expect TLS, but the client's proxy sends plain text there", d.a.gateway.Name, d.a.port)
+		return d.fail(tls.reason(""), "the servers of gateway %s on port %d expect TLS, but the client's proxy sends plain text there", told.Plain(d.a.gateway.Name), d.a.port)
 	}
-	return d.fail(d.none(), "gateway %s has no server on port %d", d.a.gateway.Name, d.a.port)
+	return d.fail(d.none(), "gateway %s has no server on port %d", told.Plain(d.a.gateway.Name), d.a.port)
 }
 
 // none is the reason where no object is to blame: the gateway's Service.

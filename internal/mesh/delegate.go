@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // httpRule is one http rule as it is in force: a rule of a VirtualService, or
@@ -18,8 +20,8 @@ type httpRule struct {
 // path is the JSON path of the rule in its owner.
 func (r *httpRule) path() string { return r.owner.rulePath("http", r.n) }
 
-func (r *httpRule) reason(field, message string) Reason {
-	return Reason{Ref: r.owner.Ref, Path: r.path() + field, Message: message}
+func (r *httpRule) reason(field string, message told.Text) Reason {
+	return Reason{Ref: r.owner.Ref, Path: r.path() + field}.says("%s", message)
 }
 
 // mergeSteps is what it costs to merge two matches.

@@ -1,6 +1,10 @@
 package mesh
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/told"
+)
 
 // enterPlain is for traffic that arrives as the application sent it, on a port
 // whose oldest server expects plain text.
@@ -22,7 +26,7 @@ func (d *door) enterPlain(first hostedServer) outcome {
 		return 1
 	})
 	if len(servers) == 0 {
-		return d.fail(first.reason(".hosts"), "no server of gateway %s on port %d lists %s", d.a.gateway.Name, d.a.port, d.a.authority)
+		return d.fail(first.reason(".hosts"), "no server of gateway %s on port %d lists %s", told.Plain(d.a.gateway.Name), d.a.port, told.Host(d.a.authority))
 	}
 	servers = slices.Compact(servers)
 	for _, h := range servers {
@@ -77,7 +81,7 @@ func (d *door) routeHTTP(servers []hostedServer) outcome {
 	o, ok := worst(append(outcomes, last...))
 	if !ok {
 		h := servers[0]
-		return d.fail(h.reason(".hosts"), "no http rule of a VirtualService bound to %s takes %s on port %d", h.name(), d.a.authority, h.server().Port.Number)
+		return d.fail(h.reason(".hosts"), "no http rule of a VirtualService bound to %s takes %s on port %d", h.gateway.Tell().As(h.name()), told.Host(d.a.authority), h.server().Port.Number)
 	}
 	if o.verdict == Blocked {
 		o.verdict = Broken // the gateway answers in the place of the host

@@ -3,6 +3,8 @@ package mesh
 import (
 	"slices"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // enterTLS is for traffic in the client proxy's own TLS: the server is found
@@ -14,16 +16,16 @@ func (d *door) enterTLS() outcome {
 	}
 	h, ok := d.serverFor(sni)
 	if !ok {
-		return d.fail(d.a.setBy.reason().at(".sni"), "gateway %s has no TLS server for %s on port %d", d.a.gateway.Name, sni, d.a.port)
+		return d.fail(d.a.setBy.reason().at(".sni"), "gateway %s has no TLS server for %s on port %d", told.Plain(d.a.gateway.Name), told.Host(sni), d.a.port)
 	}
 	s := h.server()
 	if problem := d.shadowed(h); problem != nil {
 		return *problem
 	}
 	if want := s.TLS.Mode; s.passthrough() {
-		return d.fail(h.reason(".tls.mode"), "the server passes TLS through, but the client's proxy speaks %s to the gateway itself", d.a.tls.Mode)
+		return d.fail(h.reason(".tls.mode"), "the server passes TLS through, but the client's proxy speaks %s to the gateway itself", keyword(d.a.tls.Mode))
 	} else if (want == "ISTIO_MUTUAL") != (d.a.tls.Mode == "ISTIO_MUTUAL") {
-		return d.fail(h.reason(".tls.mode"), "the server's mode is %s, but the client's proxy speaks %s", want, d.a.tls.Mode)
+		return d.fail(h.reason(".tls.mode"), "the server's mode is %s, but the client's proxy speaks %s", keyword(want), keyword(d.a.tls.Mode))
 	}
 	if !s.routesHTTP() {
 		return d.routeTCP(h)
@@ -109,7 +111,7 @@ func (d *door) shadowed(h hostedServer) *outcome {
 					continue
 				}
 				if sameEntry(other, h, host) && older(other, h) || !sameEntry(other, h, host) && d.collides(other, h, host) {
-					o := d.fail(other.reason(".hosts"), "another server on the port lists %s, which collides with %s", host, h.gateway.Ref)
+					o := d.fail(other.reason(".hosts"), "another server on the port lists %s, which collides with %s", told.Host(host), h.gateway.Ref)
 					return &o
 				}
 			}
@@ -175,14 +177,14 @@ func (d *door) enterPassthrough() outcome {
 	}
 	if h, ok := d.serverFor(name); ok {
 		if !h.server().passthrough() {
-			return d.fail(h.reason(".tls.mode"), "the server ends TLS of mode %s, which the application's own TLS to %s is not", h.server().TLS.Mode, name)
+			return d.fail(h.reason(".tls.mode"), "the server ends TLS of mode %s, which the application's own TLS to %s is not", keyword(h.server().TLS.Mode), told.Host(name))
 		}
 		if problem := d.shadowed(h); problem != nil {
 			return *problem
 		}
-		return d.fail(h.reason(".hosts"), "no tls rule of a VirtualService bound to %s takes SNI %s", h.name(), name)
+		return d.fail(h.reason(".hosts"), "no tls rule of a VirtualService bound to %s takes SNI %s", h.gateway.Tell().As(h.name()), told.Host(name))
 	}
-	return d.fail(d.none(), "gateway %s has no passthrough server for %s on port %d", d.a.gateway.Name, name, d.a.port)
+	return d.fail(d.none(), "gateway %s has no passthrough server for %s on port %d", told.Plain(d.a.gateway.Name), told.Host(name), d.a.port)
 }
 
 // passChain follows the tls rule that takes a name, among VirtualServices with
@@ -259,7 +261,7 @@ func (d *door) gateway(name string) (*Gateway, bool) {
 func (d *door) routeTCP(h hostedServer) outcome {
 	r := d.tcpRule(h)
 	if r == nil {
-		return d.fail(h.reason(""), "no tcp rule of a VirtualService is bound to this server, so gateway %s does not serve it", d.a.gateway.Name)
+		return d.fail(h.reason(""), "no tcp rule of a VirtualService is bound to this server, so gateway %s does not serve it", told.Plain(d.a.gateway.Name))
 	}
 	return d.l4(r.Route, r.owner, r.path, h.server().Port.Number)
 }

@@ -189,15 +189,15 @@ func (m *Mesh) epitaphs(path, rest Path) []Reason {
 		if !ok || !m.Dying(o) || slices.ContainsFunc(out, func(r Reason) bool { return r.Ref == ref }) {
 			return
 		}
-		r := Reason{Ref: ref, Path: "metadata.deletionTimestamp", Message: "it is being deleted, and counts as gone"}
+		r := Reason{Ref: ref, Path: "metadata.deletionTimestamp"}.with("it is being deleted, and counts as gone")
 		switch meta := o.Metadata(); {
 		case meta.Doom != "":
-			r.Path, r.Message = "metadata.ownerReferences", meta.Doom
+			r = Reason{Ref: ref, Path: "metadata.ownerReferences"}.with("%s", ref.Tell().Detail(meta.Doom))
 		case !meta.Deleting:
-			r.Message = "its namespace is being deleted, and it counts as gone"
+			r = r.says("its namespace is being deleted, and it counts as gone")
 		}
 		if len(out) == 0 && len(rest.Because) > 0 {
-			r.Message += ": " + rest.Because[0].Message
+			r = r.with("%s", rest.Because[0].Says())
 		}
 		out = append(out, r)
 	}

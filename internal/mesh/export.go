@@ -85,3 +85,34 @@ func orDefaults(exportTo, fallback []string) []string {
 	}
 	return exportTo
 }
+
+// SeenFrom reports whether an object is one that a namespace sees: its own, or one
+// that is exported to it. Of the kinds that have no exportTo it sees its own alone.
+// The viewer "" stands for every namespace at once.
+func (m *Mesh) SeenFrom(o Object, viewer string) bool {
+	meta := o.Metadata()
+	if viewer != "" && meta.Namespace == viewer {
+		return true
+	}
+	var exportTo []string
+	switch o := o.(type) {
+	case *ServiceEntry:
+		exportTo = m.ExportTo(o)
+	case *VirtualService:
+		exportTo = m.routeExport(o)
+	case *DestinationRule:
+		exportTo = orDefaults(o.ExportTo, m.settings.DefaultExports.DestinationRules)
+	case *Service:
+		exportTo = m.serviceExport(o)
+	default:
+		return false
+	}
+	switch visibleFrom(exportTo, meta.Namespace, viewer) {
+	case public:
+		return true
+	case exported:
+		return viewer != ""
+	default:
+		return false
+	}
+}

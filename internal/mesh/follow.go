@@ -1,11 +1,12 @@
 package mesh
 
 import (
-	"fmt"
 	"iter"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // traffic is what a proxy forwards.
@@ -33,7 +34,13 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		// An alias: Istio puts the name it stands for in its place.
 		alias := s.k8s
 		host = alias.ExternalName
-		reason.Message = strings.TrimPrefix(reason.Message+"; ", "; ") + alias.Ref.String() + " is an alias of " + host
+		if !c.terse {
+			link := told.F("%s is an alias of %s", alias.Ref, told.Host(host))
+			if reason.Told != "" {
+				link = reason.Told + "; " + link
+			}
+			reason = reason.says("%s", link)
+		}
 		s = c.destination(l, host)
 	}
 	var hop Hop
@@ -41,13 +48,13 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		hop = Hop{From: c.String(), Decided: reason, To: clusterName(host, t.port, subset), Subset: subset}
 	}
 	if s == nil {
-		return c.broken(reason, hop, "%s is not registered for %s", host, c)
+		return c.broken(reason, hop, "%s is not registered for %s", told.Host(host), c.told())
 	}
 	if !s.hasPort(c.m, t.port) {
 		return c.broken(reason, hop, "%s has no port %d", s.ref(), t.port)
 	}
 	if c.gateway != nil && s.dialsOriginal() {
-		return c.broken(reason, hop, "%s has resolution %s, with which a gateway finds no address", s.ref(), s.entries[0].Resolution)
+		return c.broken(reason, hop, "%s has resolution %s, with which a gateway finds no address", s.ref(), keyword(s.entries[0].Resolution))
 	}
 	if c.m.unreachable(s) {
 		return c.broken(reason, hop, "%s has no endpoints", s.ref())
@@ -71,12 +78,12 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		if !hasLabels(subsetLabels, g.to.Selector) {
 			return outcome{
 				verdict: Undetermined, hops: []Hop{hop},
-				because: []Reason{reason.with("the subset %s is for pods with labels that gateway %s is not known to have", subset, g.to.Name)},
+				because: []Reason{reason.with("the subset %s is for pods with labels that gateway %s is not known to have", subset, told.Plain(g.to.Name))},
 			}
 		}
 		arrival := arrival{traffic: t, from: c, gateway: g.to, port: g.port, tls: tls, setBy: setBy}
 		if len(s.entries) > 0 {
-			reason = Reason{Ref: s.ref(), Path: "spec.endpoints", Message: "every endpoint is the gateway"}
+			reason = Reason{Ref: s.ref(), Path: "spec.endpoints"}.with("every endpoint is the gateway")
 		}
 		return c.m.arrive(arrival, reason, hop)
 	}
@@ -95,14 +102,14 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	case c.gateway != nil:
 		return outcome{
 			verdict: Via, gateway: c.gateway.Name, hops: []Hop{hop},
-			because: []Reason{reason.with("the gateway sends the traffic on to %s", clusterName(host, t.port, ""))},
+			because: []Reason{reason.with("the gateway sends the traffic on to %s", hostAt(host, t.port))},
 		}
 	case c.terse:
 		return outcome{verdict: Direct, host: host, port: t.port}
 	default:
 		return outcome{
 			verdict: Direct, hops: []Hop{hop}, host: host, port: t.port,
-			because: []Reason{reason.with("traffic goes straight to %s, which is outside the mesh", clusterName(host, t.port, ""))},
+			because: []Reason{reason.with("traffic goes straight to %s, which is outside the mesh", hostAt(host, t.port))},
 		}
 	}
 }
@@ -125,6 +132,14 @@ func (c *client) String() string {
 	}
 }
 
+// told names the proxy in a message, for those, too, who may not know the namespace.
+func (c *client) told() told.Text {
+	if c.gateway != nil || c.namespace == "" {
+		return told.Plain(c.String())
+	}
+	return told.F("a sidecar in %s", told.InNamespace(c.namespace))
+}
+
 func clusterName(host string, port int, subset string) string {
 	if subset == "" {
 		return host + ":" + strconv.Itoa(port)
@@ -133,16 +148,37 @@ func clusterName(host string, port int, subset string) string {
 }
 
 // with adds a sentence to the reason.
-func (r Reason) with(format string, args ...any) Reason {
-	message := fmt.Sprintf(format, args...)
-	if r.Message != "" {
-		message = r.Message + ": " + message
+func (r Reason) with(format told.Text, args ...any) Reason {
+	text := told.F(format, args...)
+	if r.Told != "" {
+		text = r.Told + ": " + text
 	}
-	r.Message = message
+	r.Told, r.Message = text, text.String()
 	return r
 }
 
-func (c *client) broken(r Reason, hop Hop, format string, args ...any) outcome {
+// says replaces the sentence of the reason.
+func (r Reason) says(format told.Text, args ...any) Reason {
+	r.Told, r.Message = "", ""
+	return r.with(format, args...)
+}
+
+// hostAt is the name of a host with a port, for a message.
+func hostAt(host string, port int) told.Arg { return told.Host(host).As(clusterName(host, port, "")) }
+
+// keyword is a word of Istio's API for a message. What somebody has written in the
+// place of one is not.
+func keyword(s string) any {
+	switch s {
+	case "", "DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL", "PASSTHROUGH", "AUTO_PASSTHROUGH", "OPTIONAL_MUTUAL", "HBONE",
+		"NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS":
+		return told.Plain(s)
+	default:
+		return s
+	}
+}
+
+func (c *client) broken(r Reason, hop Hop, format told.Text, args ...any) outcome {
 	if c.terse {
 		return outcome{verdict: Broken}
 	}
@@ -155,7 +191,7 @@ func (c *client) missingSubset(r Reason, hop Hop, p *policy, host, subset string
 	if c.terse {
 		return outcome{verdict: Broken}
 	}
-	o := c.broken(r, hop, "no DestinationRule that %s uses for %s has the subset %s", c, host, subset)
+	o := c.broken(r, hop, "no DestinationRule that %s uses for %s has the subset %s", c.told(), told.Host(host), subset)
 	if c.gateway == nil {
 		o.because[0].Path += ".subset"
 	}
@@ -166,10 +202,8 @@ func (c *client) missingSubset(r Reason, hop Hop, p *policy, host, subset string
 	if shadow == nil {
 		shadow = p.maybe[0]
 	}
-	o.because = append(o.because, Reason{
-		Ref: shadow.Ref, Path: "spec.host",
-		Message: "this is the DestinationRule in force for the client; it hides those of other namespaces",
-	})
+	o.because = append(o.because, Reason{Ref: shadow.Ref, Path: "spec.host"}.with(
+		"this is the DestinationRule in force for the client; it hides those of other namespaces"))
 	return o
 }
 
@@ -192,19 +226,19 @@ func (c *client) unknown(r Reason) outcome {
 func (c *client) passthrough() (bool, []Reason) {
 	if c.sidecar == nil || c.sidecar.OutboundTrafficPolicy == nil {
 		if c.m.settings.AllowAny {
-			return true, []Reason{{Message: "meshConfig.outboundTrafficPolicy.mode is ALLOW_ANY"}}
+			return true, []Reason{Reason{}.with("meshConfig.outboundTrafficPolicy.mode is ALLOW_ANY")}
 		}
 		return false, nil
 	}
 	p := c.sidecar.OutboundTrafficPolicy
 	if p.EgressProxy != nil && p.EgressProxy.Host != "" {
 		host := ResolveHost(p.EgressProxy.Host, c.sidecar.Namespace, c.m.settings.ClusterDomain)
-		return true, []Reason{{Ref: c.sidecar.Ref, Path: "spec.outboundTrafficPolicy.egressProxy", Message: "all traffic for unknown hosts goes to " + host}}
+		return true, []Reason{Reason{Ref: c.sidecar.Ref, Path: "spec.outboundTrafficPolicy.egressProxy"}.with("all traffic for unknown hosts goes to %s", told.Host(host))}
 	}
 	if p.Mode == "REGISTRY_ONLY" {
 		return false, nil
 	}
-	return true, []Reason{{Ref: c.sidecar.Ref, Path: "spec.outboundTrafficPolicy.mode", Message: "traffic for unknown hosts goes straight out"}}
+	return true, []Reason{Reason{Ref: c.sidecar.Ref, Path: "spec.outboundTrafficPolicy.mode"}.with("traffic for unknown hosts goes straight out")}
 }
 
 // behind is an approved gateway, and the port of its Service that is dialled.

@@ -3,6 +3,8 @@ package mesh
 import (
 	"slices"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // Istio turns Gateway API routes that are attached to a ServiceEntry into
@@ -155,7 +157,7 @@ func (d *door) enterListener(k *K8sGateway) outcome {
 		return l.Port == d.a.port && (l.Hostname == "" || HostCovers(CanonicalHost(l.Hostname), name)) && l.takes(d.a.class)
 	})
 	if i < 0 {
-		return d.fail(at, "no listener on port %d takes %s", d.a.port, name)
+		return d.fail(at, "no listener on port %d takes %s", d.a.port, told.Host(name))
 	}
 	if d.a.encrypted() {
 		return d.fail(d.a.setBy.reason(), "the client's proxy speaks TLS of its own, which the listener does not expect")
@@ -181,7 +183,7 @@ func (d *door) enterListener(k *K8sGateway) outcome {
 		}
 	}
 	at.Path = indexed(at.Path, i)
-	return d.fail(at, "no route attached to the Gateway takes %s", name)
+	return d.fail(at, "no route attached to the Gateway takes %s", told.Host(name))
 }
 
 func (l K8sListener) takes(class Class) bool {

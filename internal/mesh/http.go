@@ -1,9 +1,10 @@
 package mesh
 
 import (
-	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // applies is whether a rule's build-time predicates hold for a proxy. Labels
@@ -206,7 +207,7 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 	}
 	authority := rule.authority(host)
 	outcomes := make([]outcome, 0, len(rule.Route))
-	follow := func(d *Destination, authority, field, what string) {
+	follow := func(d *Destination, authority, field string, what told.Text) {
 		t := traffic{class: HTTPLike, host: host, port: port, authority: authority}
 		to := c.m.spelled(rule.owner, d.Host)
 		t.port = c.destinationPort(l, to, d, port, c.gateway == nil)
@@ -308,8 +309,7 @@ func (c *client) unrouted(l *listener, host string, port int, class Class) outco
 	}
 	var reason Reason
 	if !c.terse {
-		message := fmt.Sprintf("no rule covers port %d for this client, so its proxy connects to the host itself", port)
-		reason = Reason{Ref: s.ref(), Path: "spec.ports", Message: message}
+		reason = Reason{Ref: s.ref(), Path: "spec.ports"}.with("no rule covers port %d for this client, so its proxy connects to the host itself", port)
 		if se, i := s.portEntry(port); se != nil {
 			reason.Ref, reason.Path = se.Ref, indexed("spec.ports", i)
 		}

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -112,7 +111,7 @@ func (c *client) uncovered(l *listener, host string, port int) outcome {
 	if c.terse {
 		return c.unknown(Reason{})
 	}
-	reason := Reason{Message: fmt.Sprintf("no tls rule names this host for port %d", port)}
+	reason := Reason{}.with("no tls rule names this host for port %d", port)
 	if s := c.service(l, host); s != nil {
 		reason.Ref, reason.Path = s.ref(), "spec.hosts"
 	}

@@ -1,6 +1,6 @@
 package mesh
 
-import "fmt"
+import "github.com/sallyport-io/sallyport/internal/told"
 
 // maxNearMisses bounds how many rules are named that could have covered an
 // egress point.
@@ -16,13 +16,13 @@ func (c *client) nearMisses(l *listener, host string, port int, class Class) []R
 			break
 		}
 		if field, why := c.nearMiss(l, vs, port, class); why != "" {
-			out = append(out, Reason{Ref: vs.Ref, Path: field, Message: why})
+			out = append(out, Reason{Ref: vs.Ref, Path: field}.says("%s", why))
 		}
 	}
 	return out
 }
 
-func (c *client) nearMiss(l *listener, vs *VirtualService, port int, class Class) (field, why string) {
+func (c *client) nearMiss(l *listener, vs *VirtualService, port int, class Class) (field string, why told.Text) {
 	switch {
 	case !vs.inMesh():
 		if !c.m.leadsToGateway(vs) {
@@ -30,9 +30,9 @@ func (c *client) nearMiss(l *listener, vs *VirtualService, port int, class Class
 		}
 		return "spec.gateways", "the list lacks mesh, so sidecars do not follow these rules"
 	case c.m.routeVisibility(vs, c.namespace) == hidden:
-		return "spec.exportTo", fmt.Sprintf("these rules are not exported to %s", c)
+		return "spec.exportTo", told.F("these rules are not exported to %s", c.told())
 	case !l.importsVirtual(c, vs):
-		return "spec.hosts", fmt.Sprintf("the Sidecar of %s does not import these rules", c)
+		return "spec.hosts", told.F("the Sidecar of %s does not import these rules", c.told())
 	}
 	switch class {
 	case HTTPLike:
@@ -80,7 +80,7 @@ func (m *Mesh) leadsToGateway(vs *VirtualService) bool {
 	return false
 }
 
-func (c *client) httpMiss(vs *VirtualService, port int) (field, why string) {
+func (c *client) httpMiss(vs *VirtualService, port int) (field string, why told.Text) {
 	if len(vs.HTTP) == 0 {
 		return "spec", "tls and tcp rules do not apply to HTTP; it takes http rules"
 	}
@@ -107,14 +107,14 @@ func (c *client) httpMiss(vs *VirtualService, port int) (field, why string) {
 
 // sourceMiss names the first build-time predicate that keeps a match from
 // applying to every workload of the client.
-func (c *client) sourceMiss(gateways []string, labels map[string]string, namespace string, matchPort int, vs *VirtualService, port int) (field, why string) {
+func (c *client) sourceMiss(gateways []string, labels map[string]string, namespace string, matchPort int, vs *VirtualService, port int) (field string, why told.Text) {
 	switch {
 	case len(gateways) > 0 && !namesGateway(gateways, vs, meshGateway):
 		return "", "" // a rule of the gateway's
 	case matchPort != 0 && matchPort != port:
-		return ".port", fmt.Sprintf("the rule is for port %d, not %d", matchPort, port)
+		return ".port", told.F("the rule is for port %d, not %d", matchPort, port)
 	case namespace != "" && namespace != c.namespace:
-		return ".sourceNamespace", fmt.Sprintf("the rule is for clients in namespace %s", namespace)
+		return ".sourceNamespace", told.F("the rule is for clients in %s", told.InNamespace(namespace))
 	case len(labels) > 0:
 		return ".sourceLabels", "the rule is for workloads with these labels only"
 	}

@@ -24,7 +24,11 @@
 // values to values, and every value is safe for concurrent use.
 package mesh
 
-import "time"
+import (
+	"time"
+
+	"github.com/sallyport-io/sallyport/internal/told"
+)
 
 // Ref names one object. Kind is the bare kind ("ServiceEntry"), except for
 // the Gateway API's Gateway, which is "K8sGateway" to keep it apart from
@@ -42,6 +46,9 @@ func (r Ref) String() string {
 	}
 	return r.Kind + "/" + r.Namespace + "/" + r.Name
 }
+
+// Tell names the object in a message.
+func (r Ref) Tell() told.Arg { return told.Object(r.String()) }
 
 // Meta is what the model keeps of an object's metadata.
 type Meta struct {

@@ -1,5 +1,7 @@
 package mesh
 
+import "github.com/sallyport-io/sallyport/internal/told"
+
 // Verdict is what becomes of a client's traffic for an egress point.
 type Verdict string
 
@@ -41,6 +43,17 @@ type Reason struct {
 	Ref
 	Path    string `json:"path"`
 	Message string `json:"message"`
+	// Told is Message with its names marked, for those who may not know all of
+	// them; see package told.
+	Told told.Text `json:"-"`
+}
+
+// Says is the sentence of the reason with its names marked, whoever has made it.
+func (r Reason) Says() told.Text {
+	if r.Told == "" && r.Message != "" {
+		return told.F("%s", r.Message)
+	}
+	return r.Told
 }
 
 // Hop is one step of a path: who forwards, what decided it, and to where.

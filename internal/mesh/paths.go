@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/budget"
@@ -127,7 +126,7 @@ func (m *Mesh) pathAlone(sidecars []*Sidecar, from, host string, port int, terse
 		path = m.Bounded(budget.New(context.Background(), maxPathSteps)).pathsBy(sidecars, from, host, port, terse)
 	}()
 	if ended != nil {
-		return Path{Host: host, Port: port, Client: from, Verdict: Direct, Because: []Reason{{Message: "there are too many ways from here to follow"}}}
+		return Path{Host: host, Port: port, Client: from, Verdict: Direct, Because: []Reason{Reason{}.with("there are too many ways from here to follow")}}
 	}
 	return path
 }
@@ -187,7 +186,7 @@ func (c *client) path(host string, port int) (o outcome, protocol string, entry 
 	if len(serving) == 0 {
 		var reason Reason
 		if !c.terse {
-			reason = Reason{Ref: c.sidecar.Ref, Path: "spec.egress", Message: fmt.Sprintf("the Sidecar has no egress listener for port %d", port)}
+			reason = Reason{Ref: c.sidecar.Ref, Path: "spec.egress"}.with("the Sidecar has no egress listener for port %d", port)
 		}
 		outcomes = append(outcomes, c.unknown(reason))
 	}
@@ -299,7 +298,7 @@ func (c *client) unseen(l *listener, host string, port int) Reason {
 	if c.terse {
 		return Reason{}
 	}
-	reason := Reason{Message: fmt.Sprintf("%s does not see port %d of this host", c, port)}
+	reason := Reason{}.with("%s does not see port %d of this host", c.told(), port)
 	for se := range c.m.entries.exactly(host) {
 		if reason.Ref == (Ref{}) {
 			reason.Ref, reason.Path = se.Ref, "spec.exportTo"
@@ -385,7 +384,7 @@ func (m *Mesh) filtered(namespace string, o outcome) outcome {
 		return o
 	}
 	o.verdict = Undetermined
-	o.because = append([]Reason{{Ref: filter.Ref, Path: "spec", Message: "an EnvoyFilter changes the proxy on the way; what it does is not modelled"}}, o.because...)
+	o.because = append([]Reason{Reason{Ref: filter.Ref, Path: "spec"}.with("an EnvoyFilter changes the proxy on the way; what it does is not modelled")}, o.because...)
 	return o
 }
 

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // RoutesFrom is a listener's allowedRoutes.namespaces. From is Same when absent.
@@ -62,7 +64,7 @@ func (x *index) visitWaypoint(o Object, namespace string, i indexer) {
 func (m *Mesh) waypoint(se *ServiceEntry) (*K8sGateway, Reason) {
 	at := Reason{Ref: se.Ref, Path: "metadata.labels"}
 	if managed := se.Labels[managedLabel]; managed == "istio.io-mesh-controller" || managed == "istio.io-eastwest-controller" {
-		return nil, at.with("the label %s makes Istio take the entry for a waypoint, which has none itself", managedLabel)
+		return nil, at.with("the label %s makes Istio take the entry for a waypoint, which has none itself", told.Plain(managedLabel))
 	}
 	ref, ok := UseWaypoint(se.Labels, se.Namespace)
 	if ns := m.Namespace(se.Namespace); !ok && ns != nil {
@@ -71,19 +73,19 @@ func (m *Mesh) waypoint(se *ServiceEntry) (*K8sGateway, Reason) {
 		}
 	}
 	if !ok {
-		return nil, at.with("no label %s names a waypoint", waypointLabel)
+		return nil, at.with("no label %s names a waypoint", told.Plain(waypointLabel))
 	}
 	if ref.Name == "none" {
-		return nil, at.with("the label %s opts out of waypoints", waypointLabel)
+		return nil, at.with("the label %s opts out of waypoints", told.Plain(waypointLabel))
 	}
 	g, _ := m.Get(ref).(*K8sGateway)
 	switch {
 	case g == nil || g.GatewayClassName != waypointClass:
-		return nil, at.with("there is no waypoint %s/%s", ref.Namespace, ref.Name)
+		return nil, at.with("there is no waypoint %s", ref.Tell().As(ref.Namespace+"/"+ref.Name))
 	case !g.forServices():
-		return nil, Reason{Ref: g.Ref, Path: "metadata.labels"}.with("the label %s makes it a waypoint for %s, not for services", waypointForLabel, g.Labels[waypointForLabel])
+		return nil, Reason{Ref: g.Ref, Path: "metadata.labels"}.with("the label %s makes it a waypoint for %s, not for services", told.Plain(waypointForLabel), g.Labels[waypointForLabel])
 	case !m.admits(g, se.Namespace):
-		return nil, Reason{Ref: g.Ref, Path: "spec.listeners"}.with("allowedRoutes admits nothing of namespace %s", se.Namespace)
+		return nil, Reason{Ref: g.Ref, Path: "spec.listeners"}.with("allowedRoutes admits nothing of %s", told.InNamespace(se.Namespace))
 	}
 	return g, Reason{}
 }

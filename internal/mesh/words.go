@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sallyport-io/sallyport/internal/rawjson"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // What others wrote is quoted in messages: names, hosts, values. Objects may be
@@ -159,4 +160,28 @@ func followedBy(raw []byte, c byte) bool {
 		}
 	}
 	return false
+}
+
+// FewNamespaces is [Few] of namespaces, with a word before the first of them, for a
+// message that may be told to somebody
+// who does not know them: how many more there are is for those who know the ones
+// that are named.
+func FewNamespaces(word string, names []string, count int) told.Text {
+	items := make([]told.Text, min(len(names), MaxFew))
+	for i := range items {
+		items[i] = told.Namespace(names[i]).As(word + Short(names[i])).Text()
+		word = ""
+	}
+	return told.List(told.Namespaces, items...) + more(names[:len(items)], count)
+}
+
+func more(names []string, count int) told.Text {
+	if count <= len(names) {
+		return ""
+	}
+	text := told.F(" and %d more", count-len(names))
+	for _, name := range names {
+		text = told.If(told.Namespace(name), text)
+	}
+	return text
 }

@@ -168,7 +168,7 @@ func (c *cilium) rule(at string, rule members) error {
 	}
 	if peers == 0 {
 		if !void(rule["toPorts"]) || !void(rule["icmps"]) {
-			c.open(at, append(slices.Clone(rule["toPorts"]), rule["icmps"]...), "allows every destination%s", onPorts(ports))
+			c.open(at, append(slices.Clone(rule["toPorts"]), rule["icmps"]...), "allows every destination%s", onPorts(c.ref, ports))
 		}
 		return nil
 	}

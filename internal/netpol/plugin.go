@@ -63,7 +63,9 @@ func (r *reader) read(at string, raw json.RawMessage, into any) error {
 
 // open reports an opening; about is the JSON of what makes it.
 func (r *reader) open(at string, about []byte, format string, args ...any) {
-	r.yield(Opening{Reason: mesh.Reason{Ref: r.ref, Path: at, Message: fmt.Sprintf(format, args...)}, About: string(about)})
+	message := fmt.Sprintf(format, args...) // of the policy's own words
+	text := r.ref.Tell().Detail(message).Text()
+	r.yield(Opening{Reason: mesh.Reason{Ref: r.ref, Path: at, Message: text.String(), Told: text}, About: string(about)})
 }
 
 // spec returns the members of the object's spec.

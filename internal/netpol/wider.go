@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // Opening is a place at which a policy lets pods go further than the wall.
@@ -45,8 +46,9 @@ func Wider(m *mesh.Mesh, np *mesh.NetworkPolicy) ([]Opening, error) {
 		}
 	})
 	if more > 0 {
+		text := told.F("allows %d more destinations that the wall closes", more)
 		openings = append(openings, Opening{Reason: mesh.Reason{
-			Ref: np.Ref, Path: "spec.egress", Message: fmt.Sprintf("allows %d more destinations that the wall closes", more),
+			Ref: np.Ref, Path: "spec.egress", Message: text.String(), Told: text,
 		}})
 	}
 	return openings, err
@@ -137,13 +139,14 @@ type widener struct {
 	answers    map[string]outside // of peers, by what they and their ports say
 
 	// Of the rule at hand:
-	ports  string // in words
-	within []bool // by rule of the wall: whether it allows them
-	key    string // within, for answers
+	ports  told.Text // in words
+	within []bool    // by rule of the wall: whether it allows them
+	key    string    // within, for answers
 }
 
-func (w *widener) open(path, format string, args ...any) {
-	w.yield(Opening{Reason: mesh.Reason{Ref: w.ref, Path: path, Message: fmt.Sprintf(format, args...)}})
+func (w *widener) open(path string, format told.Text, args ...any) {
+	text := told.F(format, args...)
+	w.yield(Opening{Reason: mesh.Reason{Ref: w.ref, Path: path, Message: text.String(), Told: text}})
 }
 
 // field is the path of a field of a peer.
@@ -157,7 +160,7 @@ func (w *widener) field(path, name string) string {
 // rule looks at one rule, which stands at a path, and its peers at theirs.
 func (w *widener) rule(at string, rule networkingv1.NetworkPolicyEgressRule, peerAt func(int) string) (err error) {
 	w.m.Spend(1 + len(rule.To))
-	w.ports = onPorts(rule.Ports)
+	w.ports = onPorts(w.ref, rule.Ports)
 	if len(rule.To) == 0 {
 		w.open(at, "allows every destination%s", w.ports)
 		return nil
@@ -195,9 +198,11 @@ func (w *widener) peer(path string, peer networkingv1.NetworkPolicyPeer) {
 	w.m.Spend(1 + len(w.doors))
 	if peer.IPBlock != nil {
 		if !w.coversRange(peer.IPBlock.CIDR) {
+			cidr := peer.IPBlock.CIDR
+			text := told.F("allows the addresses %s%s", w.ref.Tell().Detail(mesh.Short(cidr)), w.ports)
 			w.yield(Opening{
-				Reason: mesh.Reason{Ref: w.ref, Path: w.field(path, "ipBlock.cidr"), Message: "allows the addresses " + mesh.Short(peer.IPBlock.CIDR) + w.ports},
-				CIDR:   peer.IPBlock.CIDR,
+				Reason: mesh.Reason{Ref: w.ref, Path: w.field(path, "ipBlock.cidr"), Message: text.String(), Told: text},
+				CIDR:   cidr,
 			})
 		}
 		return
@@ -205,11 +210,11 @@ func (w *widener) peer(path string, peer networkingv1.NetworkPolicyPeer) {
 	out := w.outside(peer)
 	switch {
 	case out.err != nil:
-		w.open(w.field(path, "namespaceSelector"), "cannot be read: %v", out.err)
+		w.open(w.field(path, "namespaceSelector"), "cannot be read: %s", w.ref.Tell().Detail(out.err.Error()))
 	case out.all:
 		w.open(w.field(path, "namespaceSelector"), "allows every namespace%s", w.ports)
 	case out.count > 0:
-		w.open(path, "allows namespace %s%s, which the wall closes", mesh.Few(out.names, out.count), w.ports)
+		w.open(path, "allows %s, which the wall closes", outsideNamespaces(out)+w.ports)
 	}
 }
 
@@ -354,8 +359,9 @@ func protocolOf(p networkingv1.NetworkPolicyPort) corev1.Protocol {
 	return *p.Protocol
 }
 
-// onPorts says which ports, the first few of them.
-func onPorts(ports []networkingv1.NetworkPolicyPort) string {
+// onPorts says which ports of a policy, the first few of them, to those who may
+// know the policy.
+func onPorts(of mesh.Ref, ports []networkingv1.NetworkPolicyPort) told.Text {
 	if len(ports) == 0 {
 		return ""
 	}
@@ -370,5 +376,10 @@ func onPorts(ports []networkingv1.NetworkPolicyPort) string {
 			list = append(list, fmt.Sprintf("%s %s", protocolOf(p), p.Port))
 		}
 	}
-	return " on " + mesh.Few(list, len(ports))
+	return told.If(of.Tell(), told.Plain(" on "+mesh.Few(list, len(ports))))
+}
+
+// outsideNamespaces is "namespace A, B, C".
+func outsideNamespaces(out outside) told.Text {
+	return mesh.FewNamespaces("namespace ", out.names, out.count)
 }

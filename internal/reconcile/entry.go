@@ -16,6 +16,8 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/sight"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // maxStatus bounds [mesh.StatusAnnotation], in bytes.
@@ -46,7 +48,7 @@ func (c *Companions) tend(ctx context.Context, m *mesh.Mesh, entry *mesh.Service
 	switch {
 	case entry.Held() && status.ready:
 		return c.export(ctx, entry, entry.Annotations[mesh.ExportAnnotation], status.text)
-	case len(status.unseen) == 0 && !told(entry, status.text):
+	case len(status.unseen) == 0 && !says(entry, status.text):
 		return c.tell(ctx, entry, status)
 	}
 	return nil
@@ -67,6 +69,15 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 	}
 	m = companion.Lasting(m, entry).With(open)
 	var keys, refused, waiting, certificates []string
+	// Whoever reads the entry and its Events belongs to its namespace.
+	reader := sight.Entry(m, open)
+	say := func(list []string, t told.Text) []string {
+		text, whole := t.To(reader.Sees)
+		if !whole && slices.Contains(list, text) {
+			return list // how many there are of others is not said
+		}
+		return append(list, text)
+	}
 	var unseen []mesh.Ref
 	for _, h := range entry.Hosts {
 		host := mesh.CanonicalHost(h)
@@ -75,9 +86,9 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 			switch {
 			case r.Entry != entry.Ref:
 			case r.With != mesh.Ref{}: // who is in the way is not told, but whom to ask
-				refused = append(refused, r.Path+": "+r.Message+". "+r.Fix)
+				refused = say(refused, told.F("%s: %s. %s", r.Entry.Tell().As(r.Path), r.Told, r.ToldFix))
 			default:
-				refused = append(refused, r.Path+": "+r.Message)
+				refused = say(refused, told.F("%s: %s", r.Entry.Tell().As(r.Path), r.Told))
 			}
 		}
 		for _, o := range set.Objects {
@@ -95,7 +106,9 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 				keys = append(keys, companion.Key(host))
 			}
 		}
-		waiting = append(waiting, companion.Unready(m, open, host)...)
+		for _, why := range companion.Unready(m, open, host) {
+			waiting = say(waiting, why)
+		}
 	}
 	switch {
 	case len(waiting) == 0 && (len(keys) > 0 || entry.Held()):
@@ -107,7 +120,7 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 	case len(taken) > 0:
 		var names []string
 		for _, ref := range taken {
-			names = append(names, ref.String())
+			names = say(names, told.F("%s", ref))
 		}
 		return status{text: clip("held: not Sallyport's, but under its names: " + strings.Join(names, ", "))}
 	case len(keys) > 0 || entry.Held():
@@ -146,14 +159,14 @@ func (c *Companions) export(ctx context.Context, entry *mesh.ServiceEntry, to, s
 	return nil
 }
 
-// told reports whether the annotation says so already.
-func told(entry *mesh.ServiceEntry, text string) bool {
+// says reports whether the annotation says so already.
+func says(entry *mesh.ServiceEntry, text string) bool {
 	return entry.Fingerprint == mesh.FingerprintStatus(text)
 }
 
 // tell writes the annotation.
 func (c *Companions) tell(ctx context.Context, entry *mesh.ServiceEntry, s status) error {
-	if told(entry, s.text) {
+	if says(entry, s.text) {
 		return nil
 	}
 	var value any // nil takes the annotation away

@@ -103,7 +103,7 @@ func TestAllocations(t *testing.T) {
 	judge := &review.Judge{Rules: rules.All}
 	small, large := keptMesh(t, 50), keptMesh(t, 5_000)
 	for _, write := range benchWrites() {
-		most := map[string]float64{"create": 335, "update": 505, "route": 495, "deny": 720}[write.name]
+		most := map[string]float64{"create": 335, "update": 505, "route": 495, "deny": 780}[write.name]
 		few := testing.AllocsPerRun(50, func() { write.judge(t, judge, small) })
 		many := testing.AllocsPerRun(50, func() { write.judge(t, judge, large) })
 		if many > most || many > 1.2*few {

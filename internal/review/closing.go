@@ -58,8 +58,8 @@ func (s *scope) decided(prior, live *mesh.Mesh, subject, old mesh.Object, along 
 }
 
 func tooMany(ref mesh.Ref, points int) error {
-	return fmt.Errorf("%s decides the way of more than %d egress points (hosts times ports), too many for one write; "+
-		"narrow it in steps: take out some of its hosts or ports at a time, until nothing is left of it", ref, points)
+	return &InputError{fmt.Errorf("%s decides the way of more than %d egress points (hosts times ports), too many for one write; "+
+		"narrow it in steps: take out some of its hosts or ports at a time, until nothing is left of it", ref, points)}
 }
 
 // closing compares the meshes before and after a write.

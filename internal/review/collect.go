@@ -6,6 +6,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/budget"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -41,12 +42,16 @@ func collect(m *mesh.Mesh, out *Outcome) error {
 			if before, _ := m.Verdict(client, p.Host, p.Port); verdict != mesh.Direct || before == mesh.Direct || entry == (mesh.Ref{}) {
 				continue
 			}
+			why := told.F("%s still needs it to lead %s through the gateway", entry, told.Host(p.Host).As(fmt.Sprintf("%s:%d", p.Host, p.Port)))
+			fix := told.F("Nothing is to be done but to let %s go, if a finalizer holds it: Kubernetes tries again.", entry)
 			out.Findings = append(out.Findings, rules.Finding{
 				Rule:     "direct-path",
 				Severity: rules.Deny,
 				Path:     "metadata.name",
-				Message:  fmt.Sprintf("%s still needs it to lead %s:%d through the gateway", entry, p.Host, p.Port),
-				Fix:      fmt.Sprintf("Nothing is to be done but to let %s go, if a finalizer holds it: Kubernetes tries again.", entry),
+				Message:  why.String(),
+				Fix:      fix.String(),
+				Told:     why,
+				ToldFix:  fix,
 			})
 			return nil
 		}

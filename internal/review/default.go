@@ -58,11 +58,11 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("decoding the object: %w", err)
+		return nil, &InputError{fmt.Errorf("decoding the object: %w", err)}
 	}
 	*ref = o.Metadata().Ref
 	if err := mesh.CheckWords(o, w.Object); err != nil {
-		return nil, fmt.Errorf("%s is not judged: %w", mesh.Short(ref.String()), err)
+		return nil, &InputError{fmt.Errorf("%s is not judged: %w", mesh.Short(ref.String()), err)}
 	}
 	if vs, ok := o.(*mesh.VirtualService); ok {
 		return rewrite(m, vs)
@@ -109,7 +109,7 @@ func rewrite(m *mesh.Mesh, vs *mesh.VirtualService) ([]PatchOp, error) {
 		m.Spend(len(value) / bytesPerStep)
 	}
 	if size > MaxPatch {
-		return nil, fmt.Errorf("%s asks to be rewritten, which takes %d bytes; the limit is %d: split it, or write the two hops yourself", vs.Ref, size, MaxPatch)
+		return nil, &InputError{fmt.Errorf("%s asks to be rewritten, which takes %d bytes; the limit is %d: split it, or write the two hops yourself", vs.Ref, size, MaxPatch)}
 	}
 	return ops, nil
 }
@@ -196,7 +196,7 @@ func annotate(raw []byte, se *mesh.ServiceEntry, value string) ([]PatchOp, error
 		} `json:"metadata"`
 	}
 	if err := json.Unmarshal(raw, &object); err != nil {
-		return nil, fmt.Errorf("reading the annotations: %w", err)
+		return nil, &InputError{fmt.Errorf("reading the annotations: %w", err)}
 	}
 	if object.Metadata.Annotations == nil {
 		return []PatchOp{{Op: "add", Path: "/metadata/annotations", Value: map[string]string{mesh.ExportAnnotation: value}}}, nil

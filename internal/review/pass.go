@@ -32,8 +32,8 @@ func newPass(ctx context.Context, m *mesh.Mesh, w Write, subject, old mesh.Objec
 	s := scopeOf(prior, live, subject, old, along)
 	if strict && s.full {
 		if r.Operation == "CREATE" || s.fuller && refusesFull(subject) && r.Operation == "UPDATE" {
-			return rules.Pass{}, fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects for fewer hosts or ports",
-				ref, mesh.MaxAffected)
+			return rules.Pass{}, &InputError{fmt.Errorf("%s bears on %d egress points (hosts times ports) or more, too many for one write; split it into objects for fewer hosts or ports",
+				ref, mesh.MaxAffected)}
 		}
 		if err := s.decided(prior, live, subject, old, along, r.Operation); err != nil {
 			return rules.Pass{}, err

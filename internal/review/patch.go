@@ -24,7 +24,7 @@ func Patched(raw []byte, ops []PatchOp) ([]byte, error) {
 	}
 	var object any
 	if err := json.Unmarshal(raw, &object); err != nil {
-		return nil, fmt.Errorf("reading the object to patch: %w", err)
+		return nil, &InputError{fmt.Errorf("reading the object to patch: %w", err)}
 	}
 	for _, op := range ops {
 		segments := strings.Split(strings.TrimPrefix(op.Path, "/"), "/")

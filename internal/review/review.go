@@ -95,7 +95,7 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("decoding the object: %w", err)
+		return &InputError{fmt.Errorf("decoding the object: %w", err)}
 	}
 	out.Ref, out.Known = subject.Metadata().Ref, true
 	mode := modeOf(m, subject)
@@ -106,7 +106,7 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 		}
 	}
 	if err := mesh.CheckWords(subject, raw); err != nil {
-		return fmt.Errorf("%s is not judged: %w", mesh.Short(out.Ref.String()), err)
+		return &InputError{fmt.Errorf("%s is not judged: %w", mesh.Short(out.Ref.String()), err)}
 	}
 
 	var old mesh.Object
