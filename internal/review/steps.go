@@ -10,8 +10,8 @@ import (
 )
 
 // MaxSteps is how many steps a write may take to be judged, the same in the server
-// and on the command line: some 100 milliseconds of an idle core at the most. See
-// package budget for what a step is.
+// and on the command line. See package budget for what a step is, and
+// BenchmarkHostile for the time that the dearest writes take.
 const MaxSteps = 4_500_000
 
 // limitOf is how many steps a write may take. What is new may take two thirds of
