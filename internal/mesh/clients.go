@@ -30,7 +30,7 @@ func (m *Mesh) Clients(host string) []string {
 func (m *Mesh) crowd(c crowd, host string) {
 	m.Spend(lookupSteps)
 	entries := slices.Collect(m.entries.exactly(host))
-	virtuals := distinct(m.routes.overlapping(host))
+	virtuals := m.inOrder(m.routes.overlapping(host))
 	m.Spend(virtualSteps * len(virtuals))
 	for _, se := range entries {
 		m.Spend(1 + labelSteps*len(m.ExportTo(se)))

@@ -117,6 +117,9 @@ func entriesOf(o Object) int {
 		n += (len(o.HTTP) + len(o.TLS) + len(o.TCP)) / indexSteps
 	case *DestinationRule:
 		n += len(o.Subsets)
+		if s := o.WorkloadSelector; s != nil {
+			n += len(s.MatchLabels) / 2 // sorted, for the key of the group
+		}
 	case *Gateway:
 		for i := range o.Servers {
 			n += 1 + len(o.Servers[i].Hosts)

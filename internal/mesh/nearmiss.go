@@ -10,7 +10,7 @@ const maxNearMisses = 3
 // client's traffic for a port: the reader looks for one of these fields.
 func (c *client) nearMisses(l *listener, host string, port int, class Class) []Reason {
 	var out []Reason
-	for _, vs := range distinct(c.m.routes.overlapping(CanonicalHost(host))) {
+	for _, vs := range c.m.inOrder(c.m.routes.overlapping(CanonicalHost(host))) {
 		c.m.Spend(virtualSteps)
 		if len(out) == maxNearMisses {
 			break

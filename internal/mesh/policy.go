@@ -33,7 +33,10 @@ func policyGroup(dr *DestinationRule) string {
 		var b strings.Builder
 		b.WriteString(selectorGroup)
 		for _, k := range slices.Sorted(maps.Keys(s.MatchLabels)) {
-			b.WriteString(k + "=" + s.MatchLabels[k] + ",")
+			b.WriteString(k)
+			b.WriteByte('=')
+			b.WriteString(s.MatchLabels[k])
+			b.WriteByte(',')
 		}
 		return b.String()
 	}

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"iter"
+	"math/bits"
 	"slices"
 )
 
@@ -108,13 +109,19 @@ func (m *Mesh) spelledHosts(vs *VirtualService) iter.Seq[string] {
 // pass it over.
 const virtualSteps = 6
 
+// inOrder sorts VirtualServices by age. A few are as good as sorted.
+func (m *Mesh) inOrder(found []*VirtualService) []*VirtualService {
+	m.Spend(len(found) * bits.Len(uint(len(found)>>4)))
+	return distinct(found)
+}
+
 // virtuals returns the mesh VirtualServices that the client imports on a
 // listener and that share a name with the host, however written, in the order in which Istio
 // considers them (SelectVirtualServices in its pilot/pkg/model): private ones,
 // those exported to the namespace, public ones; within each, the oldest first.
 func (c *client) virtuals(l *listener, host string) []*VirtualService {
 	host = CanonicalHost(host)
-	found := distinct(append(c.m.routes.overlapping(host), c.m.attachedTo(host)...))
+	found := c.m.inOrder(append(c.m.routes.overlapping(host), c.m.attachedTo(host)...))
 	c.m.Spend(virtualSteps * len(found))
 	out := make([]*VirtualService, 0, len(found))
 	for want := private; want <= public; want++ {

@@ -199,7 +199,7 @@ func admit(ctx context.Context, live *mesh.Mesh, subjects []mesh.Object, raw [][
 		ref := vs.Ref
 		steps := budget.New(ctx, limitOf("CREATE"))
 		err := within(&ref, func() (err error) {
-			steps.Spend(len(raw[i]) / bytesPerStep)
+			steps.Spend(readSteps(raw[i]))
 			ops, err = rewrite(live.Draft().Bounded(steps), vs)
 			return err
 		})

@@ -52,7 +52,7 @@ func Default(ctx context.Context, m *mesh.Mesh, w Write) (ops []PatchOp, err err
 }
 
 func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
-	m.Spend(len(w.Object) / bytesPerStep)
+	spendToRead(m, Write{Object: w.Object})
 	o, err := mesh.Decode(w.Object)
 	if errors.Is(err, mesh.ErrUnknownKind) {
 		return nil, nil
@@ -86,7 +86,7 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 	if slices.Equal(se.ExportTo, want) {
 		return nil, nil
 	}
-	m.Spend(len(w.Object) / bytesPerStep)
+	m.Spend(readSteps(w.Object))
 	ops, err := annotate(w.Object, se, value)
 	if err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func hides(m *mesh.Mesh, w Write, se *mesh.ServiceEntry) bool {
 	if w.Request.Operation != "UPDATE" {
 		return false
 	}
-	m.Spend(len(w.OldObject) / bytesPerStep)
+	m.Spend(readSteps(w.OldObject))
 	o, err := mesh.Decode(w.OldObject)
 	old, ok := o.(*mesh.ServiceEntry)
 	if err != nil || !ok || old.Ref != se.Ref || !m.HasPoints(old) {

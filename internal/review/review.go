@@ -84,12 +84,12 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 }
 
 func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome) error {
+	spendToRead(m, w)
 	w = w.asEnd()
 	raw := w.Object
 	if w.Request.Operation == "DELETE" {
 		raw = w.OldObject
 	}
-	m.Spend((len(w.Object) + len(w.OldObject)) / bytesPerStep)
 	subject, err := mesh.Decode(raw)
 	if errors.Is(err, mesh.ErrUnknownKind) {
 		return nil

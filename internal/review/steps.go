@@ -1,12 +1,14 @@
 package review
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime/debug"
 
 	"github.com/sallyport-io/sallyport/internal/budget"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/rawjson"
 )
 
 // MaxSteps is how many steps a write may take to be judged, the same in the server
@@ -30,8 +32,51 @@ const (
 	clientSteps = 4  // the same of a client
 )
 
-// bytesPerStep is how many bytes of JSON are read in the time of a step.
-const bytesPerStep = 4
+// What it costs to read an object, by what can be counted before it is read: most
+// of the time goes into the members of maps, which are looked up and hashed several
+// times over, and some into the items of lists, however short they are.
+const (
+	bytesPerStep = 4  // of JSON, in the time of a step
+	memberSteps  = 24 // a member of an object: a colon
+	itemSteps    = 12 // one more of them, or an item of a list: a comma
+)
+
+// readSteps is what it costs to read and to decode an object, and to keep it. A
+// colon or a comma in a text counts like any other: to tell them apart is to read.
+func readSteps(raw []byte) int {
+	return len(raw)/bytesPerStep + memberSteps*bytes.Count(raw, []byte{':'}) + itemSteps*bytes.Count(raw, []byte{','})
+}
+
+// spendToRead takes what it costs to read the objects of a write, before they are
+// read: what is too large is refused without that. What is new is read once, and
+// pays for twice, so that it can be changed later, and so lose its finalizers and
+// go. A namespace that is not judged is let off the part that its objects are made
+// of, so that it is a way out for what is too large.
+func spendToRead(m *mesh.Mesh, w Write) {
+	switch {
+	case isOff(m, w):
+		m.Spend((len(w.Object) + len(w.OldObject)) / bytesPerStep)
+	case w.Request.Operation == "CREATE":
+		m.Spend(2 * readSteps(w.Object))
+	default:
+		m.Spend(readSteps(w.Object) + readSteps(w.OldObject))
+	}
+}
+
+// isOff reports whether the object's namespace turns the judge off, by as little of
+// the object as says so.
+func isOff(m *mesh.Mesh, w Write) bool {
+	raw := w.Object
+	if w.Request.Operation == "DELETE" {
+		raw = w.OldObject
+	}
+	name, ok := rawjson.Plain(rawjson.Member(rawjson.Member(raw, "metadata"), "namespace"))
+	if !ok {
+		return false
+	}
+	ns := m.Namespace(name)
+	return ns != nil && ns.Labels[mesh.ModeLabel] == "off"
+}
 
 // within does work that has a budget, and makes an error of a panic, be it for the
 // end of the budget or a fault. The object is the one that ref names by then.
