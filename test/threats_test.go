@@ -78,6 +78,14 @@ var threats = []threat{
 		why: "every served kind and subresource is judged or listed as harmless with the reason, in docs/kinds.md",
 	},
 	{
+		class: "An answer tells a tenant, or a forger, about others",
+		tests: []string{
+			"webhook.TestAnswersTellNothingOfOthers", "webhook.TestPlatformIsToldWhereItIsProved", "webhook.TestAnswersStayUseful", "policies.TestPolicyTellsWhatIsSeen",
+			"internal/told.TestText", "internal/told.FuzzText", "internal/reconcile.TestContradictionIsTold",
+		},
+		why: "every message marks the names in it, and an answer has those that its reader's namespace can see; the decision log has the rest",
+	},
+	{
 		class: "Somebody squats on a host",
 		tests: []string{
 			"rules.TestCases/host-owner", "internal/mesh.TestTitle", "internal/mesh.TestTitleOfPatterns", "internal/review.TestOwnerDisplacesStranger",
@@ -93,7 +101,7 @@ var threats = []threat{
 	{
 		class: "An entry is seen before its routes stand",
 		tests: []string{
-			"internal/review.TestNoEntryIsSeenEarly", "internal/review.TestEditOfAnOpenEntry", "internal/review.TestOrderOfExplicitSets", "internal/reconcile.TestNeverDirect",
+			"internal/review.TestNoEntryIsSeenEarly", "internal/review.TestNoKindOpensAMoment", "internal/review.TestEditOfAnOpenEntry", "internal/review.TestOrderOfExplicitSets", "internal/reconcile.TestNeverDirect",
 			"internal/reconcile.TestNeverDirectWhateverIsWritten", "test/e2e.TestEndToEnd",
 		},
 		why: "what is neither held nor led through the gateway is refused, where the mutating webhook was away as well; at no version of the cluster is a host direct",
