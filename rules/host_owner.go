@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ one's own clients is not restricted.
 An entry that stood before may be edited, but not so that it registers more. The
 platform's namespaces may register any host.`,
 	Severity: Deny,
-	Kinds:    []string{"ServiceEntry", "VirtualService"},
+	Kinds:    []string{"GRPCRoute", "HTTPRoute", "ServiceEntry", "TCPRoute", "TLSRoute", "VirtualService"},
 	Check: Each(
 		On(func(p *Pass, se *mesh.ServiceEntry) {
 			if !p.ByTenant() || p.Reserved {
@@ -63,6 +64,33 @@ platform's namespaces may register any host.`,
 					Path:    fmt.Sprintf("spec.hosts[%d]", i),
 					Told:    told.F("%s, namespace %s is none of them, and this object routes it %s", told.Host(host).As(ownedBy(host)), told.Namespace(vs.Namespace), told.Plain(where)),
 					ToldFix: told.F("Write exportTo: [\".\"] and gateways: [mesh], for the clients of your own namespace, or ask %s.\n", told.Plain(p.After.Contact(vs.Namespace, host))),
+				})
+			}
+		}),
+		On(func(p *Pass, r *mesh.Route) {
+			if !p.ByTenant() || !slices.ContainsFunc(r.ParentRefs, func(parent mesh.ParentRef) bool {
+				p.Spend(1)
+				return (parent.Kind == "" || parent.Kind == "Gateway") && approved(p.After, cmp.Or(parent.Namespace, r.Namespace), parent.Name)
+			}) {
+				return
+			}
+			hosts, path := r.Hostnames, "spec.hostnames[%d]"
+			if len(hosts) == 0 {
+				hosts, path = []string{"*"}, "spec.parentRefs"
+			}
+			for i, h := range hosts {
+				host := mesh.CanonicalHost(h)
+				if p.After.Title(r.Namespace, host) != mesh.Stranger {
+					continue
+				}
+				at := path
+				if len(r.Hostnames) > 0 {
+					at = fmt.Sprintf(path, i)
+				}
+				p.Report(Finding{
+					Path:    at,
+					Told:    told.F("%s, namespace %s is none of them, and this object routes it at an egress gateway", told.Host(host).As(ownedBy(host)), told.Namespace(r.Namespace)),
+					ToldFix: told.F("Leave the host out, or ask %s.\n", told.Plain(p.After.Contact(r.Namespace, host))),
 				})
 			}
 		}),
