@@ -195,7 +195,7 @@ func TestDecisionLogNeverWaits(t *testing.T) {
 	hanging := writer(func(p []byte) (int, error) { <-release; return len(p), nil })
 	o.Decisions = NewDecisionLog(hanging, &Mask{}, false, o.Metrics, o.Log)
 	c := newCall(o, admissionRequest(request(entry("api", "good.example.com"))), "validate")
-	const many = maxWaiting/300 + 1000 // a line has more than 300 bytes
+	const many = maxWaiting/200 + 1000 // a line has more than 200 bytes
 	for range many {
 		c.again().allowed(review.Outcome{Known: true}, nil)
 	}
