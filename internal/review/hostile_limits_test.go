@@ -1,6 +1,7 @@
 package review_test
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"runtime"
@@ -138,4 +139,39 @@ func checkCounted(t *testing.T, all []judged) {
 		t.Logf("%-70s %9d steps %6.0f ns each", j.name, j.steps, j.perStep())
 	}
 	t.Logf("median %.0f ns", limit/dearest)
+}
+
+// TestReadingIsPaidFirst has objects of so many members that to decode them alone
+// would take more than there is: they are refused before, when nobody knows their
+// names yet, and that takes no memory to speak of.
+func TestReadingIsPaidFirst(t *testing.T) {
+	const many = 150_000 // members
+	judge := &review.Judge{Rules: rules.All}
+	m := hostileMesh()
+	found := 0
+	for o := range hostiletest.Objects(hostiletest.ForgedSize, true) {
+		if bytes.Count(o.JSON, []byte{':'}) < many {
+			continue
+		}
+		found++
+		for op, w := range hostileWrites(o.JSON) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			out, err := judge.Review(t.Context(), m, w)
+			runtime.ReadMemStats(&after)
+			if _, tooLarge := errors.AsType[*budget.TooLarge](err); !tooLarge || out.Ref != (mesh.Ref{}) {
+				t.Errorf("%s %s: %s, error %v; want it refused unread", o.Name(), op, out.Ref, err)
+			}
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 1<<20 {
+				t.Errorf("%s %s: %d KB were allocated for what is not read", o.Name(), op, allocated>>10)
+			}
+		}
+		_, err := review.Default(t.Context(), m, hostileWrites(o.JSON)["CREATE"])
+		if _, tooLarge := errors.AsType[*budget.TooLarge](err); !tooLarge || !strings.HasPrefix(err.Error(), "the object is") {
+			t.Errorf("%s defaults: error %v; want it refused unread", o.Name(), err)
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d objects have as many members: the test has lost its aim", found)
+	}
 }
