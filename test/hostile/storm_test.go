@@ -55,6 +55,7 @@ type storm struct {
 	mu       sync.Mutex
 	took     []time.Duration // by the other tenants
 	refused  []string        // of theirs
+	lost     []string        // of theirs: the API server itself gave no answer
 	outcomes map[string]int  // of the attacker's and the forger's reviews
 }
 
@@ -235,7 +236,11 @@ func (s *storm) live(ctx context.Context, c *client, i int) {
 		defer s.mu.Unlock()
 		s.took = append(s.took, a.took)
 		if a.status >= 300 || a.status == 0 {
-			s.refused = append(s.refused, fmt.Sprintf("%s %s: %s", method, path, a))
+			if a.status == 0 || a.status == http.StatusNotFound { // as what was to create it got no answer
+				s.lost = append(s.lost, fmt.Sprintf("%s %s: %s", method, path, a))
+			} else {
+				s.refused = append(s.refused, fmt.Sprintf("%s %s: %s", method, path, a))
+			}
 		}
 	}
 	for n := 0; ctx.Err() == nil; n++ {

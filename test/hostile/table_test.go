@@ -82,7 +82,7 @@ func (c *cluster) table(t *testing.T, calm, fury, floor *storm, idle float64, ro
 	row("the mesh", "%d namespaces, %d hosts, each with its companions", *namespaces, *hosts)
 	row("the attack", "%v of reviews of one tenant's objects, of every kind and shape at up to 1.5 MB: %d at a time at the port with the API server's certificate, "+
 		"%d writes and dry runs at a time at the API server, and %d forged reviews at a time without the certificate", *length, attackers, writers, forgers)
-	row("writes of the other tenants", "%d, of which %d were refused", len(fury.took), len(fury.refused))
+	row("writes of the other tenants", "%d, of which %d were refused, and %d got no answer from the API server", len(fury.took), len(fury.refused), len(fury.lost))
 	row("how long they took (median, 99th percentile)", "%s, %s", ms(fury.percentile(50)), ms(fury.percentile(99)))
 	row("the same under a webhook that allows everything, while the tenant attacks the API server alone", "%s, %s", ms(floor.percentile(50)), ms(floor.percentile(99)))
 	row("the same without an attack", "%s, %s", ms(calm.percentile(50)), ms(calm.percentile(99)))
