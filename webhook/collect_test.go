@@ -109,7 +109,7 @@ func TestCollectorLetsGo(t *testing.T) {
 	objects := served(t, func(*mesh.ServiceEntry) {})
 	ref := meshHop(t, objects)
 	m := mesh.New(mesh.DefaultSettings(), objects...)
-	m = m.With(mesh.Doomed(m.Get(ref), ""))
+	m = m.With(mesh.Terminating(m.Get(ref), ""))
 	const held, free = `,"deletionTimestamp":"2026-11-01T00:00:00Z","finalizers":["foregroundDeletion"]`, `,"deletionTimestamp":"2026-11-01T00:00:00Z"`
 	for _, tt := range []struct {
 		name, user, old, object string

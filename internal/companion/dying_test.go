@@ -20,7 +20,7 @@ func TestDyingEntriesAreServed(t *testing.T) {
 			if !ok || !companion.Injects(alive, se.Namespace) {
 				continue // a gateway's own registration, say: what rests on that is about to break
 			}
-			dying := alive.With(mesh.Doomed(se, ""))
+			dying := alive.With(mesh.Terminating(se, ""))
 			for _, host := range se.Hosts {
 				host = mesh.CanonicalHost(host)
 				if d := cmp.Diff(refs(companion.For(alive, host)), refs(companion.For(dying, host))); d != "" {
@@ -47,7 +47,7 @@ func TestDyingRoutesCoverNothing(t *testing.T) {
 		var dying []mesh.Object
 		for _, o := range objects {
 			if vs, ok := o.(*mesh.VirtualService); ok && !companion.Is(vs.Ref) {
-				o = mesh.Doomed(o, "")
+				o = mesh.Terminating(o, "")
 			}
 			dying = append(dying, o)
 		}

@@ -30,24 +30,24 @@ func (m *Mesh) Dying(o Object) bool {
 	return meta.Namespace != "" && ns != nil && ns.Deleting
 }
 
-// Alive returns the object as it would be if nobody had deleted it.
-func Alive(o Object) Object { return fated(o, false, "") }
+// NotDeleting returns the object as it would be if nobody had deleted it.
+func NotDeleting(o Object) Object { return withDeleting(o, false, "") }
 
-// Doomed returns the object as one that is being deleted, for a reason other than
+// Terminating returns the object as one that is being deleted, for a reason other than
 // a deletionTimestamp of its own, if one is given.
-func Doomed(o Object, why string) Object { return fated(o, true, why) }
+func Terminating(o Object, why string) Object { return withDeleting(o, true, why) }
 
-func fated(o Object, deleting bool, why string) Object {
+func withDeleting(o Object, deleting bool, why string) Object {
 	meta := o.Metadata()
-	if meta.Deleting == deleting && meta.Doom == why {
+	if meta.Deleting == deleting && meta.DeletingReason == why {
 		return o
 	}
 	of := reflect.ValueOf(o).Elem()
 	out := reflect.New(of.Type())
 	out.Elem().Set(of) // shares what nobody changes
-	fated := out.Interface().(Object)
-	fated.Metadata().Deleting, fated.Metadata().Doom = deleting, why
-	return fated
+	changed := out.Interface().(Object)
+	changed.Metadata().Deleting, changed.Metadata().DeletingReason = deleting, why
+	return changed
 }
 
 // Missed reports whether it changes a path, or a wall, that an object is gone:
@@ -62,15 +62,15 @@ func Missed(o Object) bool {
 	}
 }
 
-// mourns reports whether the mesh has survivors: anything in it is being deleted.
-func (m *Mesh) mourns() bool {
+// anyDying reports whether the mesh has survivors: anything in it is being deleted.
+func (m *Mesh) anyDying() bool {
 	_, some := m.dying.first("")
 	return some
 }
 
-// outlive gives the mesh its survivors, given those of the mesh from which it
+// updateSurvivors gives the mesh its survivors, given those of the mesh from which it
 // differs in the named objects.
-func (m *Mesh) outlive(before *Mesh, changed []Ref) {
+func (m *Mesh) updateSurvivors(before *Mesh, changed []Ref) {
 	// The index is complete, and nobody changes it in place any more: what it
 	// shares with the survivors' is safe under an edit of its own.
 	e := &edit{draft: m.draft}
@@ -79,7 +79,7 @@ func (m *Mesh) outlive(before *Mesh, changed []Ref) {
 		m.rest = &rest
 		for _, o := range slices.Collect(m.dying.under("")) {
 			if ns, ok := o.(*Namespace); ok {
-				m.bury(e, ns.Name)
+				m.removeContents(e, ns.Name)
 			} else {
 				rest.remove(e, o.Metadata().Ref)
 			}
@@ -100,9 +100,9 @@ func (m *Mesh) outlive(before *Mesh, changed []Ref) {
 			was, is := before.Namespace(ref.Name), m.Namespace(ref.Name)
 			switch {
 			case is != nil && is.Deleting:
-				m.bury(e, ref.Name)
+				m.removeContents(e, ref.Name)
 			case was != nil && was.Deleting:
-				m.revive(e, ref.Name)
+				m.restoreContents(e, ref.Name)
 			}
 		case there && !(m.Dying(o) && Missed(o)):
 			rest.add(e, o)
@@ -111,8 +111,8 @@ func (m *Mesh) outlive(before *Mesh, changed []Ref) {
 	rest.seal(e)
 }
 
-// bury takes all that is in a namespace from the survivors.
-func (m *Mesh) bury(e *edit, namespace string) {
+// removeContents takes all that is in a namespace from the survivors.
+func (m *Mesh) removeContents(e *edit, namespace string) {
 	for o := range m.Within(namespace) {
 		m.Spend(1)
 		if Missed(o) {
@@ -121,9 +121,9 @@ func (m *Mesh) bury(e *edit, namespace string) {
 	}
 }
 
-// revive puts back what is in a namespace of that name and is not dying by
+// restoreContents puts back what is in a namespace of that name and is not dying by
 // itself: the namespace that was deleted is gone, and this is another one.
-func (m *Mesh) revive(e *edit, namespace string) {
+func (m *Mesh) restoreContents(e *edit, namespace string) {
 	for o := range m.Within(namespace) {
 		if Missed(o) && !o.Metadata().Deleting {
 			m.rest.remove(e, o.Metadata().Ref)
@@ -177,12 +177,12 @@ func (m *Mesh) worse(path, rest Path) Path {
 	if entry, ok := m.get(path.Entry); ok && rest.Entry == (Ref{}) && m.Dying(entry) {
 		return path
 	}
-	rest.Because = slices.Concat(m.epitaphs(path, rest), rest.Because)
+	rest.Because = slices.Concat(m.goneReasons(path, rest), rest.Because)
 	return rest
 }
 
-// epitaphs say of which objects that decided a path the survivors lack.
-func (m *Mesh) epitaphs(path, rest Path) []Reason {
+// goneReasons say of which objects that decided a path the survivors lack.
+func (m *Mesh) goneReasons(path, rest Path) []Reason {
 	var out []Reason
 	say := func(ref Ref) {
 		o, ok := m.get(ref)
@@ -191,8 +191,8 @@ func (m *Mesh) epitaphs(path, rest Path) []Reason {
 		}
 		r := Reason{Ref: ref, Path: "metadata.deletionTimestamp"}.with("it is being deleted, and counts as gone")
 		switch meta := o.Metadata(); {
-		case meta.Doom != "":
-			r = Reason{Ref: ref, Path: "metadata.ownerReferences"}.with("%s", ref.Tell().Detail(meta.Doom))
+		case meta.DeletingReason != "":
+			r = Reason{Ref: ref, Path: "metadata.ownerReferences"}.with("%s", ref.Tell().Detail(meta.DeletingReason))
 		case !meta.Deleting:
 			r = r.says("its namespace is being deleted, and it counts as gone")
 		}

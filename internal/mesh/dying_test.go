@@ -51,7 +51,7 @@ func TestDying(t *testing.T) {
 				case 1:
 					m, state[ref] = m.With(o), o
 				default:
-					dead := mesh.Doomed(o, "")
+					dead := mesh.Terminating(o, "")
 					m, state[ref] = m.With(dead), dead
 				}
 				worsened += checkDying(t, name, m, state)
@@ -68,7 +68,7 @@ func checkDying(t *testing.T, name string, m *mesh.Mesh, state map[mesh.Ref]mesh
 	var alive, standing []mesh.Object
 	for ref, o := range state {
 		ns, _ := state[mesh.Ref{Kind: "Namespace", Name: ref.Namespace}].(*mesh.Namespace)
-		undead := mesh.Alive(o)
+		undead := mesh.NotDeleting(o)
 		standing = append(standing, undead)
 		if ref.Kind == "Namespace" || !o.Metadata().Deleting && (ns == nil || !ns.Deleting) {
 			alive = append(alive, undead)

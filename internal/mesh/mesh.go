@@ -44,12 +44,12 @@ func (m *Mesh) With(objects ...Object) *Mesh {
 		out.add(e, o)
 	}
 	out.seal(e)
-	if out.mourns() {
+	if out.anyDying() {
 		refs := make([]Ref, len(objects))
 		for i, o := range objects {
 			refs[i] = o.Metadata().Ref
 		}
-		out.outlive(m, refs)
+		out.updateSurvivors(m, refs)
 	}
 	return out
 }
@@ -68,8 +68,8 @@ func (m *Mesh) Without(refs ...Ref) *Mesh {
 		out.remove(e, r)
 	}
 	out.seal(e)
-	if out.mourns() {
-		out.outlive(m, refs)
+	if out.anyDying() {
+		out.updateSurvivors(m, refs)
 	}
 	return out
 }

@@ -76,9 +76,9 @@ type Meta struct {
 	// still in force in Istio, and may be gone at any moment; see
 	// [Mesh.Survivors].
 	Deleting bool
-	// Doom is why an object counts as being deleted that has no
-	// deletionTimestamp; see [Doomed].
-	Doom string
+	// DeletingReason is why an object counts as being deleted that has no
+	// deletionTimestamp; see [Terminating].
+	DeletingReason string
 }
 
 // Object is one decoded object. The concrete types are those of this package.

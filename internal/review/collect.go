@@ -31,7 +31,7 @@ func collect(m *mesh.Mesh, out *Outcome) error {
 	if o == nil {
 		return nil
 	}
-	m = m.With(mesh.Alive(o)) // it leads traffic for as long as it is there
+	m = m.With(mesh.NotDeleting(o)) // it leads traffic for as long as it is there
 	after := m.Without(out.Ref)
 	for _, p := range m.Affected(o) {
 		for _, client := range append(m.Clients(p.Host), mesh.AnyClient, out.Ref.Namespace) {

@@ -74,7 +74,7 @@ func (w Write) asEnd() Write {
 // collector is about to delete, for want of an owner, counts as being deleted.
 func fate(m *mesh.Mesh, o mesh.Object, raw []byte) mesh.Object {
 	if _, ok := o.(*mesh.Namespace); !ok {
-		o = mesh.Alive(o)
+		o = mesh.NotDeleting(o)
 	} else if o.Metadata().Deleting {
 		return o // a namespace stands among the survivors as well, only empty
 	}
@@ -82,7 +82,7 @@ func fate(m *mesh.Mesh, o mesh.Object, raw []byte) mesh.Object {
 		return o
 	}
 	if why := orphaned(m, o, raw); why != "" {
-		return mesh.Doomed(o, why)
+		return mesh.Terminating(o, why)
 	}
 	return o
 }
@@ -154,7 +154,7 @@ func (w Write) end(m *mesh.Mesh, o mesh.Object) (after *mesh.Mesh, along []mesh.
 		if m.Dying(o) {
 			return m.Without(meta.Ref), nil // its contents count as gone since it was deleted
 		}
-		doomed := mesh.Doomed(o, "")
+		doomed := mesh.Terminating(o, "")
 		return m.With(doomed), []mesh.Object{doomed}
 	}
 	if !w.foreground() {
@@ -171,7 +171,7 @@ func (w Write) end(m *mesh.Mesh, o mesh.Object) (after *mesh.Mesh, along []mesh.
 	if len(refs) == 0 {
 		return m.Without(meta.Ref), nil
 	}
-	return m.With(mesh.Doomed(o, "")).Without(refs...), along
+	return m.With(mesh.Terminating(o, "")).Without(refs...), along
 }
 
 // foreground reports whether the API server keeps the object of a DELETE until

@@ -55,7 +55,7 @@ func (a *apiServer) mesh(alive bool) *mesh.Mesh {
 	for _, o := range a.objects {
 		decoded := a.decode(o)
 		if alive {
-			decoded = mesh.Alive(decoded)
+			decoded = mesh.NotDeleting(decoded)
 		}
 		objects = append(objects, decoded)
 	}
@@ -215,10 +215,7 @@ func route(ns, name, host, exportTo string) string {
 // moment does Istio have a direct path; and what nobody holds can go in the end,
 // namespaces and all.
 func TestDeletionHistories(t *testing.T) {
-	histories, steps := 150, 60
-	if testing.Short() {
-		histories = 40
-	}
+	const histories, steps = 150, 60
 	objects := endObjects(t)
 	var died, came int
 	for seed := range histories {
