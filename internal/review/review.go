@@ -75,9 +75,13 @@ type Judge struct {
 // write that takes more than [MaxSteps], of which the error is a [*budget.TooLarge].
 func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome, err error) {
 	steps := budget.New(ctx, limitOf(w.Request.Operation))
-	err = within(&out.Ref, func() error { return j.review(ctx, m.Bounded(steps), w, &out) })
+	m = m.Bounded(steps)
+	err = within(&out.Ref, func() error { return j.review(ctx, m, w, &out) })
 	if err != nil {
 		out = Outcome{Ref: out.Ref}
+	} else if ref := out.Ref; w.Request.DryRun && out.Denied() {
+		// Where nobody can say what else would have to be there, the denial stands.
+		_ = within(&ref, func() error { return j.supposing(ctx, m, w, &out) })
 	}
 	out.Steps = steps.Spent()
 	return out, err
