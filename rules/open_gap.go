@@ -121,13 +121,18 @@ func managed(se *mesh.ServiceEntry) bool {
 }
 
 // missedByMutation reports whether the entry is none that admission's first
-// half, which fails open, leaves behind: that gives every entry an exportTo,
-// and holds a new one back that is not ready.
+// half, which fails open, leaves behind: that holds a new entry back that is not
+// ready, and gives an exportTo to every one that is new or that loses its own,
+// but for one that others see without Sallyport's doing.
 func missedByMutation(p *Pass, se *mesh.ServiceEntry) bool {
 	if p.Batch != nil || ignored(p.Live, se.Namespace) {
 		return false
 	}
-	return len(se.ExportTo) == 0 || p.Old == nil && managed(se)
+	if len(se.ExportTo) > 0 {
+		return p.Old == nil && managed(se)
+	}
+	old, _ := p.Old.(*mesh.ServiceEntry)
+	return old == nil || len(old.ExportTo) > 0 && (old.Managed() || !p.LiveBefore.Shared(old))
 }
 
 // ignored reports whether a namespace asks not to be enforced upon: admission

@@ -1,5 +1,7 @@
 package mesh
 
+import "slices"
+
 // visibility is how an object comes to be seen from a namespace. Istio
 // prefers objects in this order.
 type visibility int
@@ -52,6 +54,29 @@ func (m *Mesh) ExportTo(se *ServiceEntry) []string {
 func (se *ServiceEntry) Held() bool {
 	to := se.Annotations[ExportAnnotation]
 	return len(se.ExportTo) == 1 && se.ExportTo[0] == "~" && (to == "." || to == "*")
+}
+
+// Managed reports whether who sees the entry is Sallyport's to say: it holds the
+// entry back, or has opened it. Who has written another exportTo since means
+// that one.
+func (se *ServiceEntry) Managed() bool {
+	to := se.Annotations[ExportAnnotation]
+	return se.Held() || (to == "." || to == "*") && (len(se.ExportTo) == 0 || len(se.ExportTo) == 1 && se.ExportTo[0] == to)
+}
+
+// Shared reports whether somebody sees an entry beside its own namespace.
+func (m *Mesh) Shared(se *ServiceEntry) bool {
+	to := m.ExportTo(se)
+	if len(to) == 0 || slices.Contains(to, "*") {
+		return true
+	}
+	return !m.Hidden(se) && slices.ContainsFunc(to, func(e string) bool { return e != "." && e != se.Namespace })
+}
+
+// Hidden reports whether nobody sees an entry.
+func (m *Mesh) Hidden(se *ServiceEntry) bool {
+	to := m.ExportTo(se)
+	return slices.Contains(to, "~") && !slices.Contains(to, "*")
 }
 
 // declaredExport is ExportTo without the mesh configuration's default.

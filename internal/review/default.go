@@ -27,12 +27,15 @@ var held = []string{"~"}
 // Sallyport itself manages ([mesh.ExportAnnotation]), and the routes of a
 // VirtualService that asks for it ([mesh.RewriteAnnotation]). It is idempotent.
 //
-// A ServiceEntry without exportTo is to be seen by its own namespace, or by
+// A new ServiceEntry without exportTo is to be seen by its own namespace, or by
 // all where the platform owns it or Sallyport keeps no companions for it; but
 // not before its paths are via, which is a question to the mesh as it stands,
-// not as it will be. An update that adds a host or a port to an entry that is
-// open does not hold it back, for that would hide what works: rule open-gap
-// judges what is added.
+// not as it will be.
+//
+// An update leaves who sees an entry as it was, whatever else it changes: one
+// that others see without Sallyport's doing stays as it is, and one that is
+// open is held back only where it registers nothing that it registered before.
+// What an update adds to an open entry rule open-gap judges.
 //
 // It has the budget of [Judge.Review], and so has its errors.
 func Default(ctx context.Context, m *mesh.Mesh, w Write) (ops []PatchOp, err error) {
@@ -72,6 +75,20 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 		return nil, nil
 	}
 	value, annotated := exportOf(m, se)
+	old := entryBefore(m, w, se)
+	if old != nil && len(se.ExportTo) == 0 {
+		switch {
+		case len(old.ExportTo) == 0 && (!annotated || old.Annotations[mesh.ExportAnnotation] == value):
+			return nil, nil // it came in like this, and nothing new is asked for
+		case annotated:
+		case old.Managed():
+			value = old.Annotations[mesh.ExportAnnotation]
+		case m.Shared(old):
+			return nil, nil // the client's choice before, and the client's choice now
+		case !m.Hidden(old):
+			value = "."
+		}
+	}
 	want := []string{value}
 	switch {
 	case len(se.ExportTo) == 0:
@@ -80,7 +97,7 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 		// The client's own choice, or held already: the reconciler opens it.
 		return nil, nil
 	}
-	if !ready(m, se, want) && !hides(m, w, se) {
+	if !ready(m, se, want) && !hides(m, old, se) {
 		want = held
 	}
 	if slices.Equal(se.ExportTo, want) {
@@ -152,37 +169,36 @@ func ready(m *mesh.Mesh, se *mesh.ServiceEntry, exportTo []string) bool {
 	return true
 }
 
-// hides reports whether to hold the entry back would hide an egress point that
-// works, and that the update leaves as it was.
-func hides(m *mesh.Mesh, w Write, se *mesh.ServiceEntry) bool {
+// entryBefore is the entry before an update, nil where there is none that can be
+// read.
+func entryBefore(m *mesh.Mesh, w Write, se *mesh.ServiceEntry) *mesh.ServiceEntry {
 	if w.Request.Operation != "UPDATE" {
-		return false
+		return nil
 	}
 	m.Spend(readSteps(w.OldObject))
 	o, err := mesh.Decode(w.OldObject)
-	old, ok := o.(*mesh.ServiceEntry)
-	if err != nil || !ok || old.Ref != se.Ref || !m.HasPoints(old) {
+	if old, ok := o.(*mesh.ServiceEntry); err == nil && ok && old.Ref == se.Ref {
+		return old
+	}
+	return nil
+}
+
+// hides reports whether to hold the entry back would hide something that it
+// registered before, where somebody saw it.
+func hides(m *mesh.Mesh, old, se *mesh.ServiceEntry) bool {
+	if old == nil || m.Hidden(old) {
 		return false
 	}
-	m = m.With(old)
 	kept := hostsOf(se)
-	for _, host := range hostsOf(old) {
-		if !slices.Contains(kept, host) {
-			continue
-		}
-		clients := companion.Clients(m, old, host)
-		for _, port := range old.Ports {
-			if !slices.Contains(se.Ports, port) {
-				continue
-			}
-			for _, client := range clients {
-				if verdict, by := m.Verdict(client, host, port.Number); by == old.Ref && (verdict == mesh.Via || verdict == mesh.Undetermined) {
-					return true
-				}
-			}
-		}
+	if !slices.ContainsFunc(hostsOf(old), func(host string) bool { _, ok := slices.BinarySearch(kept, host); return ok }) {
+		return false
 	}
-	return false
+	return slices.ContainsFunc(old.Ports, func(port mesh.ServicePort) bool {
+		return slices.ContainsFunc(se.Ports, func(p mesh.ServicePort) bool {
+			m.Spend(1)
+			return p.Number == port.Number && mesh.ClassOf(p.Protocol) == mesh.ClassOf(port.Protocol)
+		})
+	})
 }
 
 // annotate returns the patch that records value as the entry's own export.
