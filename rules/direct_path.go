@@ -24,7 +24,11 @@ A path that ends nowhere (a gateway or subset that is still missing) and one
 that cannot be determined are warned about: the missing half may be the next
 object of the same apply. So is a direct path behind an entry that Sallyport
 holds back, for nobody sees that entry before its paths are via, and a path
-that was direct before the write.`,
+that was direct before the write.
+
+An edit of an entry that is open is denied as well where Sallyport could no
+longer serve what the entry has: its host would be closed for good, and all that
+worked with it.`,
 	Severity: Deny,
 	Rows: []string{
 		"S-1", "S-2", "S-3", "S-4", "S-5", "S-9", "S-12", "S-14", "V-1", "V-2", "V-3", "V-4", "V-5", "V-6", "V-7", "V-8",
@@ -88,6 +92,9 @@ func judgePath(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 	switch path.Verdict {
 	case mesh.Direct:
 	case mesh.Broken, mesh.Undetermined:
+		if registers && p.Old != nil && p.Injected && in(p.LiveBefore, path) == mesh.Via && (path.Verdict == mesh.Undetermined || refused(p)) {
+			return Deny, "" // it works by what Sallyport keeps, and would not any more
+		}
 		if involved || p.Batch == nil && in(p.Before(), path) == mesh.Via {
 			return Warn, ""
 		}
@@ -129,15 +136,24 @@ func judgePath(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 	}
 }
 
+// refused reports whether Sallyport cannot serve what the subject, an entry,
+// asks for, whatever others do.
+func refused(p *Pass) bool {
+	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Entry == p.Subject.Metadata().Ref && r.With == mesh.Ref{} })
+}
+
 // anyJudged reports whether some object of the batch is to blame for the path.
 func anyJudged(p *Pass, path mesh.Path) bool {
 	return p.Batch[path.Entry] || slices.ContainsFunc(path.Because, func(r mesh.Reason) bool { return p.Batch[r.Ref] })
 }
 
 // heldSeverity is the severity of a direct path, given that nobody can take it
-// as long as Sallyport holds its entry back.
+// as long as Sallyport holds its entry back. An edit of an entry that was open
+// is not excused by that: it would be closed for good.
 func heldSeverity(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
-	if p.Held(path.Entry) && in(p.Live, path) != mesh.Direct {
+	old, _ := p.Old.(*mesh.ServiceEntry)
+	wasOpen := old != nil && path.Entry == old.Ref && !p.LiveBefore.Hidden(old)
+	if p.Held(path.Entry) && in(p.Live, path) != mesh.Direct && !wasOpen {
 		return Warn, "Sallyport holds the entry back until its paths lead through the gateway"
 	}
 	return Deny, ""
@@ -172,7 +188,7 @@ func (g *pathGroup) finding(p *Pass, verb string) Finding {
 			}
 		}
 	}
-	if path.Verdict == mesh.Direct && path.Entry == p.Subject.Metadata().Ref {
+	if g.wrong() && path.Entry == p.Subject.Metadata().Ref {
 		for _, r := range p.Refusals {
 			if r.Entry == path.Entry {
 				f.Told += told.F("; Sallyport keeps no route for it (%s): %s", r.Entry.Tell().As(r.Path), r.Told.WithoutStop())
@@ -183,11 +199,14 @@ func (g *pathGroup) finding(p *Pass, verb string) Finding {
 	if g.note != "" {
 		f.Told += "; " + g.note
 	}
-	if path.Verdict == mesh.Direct {
+	if g.wrong() {
 		f.ToldFix = directFix(p, path)
 	}
 	return f
 }
+
+// wrong reports whether there is something to mend.
+func (g *pathGroup) wrong() bool { return g.path.Verdict == mesh.Direct || g.severity == Deny }
 
 // point names an egress point in a message.
 func point(path mesh.Path) told.Arg {
@@ -272,6 +291,9 @@ func directFix(p *Pass, path mesh.Path) told.Text {
 		if r.ToldFix != "" {
 			return r.ToldFix
 		}
+	}
+	if path.Verdict == mesh.Undetermined {
+		return "Leave spec.workloadSelector out: where pods of the cluster answer for a host, Sallyport keeps no route to it.\n"
 	}
 	if mesh.ClassOf(path.Protocol) == mesh.Sniffed {
 		return "Give the port a protocol, HTTP or TLS: rules of a VirtualService do not hold for traffic whose protocol Istio has to guess.\n"
