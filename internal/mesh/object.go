@@ -382,6 +382,9 @@ type ClientTLS struct {
 	PrivateKey         string   `json:"privateKey"`
 	CACertificates     string   `json:"caCertificates"`
 	InsecureSkipVerify *bool    `json:"insecureSkipVerify"`
+	// CACertCredentialName is a Secret with the authorities by which the
+	// server is verified, since Istio 1.32.
+	CACertCredentialName string `json:"caCertCredentialName"`
 }
 
 // TunnelSettings sends traffic through an HTTP CONNECT or POST tunnel.
