@@ -63,6 +63,7 @@ var All = []*Rule{
 	trafficCapture,
 	tunnel,
 	unjudgedPoints,
+	unknownField,
 	waypointLabel,
 	wideNetworkPolicy,
 	wildcardHost,

@@ -1,18 +1,23 @@
 package manifest
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/schema"
+)
 
 // gatewayKinds are the kinds of the Gateway API that bear on egress, and the
 // versions that are served of them.
 var gatewayKinds = map[string]string{
-	"Gateway":        "v1",
-	"GatewayClass":   "v1",
-	"GRPCRoute":      "v1",
-	"HTTPRoute":      "v1",
-	"ListenerSet":    "v1",
-	"ReferenceGrant": "v1beta1",
-	"TCPRoute":       "v1alpha2",
-	"TLSRoute":       "v1",
+	"BackendTLSPolicy": "v1",
+	"Gateway":          "v1",
+	"GatewayClass":     "v1",
+	"GRPCRoute":        "v1",
+	"HTTPRoute":        "v1",
+	"ListenerSet":      "v1",
+	"ReferenceGrant":   "v1beta1",
+	"TCPRoute":         "v1alpha2",
+	"TLSRoute":         "v1",
 }
 
 // maxMisspelt is how many letters of a group may be wrong.
@@ -41,8 +46,8 @@ func (c *checker) misspelt(o *Object) {
 		best, distance = right+"/"+version, d
 	}
 	// Istio's first: without any group a Gateway is more likely to be Istio's.
-	for right, kinds := range istioKinds {
-		if _, ok := kinds[o.Kind]; ok {
+	for right := range schema.IstioGroups() {
+		if _, ok := schema.Istio(right, o.Kind); ok {
 			consider(right, "v1")
 		}
 	}

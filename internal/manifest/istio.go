@@ -2,64 +2,28 @@ package manifest
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-	extensions "istio.io/api/extensions/v1alpha1"
-	networking "istio.io/api/networking/v1alpha3"
-	networkingv1beta1 "istio.io/api/networking/v1beta1"
-	security "istio.io/api/security/v1beta1"
-	telemetry "istio.io/api/telemetry/v1alpha1"
+	"github.com/sallyport-io/sallyport/internal/schema"
 )
 
-// istioKinds are the kinds whose spec is a protobuf message. Istio's versions
-// of a kind share one message.
-var istioKinds = map[string]map[string]proto.Message{
-	"networking.istio.io": {
-		"DestinationRule": (*networking.DestinationRule)(nil),
-		"EnvoyFilter":     (*networking.EnvoyFilter)(nil),
-		"Gateway":         (*networking.Gateway)(nil),
-		"ProxyConfig":     (*networkingv1beta1.ProxyConfig)(nil),
-		"ServiceEntry":    (*networking.ServiceEntry)(nil),
-		"Sidecar":         (*networking.Sidecar)(nil),
-		"VirtualService":  (*networking.VirtualService)(nil),
-		"WorkloadEntry":   (*networking.WorkloadEntry)(nil),
-		"WorkloadGroup":   (*networking.WorkloadGroup)(nil),
-	},
-	"security.istio.io": {
-		"AuthorizationPolicy":   (*security.AuthorizationPolicy)(nil),
-		"PeerAuthentication":    (*security.PeerAuthentication)(nil),
-		"RequestAuthentication": (*security.RequestAuthentication)(nil),
-	},
-	"telemetry.istio.io": {
-		"Telemetry": (*telemetry.Telemetry)(nil),
-	},
-	"extensions.istio.io": {
-		"TrafficExtension": (*extensions.TrafficExtension)(nil),
-		"WasmPlugin":       (*extensions.WasmPlugin)(nil),
-	},
-}
-
 var istioVersions = []string{"v1", "v1beta1", "v1alpha3", "v1alpha1"}
-
-func istioGroup(g string) bool { return istioKinds[g] != nil }
 
 // object checks what lies beneath apiVersion, kind and metadata.
 func (c *checker) object(o *Object) {
 	g := group(o.APIVersion)
-	if !istioGroup(g) {
+	if !schema.IstioGroup(g) {
 		c.misspelt(o)
 		c.goObject(o)
 		return
 	}
-	m, ok := istioKinds[g][o.Kind]
+	m, ok := schema.Istio(g, o.Kind)
 	if !ok {
-		c.errorf(o.root.at("kind").line, "kind", "%s has no kind %s%s", g, o.Kind, suggest(o.Kind, maps.Keys(istioKinds[g])))
+		c.errorf(o.root.at("kind").line, "kind", "%s has no kind %s%s", g, o.Kind, suggest(o.Kind, schema.IstioKinds(g)))
 		return
 	}
 	if _, version, _ := strings.Cut(o.APIVersion, "/"); !slices.Contains(istioVersions, version) {
@@ -76,6 +40,7 @@ func (c *checker) object(o *Object) {
 		return
 	}
 	before := len(c.errs)
+	c.kind, _ = schema.Find(o.APIVersion, o.Kind)
 	c.message(spec, m.ProtoReflect().Descriptor(), "spec")
 	if len(c.errs) > before {
 		return // what follows trusts the types

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/sallyport-io/sallyport/internal/schema"
 )
 
 // typed reports whether a document says of what kind or version it is.
@@ -120,7 +122,7 @@ func (r Reader) newObject(file string, v *value) (*Object, error) {
 	if o.Namespace != "" && o.Namespace != meta.get("namespace").str() && isNamespaced(o.APIVersion, o.Kind) {
 		meta.set("namespace", o.Namespace)
 	}
-	if g := group(o.APIVersion); istioGroup(g) || g == "gateway.networking.k8s.io" {
+	if g := group(o.APIVersion); schema.IstioGroup(g) || g == "gateway.networking.k8s.io" {
 		// Custom resources have names by which DNS could call them.
 		if msgs := validation.IsDNS1123Subdomain(o.Name); len(msgs) > 0 {
 			c.errorf(meta.at("name").line, "metadata.name", "%q is not a name: at most 253 lower-case letters, digits, '-' and '.'", o.Name)
@@ -225,7 +227,7 @@ func isNamespaced(apiVersion, kind string) bool {
 	case "apps", "batch", "discovery.k8s.io", "policy", "autoscaling":
 		builtin = true
 	}
-	return (builtin || istioGroup(g)) && !clusterScoped(apiVersion, kind)
+	return (builtin || schema.IstioGroup(g)) && !clusterScoped(apiVersion, kind)
 }
 
 // group is the API group of an apiVersion; empty for the core group.

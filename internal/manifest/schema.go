@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,12 +12,15 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/sallyport-io/sallyport/internal/schema"
 )
 
 // checker collects what is wrong with one object, and what is out of date.
 type checker struct {
 	file   string
 	stored bool // see [Reader.Stored]
+	kind   schema.Kind
 	errs   []error
 	notes  []Note
 }
@@ -31,11 +35,38 @@ func (c *checker) notef(line int, path, fix, format string, args ...any) {
 	c.notes = append(c.notes, Note{Path: path, Line: line, Message: fmt.Sprintf(format, args...), Fix: fix})
 }
 
-// unknown is about a field that is none of the known ones.
+// unknown is about a field that is none of the known ones, which nobody adds to.
 func (c *checker) unknown(f *field, path string, known iter.Seq[string]) {
 	if !c.stored {
 		c.errorf(f.line, path, "unknown field%s", suggest(f.key, known))
 	}
+}
+
+// unserved is about a field that this program does not know in an API that grows
+// with each release. One that is almost a known field, or is known elsewhere in the
+// kind, is a mistake that an API server would refuse. Any other may be of a later
+// release: what nobody knows of it is for the judge to say.
+func (c *checker) unserved(line int, path, key string, known iter.Seq[string]) {
+	if c.stored {
+		return
+	}
+	if s := misspelling(key, known); s != "" {
+		c.errorf(line, path, "unknown field (is %s meant?)", s)
+	} else if where := c.kind.Where(key); where != "" {
+		c.errorf(line, path, "unknown field here: it belongs to %s", where)
+	}
+}
+
+// unknownIn is [checker.unserved] for a path that is known by its text alone.
+func (c *checker) unknownIn(o *Object, path string) {
+	c.kind, _ = schema.Find(o.APIVersion, o.Kind)
+	key := path[strings.LastIndexByte(path, '.')+1:]
+	known := maps.Keys(c.kind.At(strings.TrimSuffix(strings.TrimSuffix(path, key), ".")))
+	if strings.HasPrefix(path, "metadata.") || !strings.Contains(path, ".") {
+		c.errorf(o.LineOf(path), path, "unknown field%s", suggest(key, known))
+		return
+	}
+	c.unserved(o.LineOf(path), path, key, known)
 }
 
 // required returns a string that must be there.
@@ -69,7 +100,7 @@ func (c *checker) message(v *value, md protoreflect.MessageDescriptor, path stri
 		fd := md.Fields().ByJSONName(f.key)
 		if fd == nil {
 			if fd = md.Fields().ByTextName(f.key); fd == nil {
-				c.unknown(f, join(path, f.key), jsonNames(md))
+				c.unserved(f.line, join(path, f.key), f.key, jsonNames(md))
 				continue
 			}
 			c.rename(v, f, fd.JSONName(), path)
@@ -280,6 +311,21 @@ func suggest(key string, known iter.Seq[string]) string {
 		return ""
 	}
 	return fmt.Sprintf(" (is %s meant?)", best)
+}
+
+// misspelling returns the known field that a key is a misspelling of: one or two
+// letters are wrong, of more than twice as many.
+func misspelling(key string, known iter.Seq[string]) string {
+	if len(key) > 64 {
+		return ""
+	}
+	best, distance := "", min(2, (len(key)-1)/2)+1
+	for k := range known {
+		if d := editDistance(strings.ToLower(key), strings.ToLower(k)); d < distance {
+			best, distance = k, d
+		}
+	}
+	return best
 }
 
 // editDistance is the number of letters to insert, delete, replace or swap

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -238,6 +239,22 @@ type kind struct {
 	name          string // Ref.Kind
 	clusterScoped bool
 	decode        func(m Meta, spec, raw []byte) (Object, error)
+	// wire is the type whose fields are those that are read of the spec; nil
+	// where what counts is that the object exists, or its whole JSON.
+	wire reflect.Type
+}
+
+// spec is a kind whose spec is decoded into the type of its objects.
+func spec[T any, P interface {
+	*T
+	Object
+}](name string, finish func(*T)) kind {
+	return kind{name: name, decode: decodeSpec[T, P](finish), wire: reflect.TypeFor[T]()}
+}
+
+func clusterScoped(k kind) kind {
+	k.clusterScoped = true
+	return k
 }
 
 // decodeSpec fills v from the spec and gives it its metadata. Meta is set

@@ -1,6 +1,9 @@
 package mesh
 
-import "slices"
+import (
+	"reflect"
+	"slices"
+)
 
 // Kinds returns the names of the kinds that the model holds, sorted.
 func Kinds() []string {
@@ -20,6 +23,10 @@ func NameOf(group, name string) string {
 	}
 	return name
 }
+
+// Read returns the type whose fields, by their JSON names, are those that the
+// model reads of the spec of an API kind; nil where it reads none one by one.
+func Read(group, name string) reflect.Type { return kinds[groupKind{group, name}].wire }
 
 // unkept are the kinds of workloads, and of network plugins: they are judged when
 // they are written, and no path depends on them, so that nobody keeps them.

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,33 +27,33 @@ type Other struct{ Meta }
 
 // kinds are the kinds that the model holds.
 var kinds = map[groupKind]kind{
-	{groupIstio, "ServiceEntry"}:    {name: "ServiceEntry", decode: decodeSpec(finishServiceEntry)},
-	{groupIstio, "VirtualService"}:  {name: "VirtualService", decode: decodeSpec(finishVirtualService)},
-	{groupIstio, "Gateway"}:         {name: "Gateway", decode: decodeSpec(finishGateway)},
-	{groupIstio, "DestinationRule"}: {name: "DestinationRule", decode: decodeSpec(finishDestinationRule)},
-	{groupIstio, "Sidecar"}:         {name: "Sidecar", decode: decodeSpec(finishSidecar)},
-	{groupIstio, "WorkloadEntry"}:   {name: "WorkloadEntry", decode: decodeSpec[WorkloadEntry](nil)},
-	{groupIstio, "EnvoyFilter"}:     {name: "EnvoyFilter", decode: decodeSpec[EnvoyFilter](nil)},
+	{groupIstio, "ServiceEntry"}:    spec("ServiceEntry", finishServiceEntry),
+	{groupIstio, "VirtualService"}:  spec("VirtualService", finishVirtualService),
+	{groupIstio, "Gateway"}:         spec("Gateway", finishGateway),
+	{groupIstio, "DestinationRule"}: spec("DestinationRule", finishDestinationRule),
+	{groupIstio, "Sidecar"}:         spec("Sidecar", finishSidecar),
+	{groupIstio, "WorkloadEntry"}:   spec[WorkloadEntry]("WorkloadEntry", nil),
+	{groupIstio, "EnvoyFilter"}:     spec[EnvoyFilter]("EnvoyFilter", nil),
 	{groupIstio, "WorkloadGroup"}:   {name: "WorkloadGroup", decode: decodeOther},
 	{groupIstio, "ProxyConfig"}:     {name: "ProxyConfig", decode: decodeOther},
 
 	{groupExtensions, "WasmPlugin"}:          {name: "WasmPlugin", decode: decodeOther},
 	{groupExtensions, "TrafficExtension"}:    {name: "TrafficExtension", decode: decodeOther},
 	{groupTelemetry, "Telemetry"}:            {name: "Telemetry", decode: decodeOther},
-	{groupSecurity, "AuthorizationPolicy"}:   {name: "AuthorizationPolicy", decode: decodeSpec[AuthorizationPolicy](nil)},
+	{groupSecurity, "AuthorizationPolicy"}:   spec[AuthorizationPolicy]("AuthorizationPolicy", nil),
 	{groupSecurity, "PeerAuthentication"}:    {name: "PeerAuthentication", decode: decodeOther},
 	{groupSecurity, "RequestAuthentication"}: {name: "RequestAuthentication", decode: decodeOther},
-	{groupGateway, "Gateway"}:                {name: "K8sGateway", decode: decodeK8sGateway},
-	{groupGateway, "HTTPRoute"}:              {name: "HTTPRoute", decode: decodeRoute},
-	{groupGateway, "GRPCRoute"}:              {name: "GRPCRoute", decode: decodeRoute},
-	{groupGateway, "TLSRoute"}:               {name: "TLSRoute", decode: decodeRoute},
-	{groupGateway, "TCPRoute"}:               {name: "TCPRoute", decode: decodeRoute},
+	{groupGateway, "Gateway"}:                {name: "K8sGateway", wire: reflect.TypeFor[wireGateway](), decode: decodeK8sGateway},
+	{groupGateway, "HTTPRoute"}:              {name: "HTTPRoute", wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
+	{groupGateway, "GRPCRoute"}:              {name: "GRPCRoute", wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
+	{groupGateway, "TLSRoute"}:               {name: "TLSRoute", wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
+	{groupGateway, "TCPRoute"}:               {name: "TCPRoute", wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
 	{groupGateway, "ListenerSet"}:            {name: "ListenerSet", decode: decodeOther},
 	{groupGatewayX, "XListenerSet"}:          {name: "XListenerSet", decode: decodeOther},
 	{groupGateway, "ReferenceGrant"}:         {name: "ReferenceGrant", decode: decodeOther},
 	{"", "Namespace"}:                        {name: "Namespace", clusterScoped: true, decode: decodeNamespace},
 	{"", "Node"}:                             {name: "Node", clusterScoped: true, decode: decodeNode},
-	{"networking.k8s.io", "ServiceCIDR"}:     {name: "ServiceCIDR", clusterScoped: true, decode: decodeSpec[ServiceCIDR](nil)},
+	{"networking.k8s.io", "ServiceCIDR"}:     clusterScoped(spec[ServiceCIDR]("ServiceCIDR", nil)),
 	{"", "Service"}:                          {name: "Service", decode: decodeService},
 	{"", "Endpoints"}:                        {name: "Endpoints", decode: decodeEndpoints},
 	{"discovery.k8s.io", "EndpointSlice"}:    {name: "EndpointSlice", decode: decodeEndpointSlice},
@@ -262,31 +263,35 @@ func decodeNetworkPolicy(m Meta, _, raw []byte) (Object, error) {
 	return &NetworkPolicy{Meta: m, Raw: append([]byte(nil), raw...)}, nil
 }
 
+// wireGateway is what counts of a Gateway API Gateway.
+type wireGateway struct {
+	Addresses        wireAddresses `json:"addresses"`
+	GatewayClassName string        `json:"gatewayClassName"`
+	Listeners        []struct {
+		K8sListener
+		TLS *struct {
+			Mode string `json:"mode"`
+		} `json:"tls"`
+		AllowedRoutes struct {
+			Namespaces RoutesFrom `json:"namespaces"`
+		} `json:"allowedRoutes"`
+	} `json:"listeners"`
+}
+
+type wireAddresses []struct {
+	Value string `json:"value"`
+}
+
 func decodeK8sGateway(m Meta, spec, raw []byte) (Object, error) {
-	type addresses []struct {
-		Value string `json:"value"`
-	}
 	var status struct {
 		Status struct {
-			Addresses addresses `json:"addresses"`
+			Addresses wireAddresses `json:"addresses"`
 		} `json:"status"`
 	}
 	if err := unmarshal(raw, &status); err != nil {
 		return nil, fieldError("object", err)
 	}
-	var w struct {
-		Addresses        addresses `json:"addresses"`
-		GatewayClassName string    `json:"gatewayClassName"`
-		Listeners        []struct {
-			K8sListener
-			TLS *struct {
-				Mode string `json:"mode"`
-			} `json:"tls"`
-			AllowedRoutes struct {
-				Namespaces RoutesFrom `json:"namespaces"`
-			} `json:"allowedRoutes"`
-		} `json:"listeners"`
-	}
+	var w wireGateway
 	if err := unmarshalSpec(spec, &w); err != nil {
 		return nil, err
 	}
@@ -342,19 +347,22 @@ func (f *wireFilter) authorities() []string {
 	return out
 }
 
-func decodeRoute(m Meta, spec, _ []byte) (Object, error) {
-	var w struct {
-		Hostnames  []string    `json:"hostnames"`
-		ParentRefs []ParentRef `json:"parentRefs"`
-		Rules      []struct {
-			Matches     []json.RawMessage `json:"matches"`
-			BackendRefs []struct {
-				BackendRef
-				Filters []wireFilter `json:"filters"`
-			} `json:"backendRefs"`
+// wireRoute is what counts of a route of the Gateway API.
+type wireRoute struct {
+	Hostnames  []string    `json:"hostnames"`
+	ParentRefs []ParentRef `json:"parentRefs"`
+	Rules      []struct {
+		Matches     []json.RawMessage `json:"matches"`
+		BackendRefs []struct {
+			BackendRef
 			Filters []wireFilter `json:"filters"`
-		} `json:"rules"`
-	}
+		} `json:"backendRefs"`
+		Filters []wireFilter `json:"filters"`
+	} `json:"rules"`
+}
+
+func decodeRoute(m Meta, spec, _ []byte) (Object, error) {
+	var w wireRoute
 	if err := unmarshalSpec(spec, &w); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,103 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport-io/sallyport/internal/schema"
+	"github.com/sallyport-io/sallyport/internal/surface"
+)
+
+// TestFieldsPage holds docs/fields.md to what it is generated from; -update
+// writes it. It fails for a field of Istio's and the Gateway API's types that is
+// in no class, or in two, and for a class that is of no field.
+func TestFieldsPage(t *testing.T) {
+	got := fieldsPage(t)
+	const file = "../docs/fields.md"
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("docs/fields.md is stale; run go test ./test -run %s -update (-want +got):\n%s", t.Name(), d)
+	}
+}
+
+func fieldsPage(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString(`# Which fields are judged
+
+This page is generated from the types of Istio's API and the Gateway API that
+Sallyport is built with, the model's, and package internal/schema; edit those, not
+the page. A test fails for a field that is in no class.
+
+A field of a later version, which is not listed here, is never passed over in
+silence: rule [unknown-field](../rules/README.md#unknown-field) says that it was not
+judged, on the server and on the command line. It says the same of the fields that
+are called undetermined here. A field that is named stands for all that is beneath
+it. The kinds of Kubernetes itself have no table; their unknown fields are told of
+in the same way.
+`)
+	used := map[schema.FieldName]bool{}
+	for _, k := range customKinds {
+		var rows []fieldRow
+		at := map[[2]string]int{}
+		walkFields(t, k, func(r fieldRow) {
+			if r.class == "" {
+				t.Errorf("%s %s: %s (field %s of %s) is in no class%s: have the model read it, or say in package schema why nobody need",
+					k.group, k.kind, r.path, r.name, r.of, r.why)
+			}
+			for _, name := range []string{r.name, "*"} {
+				used[schema.FieldName{Type: r.of, Name: name}] = true
+			}
+			key := [2]string{r.of, r.name}
+			switch i, again := at[key]; {
+			case !again:
+				at[key] = len(rows)
+				rows = append(rows, r)
+			case len(r.path) < len(rows[i].path):
+				rows[i] = r // each type is listed where it is nearest to the top
+			}
+		})
+		slices.SortFunc(rows, func(a, b fieldRow) int { return strings.Compare(a.path, b.path) })
+		fmt.Fprintf(&b, "\n## %s of %s\n\n| field | class | why, or what is not judged |\n|---|---|---|\n", k.kind, k.group)
+		for _, r := range rows {
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.path, r.class, r.why)
+		}
+	}
+	for name, class := range schema.Fields {
+		if !used[name] {
+			t.Errorf("package schema classes the field %s of %s, which no judged kind has", name.Name, name.Type)
+		}
+		if why := class.Harmless + class.Judged; why != "" && !strings.HasSuffix(why, ".") || strings.Contains(why, "|") {
+			t.Errorf("%s of %s: the reason is no sentence: %q", name.Name, name.Type, why)
+		}
+	}
+	return b.String()
+}
+
+// TestFieldsOfEveryKind: each judged kind that comes with Istio or the Gateway
+// API is among those whose fields are classed.
+func TestFieldsOfEveryKind(t *testing.T) {
+	for _, r := range surface.Resources {
+		if r.Kind == "" || strings.Contains(r.Name, "/") || r.Optional || !strings.HasSuffix(r.Group, ".istio.io") && !strings.HasPrefix(r.Group, "gateway.") {
+			continue
+		}
+		kind := strings.TrimPrefix(r.Kind, "K8s")
+		if !slices.ContainsFunc(customKinds, func(k customKind) bool { return k.group == r.Group && k.kind == kind }) {
+			t.Errorf("the fields of %s %s are in no table", r.Group, kind)
+		}
+	}
+}
