@@ -2,6 +2,7 @@ package review_test
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -47,11 +48,17 @@ func hostileWrites(raw []byte) map[string]review.Write {
 
 // hostileSizes are the sizes of hostile objects: as an API server takes them, and
 // as somebody on the network may send them.
-var hostileSizes = []struct {
+var hostileSizes = []hostileSize{{"stored", hostiletest.StoredSize, false}, {"forged", hostiletest.ForgedSize, true}}
+
+type hostileSize struct {
 	name   string
 	size   int
 	forged bool
-}{{"stored", hostiletest.StoredSize, false}, {"forged", hostiletest.ForgedSize, true}}
+}
+
+// smallSizes are those of objects that cost little to read, and are long to judge
+// all the same.
+var smallSizes = []hostileSize{{"30KB", 30 << 10, false}, {"300KB", 300 << 10, false}}
 
 // BenchmarkHostile prints a table of what the dearest objects take: go test -run
 // '^$' -bench Hostile -benchtime 1x ./internal/review
@@ -61,7 +68,7 @@ var hostileSizes = []struct {
 func BenchmarkHostile(b *testing.B) {
 	judge := &review.Judge{Rules: rules.All}
 	m := hostileMesh()
-	for _, size := range hostileSizes {
+	for _, size := range slices.Concat(smallSizes, hostileSizes) {
 		for o := range hostiletest.Objects(size.size, size.forged) {
 			for _, op := range []string{"CREATE", "UPDATE", "DELETE", "defaults"} {
 				b.Run(size.name+"/"+o.Name()+"/"+op, func(b *testing.B) {

@@ -24,14 +24,22 @@ import (
 	"github.com/sallyport-io/sallyport/internal/hostiletest"
 )
 
+// What kubeadm requests for the control plane's containers, in thousandths of a
+// core: where the cores are busy, the kubelet lets each have time in proportion.
+const apiServerCPU, etcdCPU = 250, 100
+
 // cluster is a control plane with the server, in a large mesh.
 type cluster struct {
 	cp     *controlplane.ControlPlane
 	server *server.Server
 	group  *cgroup // nil where there is none
+	others *cgroup // of the clients; nil likewise
 	limit  int64   // of the server's memory
-	admin  *client
-	proof  tls.Certificate // by which the server knows the API server
+	// request is what it asks of the processors, in thousandths of a core.
+	request int64
+	ended   error // why it did not live through the attack
+	admin   *client
+	proof   tls.Certificate // by which the server knows the API server
 }
 
 // start starts a cluster with so many namespaces and hosts, in which the API
@@ -74,6 +82,12 @@ kind: Config
 server: {clientCertificate: {ca: %s, names: [kube-apiserver-webhooks]}}
 `, write("ca.crt", "%s", ca.PEM))
 
+	var controlPlane *cgroup
+	if os.Getenv(withoutCgroup) == "" {
+		controlPlane = newCgroup(t, "control-plane", apiServerCPU+etcdCPU, 0)
+		c.others = newCgroup(t, "clients", apiServerCPU+etcdCPU, 0)
+		controlPlane.enter(t) // the children go where the test is
+	}
 	c.cp, err = controlplane.Start(ctx, controlplane.Options{
 		CRDs: []controlplane.CRDs{controlplane.IstioCRDs, controlplane.GatewayAPICRDs},
 		APIServerArgs: []string{
@@ -83,6 +97,14 @@ server: {clientCertificate: {ca: %s, names: [kube-apiserver-webhooks]}}
 		},
 		Progress: t.Output(),
 	})
+	if controlPlane != nil {
+		c.others.enter(t)
+		t.Cleanup(func() {
+			if err := c.others.leave(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,21 +128,14 @@ func (c *cluster) serve(t *testing.T, config string) {
 	d := deployment(t)
 	container := d.Spec.Template.Spec.Containers[0]
 	c.limit = container.Resources.Limits.Memory().Value()
+	c.request = container.Resources.Requests.Cpu().MilliValue()
 	o := server.Options{Config: config, Args: []string{"--decision-log=-"}}
 	for _, e := range container.Env {
 		o.Env = append(o.Env, e.Name+"="+e.Value)
 	}
 	if os.Getenv(withoutCgroup) == "" {
-		group, err := newCgroup(c.limit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.group, o.Prefix = group, group.prefix()
-		t.Cleanup(func() {
-			if err := group.remove(); err != nil {
-				t.Error(err)
-			}
-		})
+		c.group = newCgroup(t, "server", c.request, c.limit)
+		o.Prefix = c.group.prefix()
 	}
 	var err error
 	if c.server, err = server.Start(t.Context(), c.cp, o); err != nil {

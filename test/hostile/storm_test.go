@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sallyport-io/sallyport/hack/controlplane"
 	"github.com/sallyport-io/sallyport/internal/hostiletest"
 )
 
@@ -51,6 +52,9 @@ type storm struct {
 	port string
 	// calm is whether nobody attacks.
 	calm bool
+	// process is the server that is attacked, whose end is the storm's; nil where
+	// it is not ours.
+	process *controlplane.Process
 
 	mu       sync.Mutex
 	took     []time.Duration // by the other tenants
@@ -85,12 +89,16 @@ func (s *storm) rage(t *testing.T, tenants []*client, attacker *client, arms []o
 	for i, c := range tenants {
 		wg.Go(func() { s.live(ctx, c, i) })
 	}
+	var ended <-chan struct{}
+	if s.process != nil {
+		ended = s.process.Done()
+	}
 	end := time.NewTimer(length)
 	defer end.Stop()
 	select {
 	case <-end.C:
-	case <-s.server.Process().Done():
-		t.Errorf("the server has ended: %v\n%s", s.server.Process().Err(), s.server.Process().LogTail(40))
+	case <-ended:
+		t.Errorf("the server has ended: %v\n%s", s.process.Err(), s.process.LogTail(40))
 	}
 	cancel()
 	wg.Wait()

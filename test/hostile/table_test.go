@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"bufio"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
@@ -9,52 +10,109 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
 
-// alwaysAllow registers a webhook in place of ours that allows everything: what
-// the rest of the world costs on the same cores.
-func (c *cluster) alwaysAllow(t *testing.T) {
+// asAllowAll in the environment makes this program a webhook that allows
+// everything, with the certificate in the folder that it names.
+const asAllowAll = "SALLYPORT_ALLOW_ALL"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(asAllowAll); dir != "" {
+		fmt.Fprintln(os.Stderr, allowAll(dir))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// allowAll serves until it is ended, and says where in a line of its output.
+func allowAll(dir string) error {
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var in struct {
+				Request struct{ UID string } `json:"request"`
+			}
+			body, err := io.ReadAll(r.Body)
+			if err == nil {
+				err = json.Unmarshal(body, &in)
+			}
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			_, _ = fmt.Fprintf(w, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,"allowed":true}}`, in.Request.UID)
+		}),
+		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}},
+		ErrorLog:          log.New(io.Discard, "", 0),
+		ReadHeaderTimeout: time.Minute,
+	}
+	fmt.Println("https://" + listener.Addr().String())
+	return s.ServeTLS(listener, "", "")
+}
+
+// alwaysAllow stops our server and registers a webhook in its place that allows
+// everything, in a container of the same weight: what the rest of the world costs
+// on the same cores. It returns where that one serves.
+func (c *cluster) alwaysAllow(t *testing.T) string {
 	t.Helper()
+	if err := c.server.Stop(); err != nil {
+		t.Error(err)
+	}
 	pair, err := c.cp.CA.ServerCert("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	dir := t.TempDir()
+	for name, data := range map[string][]byte{"tls.crt": pair.Cert, "tls.key": pair.Key} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	line := []string{os.Args[0]}
+	if c.others != nil {
+		line = append(newCgroup(t, "allow-all", c.request, 0).prefix(), line...)
+	}
+	cmd := exec.CommandContext(t.Context(), line[0], line[1:]...)
+	cmd.Env = append(os.Environ(), asAllowAll+"="+dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var in struct {
-			Request struct{ UID string } `json:"request"`
-		}
-		body, err := io.ReadAll(r.Body)
-		if err == nil {
-			err = json.Unmarshal(body, &in)
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		_, _ = fmt.Fprintf(w, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,"allowed":true}}`, in.Request.UID)
-	}))
-	s.TLS = &tls.Config{NextProtos: []string{"h2"}, Certificates: []tls.Certificate{cert}}
-	s.EnableHTTP2 = true
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.StartTLS()
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	url, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	url = strings.TrimSpace(url)
 	for _, kind := range []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} {
 		patch := fmt.Sprintf(`[{"op":"replace","path":"/webhooks/0/clientConfig","value":{"url":%q,"caBundle":%q}}]`,
-			s.URL+"/", base64.StdEncoding.EncodeToString(c.cp.CA.PEM))
+			url+"/", base64.StdEncoding.EncodeToString(c.cp.CA.PEM))
 		if out, err := c.cp.Kubectl(t.Context(), "patch", kind, "sallyport", "--type=json", "-p", patch).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
 	time.Sleep(2 * time.Second) // until the API server has seen it
+	return url
 }
 
 // ready is "" where the server is, and what it lacks otherwise.
@@ -84,7 +142,7 @@ func (c *cluster) table(t *testing.T, calm, fury, floor *storm, idle float64, ro
 		"%d writes and dry runs at a time at the API server, and %d forged reviews at a time without the certificate", *length, attackers, writers, forgers)
 	row("writes of the other tenants", "%d, of which %d were refused, and %d got no answer from the API server", len(fury.took), len(fury.refused), len(fury.lost))
 	row("how long they took (median, 99th percentile)", "%s, %s", ms(fury.percentile(50)), ms(fury.percentile(99)))
-	row("the same under a webhook that allows everything, while the tenant attacks the API server alone", "%s, %s", ms(floor.percentile(50)), ms(floor.percentile(99)))
+	row("the same under the same attack on a webhook that allows everything", "%s, %s", ms(floor.percentile(50)), ms(floor.percentile(99)))
 	row("the same without an attack", "%s, %s", ms(calm.percentile(50)), ms(calm.percentile(99)))
 	for _, outcome := range fury.sorted() {
 		row(outcome, "%d", fury.outcomes[outcome])
@@ -95,10 +153,8 @@ func (c *cluster) table(t *testing.T, calm, fury, floor *storm, idle float64, ro
 	}
 	row("the most memory at once", "%s", memory)
 	ended := "no"
-	select {
-	case <-c.server.Process().Done():
-		ended = fmt.Sprintf("yes: %v", c.server.Process().Err())
-	default:
+	if c.ended != nil {
+		ended = fmt.Sprintf("yes: %v", c.ended)
 	}
 	row("the server's process has ended", "%s", ended)
 	row("processor time a second after the last request", "%.1f%% of a core", 100*idle)
