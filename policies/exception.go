@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sallyport-io/sallyport/internal/expiry"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -27,14 +28,11 @@ var exceptionsSchema = map[string]any{
 		"properties": map[string]any{
 			"namespace": map[string]any{"type": "string", "minLength": 1},
 			"name":      map[string]any{"type": "string"},
-			"until":     map[string]any{"type": "string", "pattern": datePattern},
+			"until":     map[string]any{"type": "string", "pattern": expiry.Pattern},
 			"ticket":    map[string]any{"type": "string", "minLength": 1},
 		},
 	},
 }
-
-// datePattern is a day, whose end is meant, or an instant.
-const datePattern = `^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(Z|[+-]\d{2}:\d{2}))?$`
 
 // covers reports whether the exception holds for the object at that time.
 func (e exception) covers(ref mesh.Ref, now string) (bool, error) {
@@ -50,10 +48,7 @@ func (e exception) covers(ref mesh.Ref, now string) (bool, error) {
 }
 
 func (e exception) end() (time.Time, error) {
-	if day, err := time.Parse(time.DateOnly, e.Until); err == nil {
-		return day.AddDate(0, 0, 1), nil
-	}
-	end, err := time.Parse(time.RFC3339, e.Until)
+	end, err := expiry.Parse(e.Until)
 	if err != nil {
 		return end, fmt.Errorf("exception for namespace %s: until: %w", e.Namespace, err)
 	}

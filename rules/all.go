@@ -35,6 +35,7 @@ var All = []*Rule{
 	internalAnnotation,
 	istioKeys,
 	jwksURI,
+	metadataService,
 	namespaceLabels,
 	networkPeers,
 	noAutoAllocate,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/told"
@@ -91,6 +92,14 @@ func judgePath(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 	involved := registers || slices.ContainsFunc(path.Because, func(r mesh.Reason) bool { return r.Ref == ref })
 	switch path.Verdict {
 	case mesh.Direct:
+		if refusesMetadata(p, path.Entry) {
+			return "", "" // metadata-service says so
+		}
+		if e, ok := metadataException(p, path); ok && involved {
+			return Warn, told.F("it is a metadata service, and an exception holds until %s: %s", told.Plain(e.Until.UTC().Format(time.RFC3339)), told.Plain(e.Reason))
+		} else if ok {
+			return "", ""
+		}
 	case mesh.Broken, mesh.Undetermined:
 		if registers && p.Old != nil && p.Injected && in(p.LiveBefore, path) == mesh.Via && (path.Verdict == mesh.Undetermined || refused(p)) {
 			return Deny, "" // it works by what Sallyport keeps, and would not any more
@@ -286,6 +295,9 @@ func directFix(p *Pass, path mesh.Path) told.Text {
 	}
 	if p.Deleting() {
 		return told.F("Delete %s first, which registers the host; or keep this object until another one routes the host through the gateway.\n", path.Entry)
+	}
+	if metadataOf(p, path) != nil {
+		return mesh.MetadataFix
 	}
 	for _, r := range p.Refusals {
 		if r.ToldFix != "" {

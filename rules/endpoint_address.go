@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/sallyport-io/sallyport/internal/address"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/metadata"
 	"github.com/sallyport-io/sallyport/internal/told"
 )
 
@@ -14,8 +16,8 @@ var endpointAddress = &Rule{
 	Doc: `endpoints are not the platform's own addresses
 
 A ServiceEntry makes the client, or the egress gateway, dial the addresses it
-names: the cloud's metadata service, the node's loopback interface, a kubelet, a
-unix socket. Istio accepts them all. Link-local, loopback, unspecified and
+names: the node's loopback interface, a kubelet, a unix socket; of metadata services
+speaks metadata-service. Istio accepts them all. Link-local, loopback, unspecified and
 multicast addresses, unix sockets, and the ports of the kubelet and the API
 server on private addresses are denied to tenants, and so is a range in
 addresses that is wider than /24 (IPv6: /64), for the entry captures all of it.
@@ -77,35 +79,39 @@ func targetPorts(se *mesh.ServiceEntry, endpoint map[string]int) []int {
 	return ports
 }
 
-func reportAddress(p *Pass, path, address string, ports []int) {
+func reportAddress(p *Pass, path, written string, ports []int) {
 	p.Spend(2 * hostSteps)
-	if strings.HasPrefix(address, "unix://") {
-		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %q is a socket inside the proxy's own pod", address)})
+	if strings.HasPrefix(written, "unix://") {
+		p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %q is a socket inside the proxy's own pod", written)})
 		return
 	}
 	// A resolver takes a name for an address in more spellings than Istio does.
-	written, ok := addressOf(address)
+	ip, ok := address.Parse(written)
 	if !ok {
 		return
 	}
-	for _, ip := range embedded(written) {
+	if _, ok := metadata.Address(ip); ok {
+		return // metadata-service says so
+	}
+	reached := address.Embedded(ip)
+	for _, ip := range reached {
 		if what := forbidden(ip); what != "" {
-			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %s is %s", address, told.Plain(what))})
+			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %s is %s", written, told.Plain(what))})
 			return
 		}
 	}
-	ip := embedded(written)[0]
+	ip = reached[0]
 	if !ip.IsPrivate() {
 		return
 	}
 	p.Spend(len(ports))
 	for _, port := range ports {
 		if who := nodePorts[port]; who != "" {
-			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %s port %d is where a %s listens", address, port, told.Plain(who))})
+			p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %s port %d is where a %s listens", written, port, told.Plain(who))})
 			return
 		}
 	}
-	p.Report(Finding{Path: path, Severity: Warn, Told: told.F("address %s is private: the entry reaches into the network of the cluster or the company", address)})
+	p.Report(Finding{Path: path, Severity: Warn, Told: told.F("address %s is private: the entry reaches into the network of the cluster or the company", written)})
 }
 
 func reportRange(p *Pass, path, address string) {
@@ -113,11 +119,17 @@ func reportRange(p *Pass, path, address string) {
 	prefix, err := netip.ParsePrefix(address)
 	if err != nil {
 		if ip, err := netip.ParseAddr(address); err == nil {
+			if _, ok := metadata.Address(ip); ok {
+				return // metadata-service says so
+			}
 			if what := forbidden(ip.Unmap()); what != "" {
 				p.Report(Finding{Path: path, Severity: p.WarnInPlatform(), Told: told.F("address %s is %s", address, told.Plain(what))})
 			}
 		}
 		return
+	}
+	if _, ok := metadata.Range(prefix); ok && prefix.Bits() > 0 {
+		return // metadata-service says so
 	}
 	narrow := 24
 	if prefix.Addr().Is6() {
@@ -138,9 +150,10 @@ func reportRange(p *Pass, path, address string) {
 // forbidden says what is wrong with an address that no external host can
 // have, and "" where nothing is.
 func forbidden(ip netip.Addr) string {
+	if m, ok := metadata.Address(ip); ok {
+		return "a metadata service (" + m.Service.Cloud + ")"
+	}
 	switch {
-	case ip == netip.MustParseAddr("169.254.169.254") || ip == netip.MustParseAddr("fd00:ec2::254"):
-		return "the cloud's metadata service"
 	case ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast():
 		return "link-local: the node's own network"
 	case ip.IsLoopback():

@@ -4,12 +4,13 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/net/idna"
 
+	"github.com/sallyport-io/sallyport/internal/address"
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/metadata"
 )
 
 // privateURL says why the platform must not fetch from a URL that a tenant has
@@ -44,11 +45,14 @@ func privateHost(m *mesh.Mesh, host string) string {
 	if host == "" {
 		return "no host at all"
 	}
-	if ip, ok := addressOf(host); ok {
+	if ip, ok := address.Parse(host); ok {
 		return privateAddress(m, ip)
 	}
+	if found, ok := metadata.Host(host); ok {
+		return "a metadata service (" + found.Service.Cloud + ")"
+	}
 	last := host[strings.LastIndexByte(host, '.')+1:]
-	if numeric(last) || strings.ContainsAny(host, ":%[]/@") {
+	if address.Numeric(last) || strings.ContainsAny(host, ":%[]/@") {
 		return "no address, and no name: it ends in a number"
 	}
 	domain := m.Settings().ClusterDomain
@@ -71,66 +75,10 @@ func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 }) < 0
 }
 
-// addressOf reads an address in any spelling that some resolver takes: with a
-// zone or without, and of IPv4 with up to four parts in decimal, octal or
-// hexadecimal, as inet_aton does.
-func addressOf(host string) (netip.Addr, bool) {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.WithZone(""), true
-	}
-	parts := strings.Split(strings.TrimSuffix(host, "."), ".")
-	if len(parts) > 4 {
-		return netip.Addr{}, false
-	}
-	var value uint64
-	for i, part := range parts {
-		n, ok := atonPart(part)
-		last := i == len(parts)-1
-		if !ok || !last && n > 0xff || last && n >= 1<<(8*(4-i)) {
-			return netip.Addr{}, false
-		}
-		if last {
-			value |= n
-		} else {
-			value |= n << (8 * (3 - i))
-		}
-	}
-	return netip.AddrFrom4([4]byte{byte(value >> 24), byte(value >> 16), byte(value >> 8), byte(value)}), true
-}
-
-func atonPart(part string) (uint64, bool) {
-	base := 10
-	lower := strings.ToLower(part)
-	switch {
-	case strings.HasPrefix(lower, "0x"):
-		if part, base = part[2:], 16; part == "" {
-			return 0, true
-		}
-	case len(part) > 1 && part[0] == '0':
-		base = 8
-	}
-	if part == "" || strings.ContainsAny(part, "+-_") {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(part, base, 64)
-	return n, err == nil
-}
-
-// numeric reports whether a label is one that no top-level domain has.
-func numeric(label string) bool {
-	if label == "" {
-		return false
-	}
-	if _, ok := atonPart(label); ok {
-		return true
-	}
-	return strings.IndexFunc(label, func(r rune) bool { return r < '0' || r > '9' }) < 0
-}
-
 // privateAddress says why an address, and those that are written into it, is
 // not one of the public Internet, and is "" where it is.
 func privateAddress(m *mesh.Mesh, ip netip.Addr) string {
-	for _, in := range embedded(ip) {
+	for _, in := range address.Embedded(ip) {
 		if what := forbidden(in); what != "" {
 			return what
 		}
@@ -176,37 +124,4 @@ func prefixes(all ...string) []netip.Prefix {
 		out[i] = netip.MustParsePrefix(p)
 	}
 	return out
-}
-
-// embedded returns the addresses that traffic for one may reach: the IPv4
-// address that is written into one of IPv6, where it is mapped, compatible,
-// translated (NAT64), of 6to4, of Teredo or of ISATAP, and else itself.
-func embedded(ip netip.Addr) []netip.Addr {
-	ip = ip.Unmap()
-	if ip.Is4() {
-		return []netip.Addr{ip}
-	}
-	b := ip.As16()
-	four := func(i int) netip.Addr { return netip.AddrFrom4([4]byte(b[i : i+4])) }
-	zero := func(from, to int) bool {
-		return !slices.ContainsFunc(b[from:to], func(c byte) bool { return c != 0 })
-	}
-	switch {
-	case zero(0, 12) && !zero(12, 15): // compatible; ::1 and :: are themselves
-		return []netip.Addr{four(12)}
-	case zero(0, 8) && b[8] == 0xff && b[9] == 0xff && zero(10, 12): // translated: ::ffff:0:a.b.c.d
-		return []netip.Addr{four(12)}
-	case b[0] == 0 && b[1] == 0x64 && b[2] == 0xff && b[3] == 0x9b:
-		if zero(4, 12) { // the well-known prefix of NAT64
-			return []netip.Addr{four(12)}
-		}
-		return []netip.Addr{ip} // a network's own prefix of it: not global
-	case b[0] == 0x20 && b[1] == 0x02: // 6to4
-		return []netip.Addr{four(2)}
-	case b[0] == 0x20 && b[1] == 0x01 && zero(2, 4): // Teredo: server, and the client's address turned over
-		return []netip.Addr{four(4), netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})}
-	case b[10] == 0x5e && b[11] == 0xfe: // ISATAP
-		return []netip.Addr{ip, four(12)}
-	}
-	return []netip.Addr{ip}
 }

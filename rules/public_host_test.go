@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sallyport-io/sallyport/internal/address"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -72,7 +73,7 @@ func TestEverySpellingOfAPrivateAddress(t *testing.T) {
 					}
 				}
 				if what := forbidden(ip); what != "" {
-					if got, ok := addressOf(s); ok && forbidden(embedded(got)[0]) == "" && !strings.HasPrefix(s, "2001:0:808") {
+					if got, ok := address.Parse(s); ok && forbidden(address.Embedded(got)[0]) == "" && !strings.HasPrefix(s, "2001:0:808") {
 						t.Errorf("%s is %s, and as %q not found to be", ip, what, s)
 					}
 				}
@@ -93,7 +94,7 @@ func TestPrivateHost(t *testing.T) {
 	for _, host := range []string{
 		"", ".", "localhost", "LOCALHOST.", "a.localhost", "localhost.localdomain", "kubernetes", "kubernetes.default.svc", "x.y.svc.cluster.local", "X.Y.SVC.Cluster.Local.",
 		"cluster.local", "web.shop", "WEB.shop.", "web-0.web.shop", "_http._tcp.web.shop", "10-0-0-1.shop.pod", "10-0-0-1.shop.pod.cluster.local", "x.y.svc.clusterset.local",
-		"metadata.google.internal", "host.docker.internal", "printer.local", "router.home.arpa", "1.2.3.4.5", "1.2.3.256", "0x", "example.0x7f", "a b.example.com", "[::1]", "::", "::1",
+		"metadata.google.internal", "metadata.goog", "api.metadata.cloud.ibm.com", "168.63.129.16", "host.docker.internal", "printer.local", "router.home.arpa", "1.2.3.4.5", "1.2.3.256", "0x", "example.0x7f", "a b.example.com", "[::1]", "::", "::1",
 		"fe80::1%eth0", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "100::1", "64:ff9b:1::a00:1", "::ffff:127.0.0.1%eth0", "\x00.example.com", "ｌｏｃａｌｈｏｓｔ", "exa_mple\u202e.com",
 	} {
 		if host == "a b.example.com" || host == "\x00.example.com" {

@@ -30,6 +30,9 @@ has named the server behind it, nobody dials what the client has chosen.`,
 		if slices.ContainsFunc(se.Hosts, mesh.IsWildcard) {
 			fix = "Register every name on its own, with resolution DNS: a wildcard has no address to look up.\n"
 		}
+		if se.WideRange() >= 0 { // which Istio takes with no resolution by name
+			fix = mesh.RangeFix
+		}
 		p.Report(Finding{
 			Path:    "spec.resolution",
 			Told:    "resolution NONE dials whatever address the client chooses",

@@ -115,6 +115,11 @@ var threats = []threat{
 		why: "every annotation and label of Istio's API has a form or is refused; what Istio injects itself passes",
 	},
 	{
+		class: "An object leads to the metadata service of a cloud, for the credentials of a node or of the gateway",
+		tests: []string{"rules.TestCases/metadata-service", "internal/metadata.TestEveryServiceIsFound", "internal/companion.TestGolden/refused-meaning", "cmd/sallyport.TestScripts/metadata"},
+		why:   "names, patterns, ranges and every spelling of the addresses are denied to tenants, and no route through a gateway is kept for anybody; exceptions are the platform's, and end",
+	},
+	{
 		class: "A tenant's gateway leads out past the egress gateway",
 		tests: []string{"rules.TestCases/ingress-relay", "rules.TestCases/external-name"},
 		why:   "whichever of its objects comes last is denied, of Istio's kinds and the Gateway API's",

@@ -83,6 +83,9 @@ func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Ref
 	if problem != "" {
 		return nil, refuse(problem, "Ask the platform team for a configured gateway.")
 	}
+	if refusal := foreignTo(m, entry); refusal != nil {
+		return nil, []Refusal{*refusal}
+	}
 	ports, refusals := upstreams(m.Settings(), entry, host)
 	if len(refusals) > 0 {
 		return nil, refusals

@@ -38,6 +38,9 @@ func (d *document) check(c *Config) error {
 		}
 	}
 	checkWildcards(c.Gateways, fail)
+	for i, e := range c.MetadataExceptions {
+		e.check(fmt.Sprintf("metadataExceptions[%d]", i), fail)
+	}
 	checkCredentials(c, fail)
 	for i, ns := range c.PlatformNamespaces {
 		for _, msg := range content.IsDNS1123Label(ns) {

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validate/content"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/metadata"
 )
 
 // failure takes one thing that a file says and cannot mean.
@@ -27,6 +28,9 @@ func checkWildcards(gateways []Gateway, fail failure) {
 			}
 			if len(content.IsDNS1123Subdomain(server)) > 0 || !strings.Contains(server, ".") {
 				fail(path+".server", "%q is not the DNS name of a server", w.Server)
+			}
+			if m, ok := metadata.Host(server); ok {
+				fail(path+".server", "%q is a metadata service (%s): a gateway would be told its own credentials", w.Server, m.Service.Cloud)
 			}
 			key := namespace + "/" + host
 			if first, ok := named[key]; ok && first.server != server {

@@ -131,6 +131,13 @@ type Config struct {
 	//
 	// Default: a host belongs to whoever registers it first.
 	Ownership Ownership `json:"ownership,omitzero"`
+	// MetadataExceptions let namespaces reach a cloud's metadata service by an
+	// entry of the mesh, which is refused otherwise: it hands out the credentials of
+	// the machine that asks. Such traffic goes straight there; through a shared
+	// egress gateway it never leads.
+	//
+	// Default: none.
+	MetadataExceptions []MetadataException `json:"metadataExceptions,omitempty"`
 	// Limits bound what tenants may have Sallyport keep: it holds the objects of
 	// the mesh in memory, and would be ended by the system otherwise.
 	//
@@ -477,6 +484,9 @@ func (c *Config) Settings() mesh.Settings {
 		},
 	}
 	s.Ownership = c.Ownership.settings()
+	for _, e := range c.MetadataExceptions {
+		s.MetadataExceptions = append(s.MetadataExceptions, e.settings())
+	}
 	for _, cr := range c.Credentials {
 		credential := mesh.Credential{Name: cr.Name, Namespaces: cr.Namespaces, Secret: cr.Secret}
 		if i := cr.Issuer; i != nil {

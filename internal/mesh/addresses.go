@@ -4,6 +4,8 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // visitAddresses puts an object into the index of the addresses that the
@@ -64,3 +66,16 @@ func prefixBits(p netip.Prefix) int {
 	}
 	return p.Bits()
 }
+
+// WideRange is the index of the first of the entry's addresses that stands for more
+// than one, or -1.
+func (se *ServiceEntry) WideRange() int {
+	return slices.IndexFunc(se.Addresses, func(a string) bool {
+		p, err := netip.ParsePrefix(a)
+		return err == nil && !p.IsSingleIP()
+	})
+}
+
+// RangeFix is what helps with an entry for a range of addresses that a gateway
+// cannot serve.
+const RangeFix told.Text = "Register every server by an entry of its own, with its DNS name, its one address under spec.addresses, and resolution: DNS. Where the servers have no names, the platform team can register each beside the gateway, with its address under spec.endpoints.\n"

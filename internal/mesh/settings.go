@@ -51,6 +51,8 @@ type Settings struct {
 	Grants []Grant
 	// Ownership says whose the external hosts are; nil where nobody says so.
 	Ownership *Ownership
+	// MetadataExceptions let some clients reach a cloud's metadata service.
+	MetadataExceptions []MetadataException
 }
 
 // Limits are the bytes of JSON ([Meta.Size]) that tenants may have the model keep;
