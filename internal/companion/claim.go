@@ -83,7 +83,8 @@ func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Ref
 	if problem != "" {
 		return nil, refuse(problem, "Ask the platform team for a configured gateway.")
 	}
-	if refusal := foreignTo(m, entry); refusal != nil {
+	_, hosted := serverOf(gateway, host)
+	if refusal := foreignTo(m, entry, hosted); refusal != nil {
 		return nil, []Refusal{*refusal}
 	}
 	ports, refusals := upstreams(m.Settings(), entry, host)

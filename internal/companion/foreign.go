@@ -9,8 +9,9 @@ import (
 
 // foreignTo refuses an entry whose traffic means something else once a gateway
 // sends it on: for a cloud's metadata service, which answers by who asks, and for a
-// range of addresses, of which the gateway does not know the one that was meant.
-func foreignTo(m *mesh.Mesh, entry *mesh.ServiceEntry) *Refusal {
+// range of addresses, of which the gateway does not know the one that was meant. For
+// a hosted pattern the platform has said which server answers for all of them.
+func foreignTo(m *mesh.Mesh, entry *mesh.ServiceEntry, hosted bool) *Refusal {
 	if found := m.MetadataServices(entry); len(found) > 0 {
 		what := found[0]
 		return &Refusal{
@@ -20,7 +21,7 @@ func foreignTo(m *mesh.Mesh, entry *mesh.ServiceEntry) *Refusal {
 			ToldFix: mesh.MetadataFix,
 		}
 	}
-	if i := entry.WideRange(); i >= 0 && entry.Resolution == "NONE" {
+	if i := entry.WideRange(); i >= 0 && entry.Resolution == "NONE" && !hosted {
 		for _, port := range entry.Ports {
 			m.Spend(1)
 			if mesh.ClassOf(port.Protocol) != mesh.TCPLike {
