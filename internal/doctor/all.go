@@ -49,6 +49,7 @@ var All = []*Check{
 	webhookServer,
 	webhookAnswers,
 	namespaceModes,
+	keptObjects,
 
 	podsSidecar,
 	podsCapture,
