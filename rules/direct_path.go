@@ -39,8 +39,29 @@ worked with it.`,
 		for _, group := range groupPaths(p, p.Paths, asIs) {
 			p.Report(group.finding(p, "leaves directly"))
 		}
+		reportZtunnel(p)
 		return nil
 	},
+}
+
+// reportZtunnel tells a namespace in ambient mode, once, that what others register
+// is reached past them. No entry of theirs is to blame, nor any that they add.
+func reportZtunnel(p *Pass) {
+	ns, ok := p.Subject.(*mesh.Namespace)
+	if !ok || p.Deleting() || !ns.Ambient() {
+		return
+	}
+	for _, path := range p.Paths {
+		if path.Client == ns.Name && path.Passed && path.Verdict == mesh.Direct {
+			p.Report(Finding{
+				Path:     "metadata.labels",
+				Severity: Warn,
+				Told:     "ztunnel lets the pods of this namespace out to hosts that others register: it asks for no exportTo and no VirtualService",
+				ToldFix:  told.F("Wall the namespace in: kubectl label namespace %s %s=enabled --overwrite\n", told.Namespace(ns.Name), told.Plain(mesh.NetworkPolicyLabel)),
+			})
+			return
+		}
+	}
 }
 
 // view is how the path of a client for an egress point is looked at in one of
@@ -118,6 +139,9 @@ func judgePath(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 		}
 	}
 	before := in(p.Before(), path)
+	if path.Passed && (p.Batch != nil || before != mesh.Via) {
+		return "", "" // it is the client's, and said there
+	}
 	excused := before == mesh.Direct && !opened(p, path, in)
 	if p.Batch != nil {
 		switch {
@@ -179,7 +203,7 @@ func opened(p *Pass, path mesh.Path, in view) bool {
 
 func (g *pathGroup) finding(p *Pass, verb string) Finding {
 	path := g.path
-	f := Finding{Severity: g.severity, Path: subjectPath(p, path)}
+	f := Finding{Severity: g.severity, Path: subjectPath(p, path), Host: path.Host}
 	switch path.Verdict {
 	case mesh.Broken:
 		verb = "fails"
@@ -288,12 +312,12 @@ func subjectPath(p *Pass, path mesh.Path) string {
 	return "spec"
 }
 
-// directFix says what closes the path.
+// directFix says what closes the path: YAML that was tried, or words.
 func directFix(p *Pass, path mesh.Path) told.Text {
-	if p.Request.Foreground {
+	switch {
+	case p.Request.Foreground:
 		return "Delete the object in the background (kubectl delete --cascade=background): in the foreground what it owns goes before it does.\n"
-	}
-	if p.Deleting() {
+	case p.Deleting():
 		return told.F("Delete %s first, which registers the host; or keep this object until another one routes the host through the gateway.\n", path.Entry)
 	}
 	if metadataOf(p, path) != nil {
@@ -307,22 +331,69 @@ func directFix(p *Pass, path mesh.Path) told.Text {
 	if path.Verdict == mesh.Undetermined {
 		return "Leave spec.workloadSelector out: where pods of the cluster answer for a host, Sallyport keeps no route to it.\n"
 	}
-	if mesh.ClassOf(path.Protocol) == mesh.Sniffed {
-		return "Give the port a protocol, HTTP or TLS: rules of a VirtualService do not hold for traffic whose protocol Istio has to guess.\n"
+	if fix, ok := lead(p, path.Host, path.Port, path.Protocol); ok {
+		return hints(p, path) + fix
 	}
-	if mesh.IsWildcard(path.Host) {
-		return told.F("Register every name on its own (hosts: [api%s]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration.\n", told.Host(path.Host).As(strings.TrimPrefix(path.Host, "*")))
-	}
-	var b told.Builder
-	owner := path.Entry.Namespace
-	if path.Entry == p.Subject.Metadata().Ref && !p.Injected && !p.Platform() {
-		b.Printf("# Let Sallyport keep the route:\n#   kubectl label namespace %s %s=enabled --overwrite\n# or write it:\n", told.Namespace(owner), told.Plain(mesh.InjectionLabel))
-	}
-	name, namespace := told.Host(path.Host).As(slug(path.Host)), owner
+	return words(p, path)
+}
+
+// hints are shorter ways to the same end, as comments of the YAML.
+func hints(p *Pass, path mesh.Path) told.Text {
 	if vs, ok := p.Subject.(*mesh.VirtualService); ok {
-		name, namespace = vs.Tell().As(vs.Name), vs.Namespace
-		b.Write(rewriteHint(p, vs, path.Host))
+		return rewriteHint(p, vs, path.Host)
 	}
-	b.Write(twoHops(p, name, path.Host, path.Port, path.Protocol, namespace))
-	return b.Text()
+	if path.Entry != p.Subject.Metadata().Ref || !injectionMends(p, path) {
+		return ""
+	}
+	return told.F("# Let Sallyport keep the route:\n#   %s\n# or write it:\n", injectionCommand(path.Entry.Namespace))
+}
+
+func injectionCommand(namespace string) told.Text {
+	return told.F("kubectl label namespace %s %s=enabled --overwrite", told.Namespace(namespace), told.Plain(mesh.InjectionLabel))
+}
+
+// injectionMends reports whether Sallyport would lead the host if it kept companions
+// in the entry's namespace.
+func injectionMends(p *Pass, path mesh.Path) bool {
+	if p.Injected || p.Platform() || p.Mends == nil || !p.Mendable(path.Host) {
+		return false
+	}
+	labelled := mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: path.Entry.Namespace}}}
+	if ns := p.After.Namespace(path.Entry.Namespace); ns != nil {
+		labelled = *ns
+	}
+	labels := map[string]string{mesh.InjectionLabel: "enabled"}
+	for k, v := range labelled.Labels {
+		p.Spend(1)
+		if k != mesh.InjectionLabel {
+			labels[k] = v
+		}
+	}
+	labelled.Labels = labels
+	does, _ := p.Memo.Do(injectionKey{path.Host}, func() (any, error) {
+		return p.Mends(path.Host, []Applied{{Object: &labelled}}), nil
+	})
+	return does.(bool)
+}
+
+type injectionKey struct{ host string }
+
+// words say what closes the path where no YAML can.
+func words(p *Pass, path mesh.Path) told.Text {
+	host := told.Host(path.Host)
+	switch {
+	case mesh.IsWildcard(path.Host):
+		return told.F("Register every name on its own (hosts: [api%s]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration.\n", host.As(strings.TrimPrefix(path.Host, "*")))
+	case mesh.ClassOf(path.Protocol) == mesh.Sniffed:
+		return "Give the port a protocol, HTTP or TLS: rules of a VirtualService do not hold for traffic whose protocol Istio has to guess.\n"
+	case injectionMends(p, path):
+		return told.F("Let Sallyport keep the route: %s\n", injectionCommand(path.Entry.Namespace))
+	case !strings.Contains(path.Host, "."):
+		return told.F("Register %s by its fully qualified DNS name: the same name without a dot is another Service in every namespace.\n", host)
+	}
+	if len(path.Because) > 0 && path.Because[0].Ref != p.Subject.Metadata().Ref && path.Because[0].Ref != (mesh.Ref{}) {
+		why := path.Because[0]
+		return told.F("Have %s lead %s to the egress gateway, or take it away; then apply this.\n", why.Tell().As(strings.TrimSpace(why.Ref.String()+" "+why.Path)), host)
+	}
+	return told.F("Lead the traffic for %s to the egress gateway before it is let out; where the route is not yours, ask who owns it.\n", host)
 }

@@ -56,6 +56,22 @@ type Pass struct {
 	// subject, which then all count as new; nil for a single write.
 	Batch map[mesh.Ref]bool
 
+	// Written returns the JSON of an object of those that are judged together, as
+	// somebody has written it, and nil for one that is only stored: the model has
+	// not all of that.
+	Written func(mesh.Ref) []byte
+	// Mends reports whether the objects, applied in this order, are admitted and lead a
+	// canonical host through a gateway for every client that reaches it directly,
+	// and whether every other path stays what it is. A nil Mends knows of none that
+	// do: what nobody has tried is not offered as a fix.
+	Mends func(host string, fix []Applied) bool
+	// Mendable reports whether there is room to look for a fix of one more host: Mends
+	// says no of any for which there is none.
+	Mendable func(host string) bool
+	// Fixes keeps the fixes that were found, for all writes for which Written says
+	// the same; a nil one is that of the write alone.
+	Fixes *Memo
+
 	// Excused are denials that are only warned of, as the object before the
 	// write earned them already.
 	Excused Sins
@@ -78,6 +94,13 @@ type Request struct {
 	Foreground bool
 	// Time is the time of the request, RFC 3339: rules have no clock.
 	Time string
+}
+
+// Applied is an object of a fix. Raw, its JSON, is nil where no more is changed than
+// its labels.
+type Applied struct {
+	Object mesh.Object
+	Raw    []byte
 }
 
 // Refusal says why an entry, or one field of it, gets no companions.

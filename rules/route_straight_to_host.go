@@ -44,6 +44,7 @@ An ExternalName Service is the external host that it stands for.`,
 			}
 			f := Finding{
 				Path: d.path,
+				Host: host,
 				Told: told.F("%s %s, past the egress gateway", told.Plain(what), hostPort(host, d.Port)),
 			}
 			if p.idle(vs) {
@@ -146,8 +147,7 @@ func opens(p *Pass, ref mesh.Ref) bool {
 	})
 }
 
-// straightFix is the VirtualService that takes the destination through the
-// gateway.
+// straightFix takes the destination through the gateway.
 func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) told.Text {
 	port := 0
 	if d.Port != nil {
@@ -169,11 +169,13 @@ func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) t
 	if mesh.ClassOf(protocol) == mesh.Sniffed {
 		protocol = strings.ToUpper(d.section)
 	}
-	fix := rewriteHint(p, vs, host) + twoHops(p, vs.Tell().As(vs.Name), host, port, protocol, vs.Namespace)
-	if !slices.ContainsFunc(vs.Hosts, func(h string) bool { return p.canonical(h) == host }) {
-		fix = told.F("# Let clients call %s by its own name, and route that:\n%s", told.Host(host), fix)
+	if fix, ok := lead(p, host, port, protocol); ok {
+		return rewriteHint(p, vs, host) + fix
 	}
-	return fix
+	if !slices.ContainsFunc(vs.Hosts, func(h string) bool { return p.canonical(h) == host }) {
+		return told.F("Let clients call %s by its own name, with a route of that host to the egress gateway, and take it out of this one.\n", told.Host(host))
+	}
+	return told.F("Send the traffic for %s to the egress gateway here, and from there to the host.\n", told.Host(host))
 }
 
 // rewriteHint says how a route keeps what else it says: written by hand, both
@@ -182,7 +184,7 @@ func rewriteHint(p *Pass, vs *mesh.VirtualService, host string) told.Text {
 	if vs.Annotations[mesh.RewriteAnnotation] == "true" || !managedRoute(p, vs.Namespace, host) {
 		return ""
 	}
-	return told.F("# Have admission lead your route to the gateway, with its matches, timeouts and retries:\n#   metadata: {annotations: {%s: \"true\"}}\n# or write both hops:\n", told.Plain(mesh.RewriteAnnotation))
+	return told.F("# Have admission lead your route to the gateway, with its matches, timeouts and retries:\n#   metadata: {annotations: {%s: \"true\"}}\n# or write it so:\n", told.Plain(mesh.RewriteAnnotation))
 }
 
 func hostPort(host string, port *mesh.PortSelector) told.Arg {

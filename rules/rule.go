@@ -89,6 +89,9 @@ type Finding struct {
 	// About is what was found, where the message is the same for anything: a
 	// finding about something else is another one, and no old sin excuses it.
 	About string `json:"-"`
+	// Host is the canonical host to which the finding says that there is a way past
+	// the gateway; empty in one about something else.
+	Host string `json:"-"`
 	// Rest is set where the finding stands for others that are not listed.
 	Rest Rest `json:"-"`
 	// Told and ToldFix are what is said with its names marked: of a name that is

@@ -36,9 +36,9 @@ warned about: the listener is used only by who asks for it.`,
 			switch {
 			case o.EgressProxy != nil && egressGateway(p.After, mesh.ResolveHost(o.EgressProxy.Host, s.Namespace, domain)) != nil:
 			case o.EgressProxy != nil:
-				p.Report(Finding{Path: "spec.outboundTrafficPolicy.egressProxy", Told: told.F("sends all traffic of %s for unknown hosts to %q", whose, o.EgressProxy.Host), ToldFix: registryOnly})
+				p.Report(Finding{Path: "spec.outboundTrafficPolicy.egressProxy", Told: told.F("sends all traffic of %s for unknown hosts to %q", whose, o.EgressProxy.Host), ToldFix: registryOnly(p)})
 			case o.Mode != "REGISTRY_ONLY":
-				p.Report(Finding{Path: "spec.outboundTrafficPolicy.mode", Told: told.F("mode %s lets %s reach every host that nobody registered, directly", o.Mode, whose), ToldFix: registryOnly})
+				p.Report(Finding{Path: "spec.outboundTrafficPolicy.mode", Told: told.F("mode %s lets %s reach every host that nobody registered, directly", o.Mode, whose), ToldFix: registryOnly(p)})
 			}
 		}
 		for i, l := range s.Egress {
@@ -56,4 +56,10 @@ warned about: the listener is used only by who asks for it.`,
 	}),
 }
 
-const registryOnly = "spec:\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"
+// registryOnly is the Sidecar that keeps closed what the mesh keeps closed.
+func registryOnly(p *Pass) told.Text {
+	if fix := p.withSpec("outboundTrafficPolicy", map[string]any{"mode": "REGISTRY_ONLY"}); fix != "" {
+		return fix
+	}
+	return "spec:\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"
+}

@@ -14,9 +14,11 @@ import (
 
 // lane is one port of a host on its way through an egress gateway.
 type lane struct {
-	port  int
-	class mesh.Class
-	door  door
+	port     int
+	target   int // port of the endpoints, where that is another one
+	class    mesh.Class
+	protocol string // as registered
+	door     door
 }
 
 // door is how a lane gets through an egress gateway: the Gateway whose server
@@ -24,6 +26,10 @@ type lane struct {
 type door struct {
 	gateway string // namespace/name of the Gateway object
 	subset  string
+	name    string // of the server, by which sidecars ask for it
+	// shared is set where requests for another port come in here as well: those for
+	// this one say so in a header.
+	shared bool
 	// rule is the DestinationRule or VirtualService that has the subset, where one
 	// exists.
 	rule   mesh.Ref
@@ -34,67 +40,67 @@ type door struct {
 
 // hops writes the objects that take a host through the egress gateway.
 type hops struct {
+	p         *Pass
 	m         *mesh.Mesh
 	gateway   mesh.EgressGateway
 	service   string // of the gateway
 	host      string
-	namespace string // of the client
-	entry     *mesh.ServiceEntry
-	lanes     []lane
+	namespace string               // of the routes that are written
+	entries   []*mesh.ServiceEntry // that users have for the host
+	// registered are those that are for the gateway alone: it goes by these.
+	registered []*mesh.ServiceEntry
+	lanes      []lane
+	rule       string // name of the DestinationRule with the subsets that are made
 }
 
-// twoHops returns the YAML of a VirtualService that takes every port of a host
-// through the egress gateway, and of what it needs that is not there yet: the
-// same for whichever port it is asked, as long as the gateway has ports enough.
-// Each port of the host needs a server of its own there; beyond those the given
-// port comes first.
-func twoHops(p *Pass, name told.Arg, host string, port int, protocol, namespace string) told.Text {
+// newHops begins with a host. Each port of it needs a server of its own at the
+// gateway; where nobody registers the host, the given port is all there is.
+func newHops(p *Pass, host string, port int, protocol string) *hops {
 	s := p.After.Settings()
-	if len(s.Gateways) == 0 || mesh.IsWildcard(host) {
-		return ""
-	}
-	p.Spend(fixSteps)
-	h := &hops{m: p.After, gateway: s.Gateways[0], host: host, namespace: namespace}
+	h := &hops{p: p, m: p.After, gateway: s.Gateways[0], host: host, namespace: p.Subject.Metadata().Namespace}
 	h.service = h.gateway.Host(s.ClusterDomain)
-	h.addLane(port, mesh.ClassOf(protocol))
 	for _, se := range p.After.EntriesFor(host) {
 		if companionEntry(p.After, se.Ref) {
 			continue
 		}
-		if h.entry == nil || h.entry.Namespace != namespace && se.Namespace == namespace {
-			h.entry = se
+		if se.Namespace == h.gateway.Namespace && slices.Contains(se.ExportTo, ".") {
+			h.registered = append(h.registered, se)
+			continue
 		}
+		h.entries = append(h.entries, se)
+		guessed := p.Written != nil && p.Written(se.Ref) != nil
 		for _, sp := range se.Ports {
-			h.addLane(sp.Number, mesh.ClassOf(sp.Protocol))
+			class, protocol := mesh.ClassOf(sp.Protocol), strings.ToUpper(sp.Protocol)
+			if class == mesh.Sniffed && guessed {
+				class, protocol = mesh.TCPLike, "TCP" // as the entry is to say: it carries whatever comes
+			}
+			h.addLane(lane{port: sp.Number, target: sp.TargetPort, class: class, protocol: protocol})
 		}
 	}
-	if len(h.lanes) <= len(h.ports(mesh.TLSLike, true)) {
-		slices.SortFunc(h.lanes, func(a, b lane) int { return cmp.Compare(a.port, b.port) })
+	if len(h.entries) == 0 {
+		h.addLane(lane{port: port, class: mesh.ClassOf(protocol), protocol: protocol})
+	} else {
+		h.namespace = h.entries[0].Namespace
 	}
-	h.findDoors()
-	var b told.Builder
-	if e := h.entry; e != nil && len(h.exportTo()) > 0 && !slices.Contains(e.ExportTo, h.gateway.Namespace) && e.Namespace != h.gateway.Namespace {
-		b.Printf("# The gateway has to see %s as well:\n#   exportTo: [%s]\n", e.Ref, exportList(h.exportTo()))
-	}
-	h.writeGateway(&b)
-	h.writeSubset(&b)
-	h.writeVirtualService(&b, name)
-	return b.Text()
+	slices.SortStableFunc(h.lanes, func(a, b lane) int { return cmp.Compare(a.port, b.port) })
+	return h
 }
 
-func (h *hops) addLane(port int, class mesh.Class) {
+func (h *hops) addLane(l lane) {
 	h.m.Spend(1 + len(h.lanes)>>5)
-	if class == mesh.Sniffed || class == mesh.UDPLike ||
-		slices.ContainsFunc(h.lanes, func(l lane) bool { return l.port == port }) {
+	if l.class == mesh.Sniffed || l.class == mesh.UDPLike ||
+		slices.ContainsFunc(h.lanes, func(other lane) bool { return l.port == other.port && l.class == other.class }) {
 		return
 	}
-	h.lanes = append(h.lanes, lane{port: port, class: class})
+	h.lanes = append(h.lanes, l)
 }
 
-// findDoors gives every lane a door: one that is there already, or else one
-// on a port of the gateway that no other lane of the host takes.
-func (h *hops) findDoors() {
+// findDoors gives every lane a door: one that is there already, unless all are to
+// be made, or else one on a port of the gateway that no other lane of the host
+// takes. It reports whether the gateway has enough of them.
+func (h *hops) findDoors(made bool) bool {
 	name := "egress-" + slug(h.host)
+	gateway := h.free("Gateway", h.gateway.Namespace, name)
 	taken := map[int]bool{}
 	type known struct {
 		door
@@ -105,7 +111,7 @@ func (h *hops) findDoors() {
 		l := &h.lanes[i]
 		h.m.Spend(1)
 		d, asked := existing[l.class]
-		if !asked {
+		if !asked && !made {
 			d.door, d.ok = h.existing(l.class)
 			existing[l.class] = d
 		}
@@ -114,28 +120,105 @@ func (h *hops) findDoors() {
 			taken[d.port] = true
 		}
 	}
-	suit := map[mesh.Class][]int{}
 	for i := range h.lanes {
-		l := &h.lanes[i]
-		if l.door.exists {
+		if l := &h.lanes[i]; !l.door.exists && !h.make(l, gateway, taken) && !h.share(l) {
+			return false
+		}
+	}
+	h.rule = name
+	return len(h.lanes) > 0
+}
+
+// make gives a lane a door of its own, and reports whether there is room for it. What
+// is opaque behind mutual TLS may go by a name that nobody else has: then it has a
+// Gateway to itself, for the gateway's rules see a port and a Gateway, and no name.
+func (h *hops) make(l *lane, gateway string, taken map[int]bool) bool {
+	h.m.Spend(1)
+	// Raw TCP has no name to be told apart by but that of mutual TLS.
+	mutual := h.gateway.MutualTLS || l.class == mesh.TCPLike
+	l.door = door{gateway: h.gateway.Namespace + "/" + gateway, subset: gateway, name: h.host, mutual: mutual}
+	ports := h.ports(l.class, mutual)
+	for _, port := range ports {
+		if !taken[port] && h.unclaimed(port, mutual || l.class != mesh.HTTPLike, h.host) {
+			l.door.port = port
+			taken[port] = true
+			return true
+		}
+	}
+	if l.class == mesh.HTTPLike || !mutual {
+		return false
+	}
+	suffix := "p" + strconv.Itoa(l.port)
+	l.door.name = suffix + "." + h.host
+	l.door.gateway += "-" + suffix
+	l.door.subset += "-" + suffix
+	for _, port := range ports {
+		if h.unclaimed(port, true, l.door.name) {
+			l.door.port = port
+			return true
+		}
+	}
+	return false
+}
+
+// share lets requests for a port in by the door of those for another one.
+func (h *hops) share(l *lane) bool {
+	i := slices.IndexFunc(h.lanes, func(other lane) bool {
+		return l.class == mesh.HTTPLike && other.class == mesh.HTTPLike && other.port != l.port && other.door.port != 0
+	})
+	if i < 0 {
+		return false
+	}
+	l.door = h.lanes[i].door
+	l.door.shared = true
+	return true
+}
+
+// portHeader says which port a request is for, on the way from the sidecar to the
+// gateway.
+const portHeader = "x-egress-port"
+
+// free is a name that no object of the kind has, made of the given one.
+func (h *hops) free(kind, namespace, name string) string {
+	for i := 2; i < 10; i++ {
+		h.m.Spend(lookupSteps)
+		if h.m.Get(mesh.Ref{Kind: kind, Namespace: namespace, Name: name}) == nil {
+			return name
+		}
+		name = strings.TrimSuffix(name, "-"+strconv.Itoa(i-1)) + "-" + strconv.Itoa(i)
+	}
+	return name
+}
+
+// unclaimed reports whether a server of that name on a port of the gateway would
+// be kept: Istio drops one whose host another one has, and one that is plain where
+// others speak TLS or the other way round (mergeGateways in Istio's
+// pilot/pkg/model).
+func (h *hops) unclaimed(port int, tls bool, host string) bool {
+	for g := range h.m.Binders() {
+		h.m.Spend(1)
+		if !h.gateway.SelectedBy(g.Selector) {
 			continue
 		}
-		// Raw TCP has no name to be told apart by but that of mutual TLS.
-		h.m.Spend(1)
-		mutual := h.gateway.MutualTLS || l.class == mesh.TCPLike
-		l.door = door{gateway: h.gateway.Namespace + "/" + name, subset: name, mutual: mutual}
-		if suit[l.class] == nil {
-			suit[l.class] = h.ports(l.class, mutual)
-		}
-		for _, port := range suit[l.class] {
-			if !taken[port] {
-				l.door.port = port
-				taken[port] = true
-				break
+		for _, s := range g.Servers {
+			h.m.Spend(1 + len(s.Hosts))
+			if s.Port.Number != port {
+				continue
+			}
+			if (s.TLS != nil) != tls || slices.ContainsFunc(s.Hosts, func(name string) bool { return serverNames(name, host) }) {
+				return false
 			}
 		}
 	}
-	h.lanes = slices.DeleteFunc(h.lanes, func(l lane) bool { return l.door.port == 0 }) // the Service has no port left
+	return true
+}
+
+// serverNames reports whether a server's host, whoever may route it, is this one.
+func serverNames(pattern, host string) bool {
+	if _, name, ok := strings.Cut(pattern, "/"); ok {
+		pattern = name
+	}
+	return mesh.CanonicalHost(pattern) == host
 }
 
 // ports are the ports of the gateway's Service that suit the lane, best first.
@@ -170,7 +253,7 @@ func (h *hops) existing(class mesh.Class) (door, bool) {
 			if !ok {
 				continue
 			}
-			d := door{gateway: gw.Namespace + "/" + gw.Name, port: server.Port.Number, mutual: mutual, exists: true}
+			d := door{gateway: gw.Namespace + "/" + gw.Name, name: h.host, port: server.Port.Number, mutual: mutual, exists: true}
 			if d.subset, d.rule, ok = h.findSubset(d); ok {
 				return d, true
 			}
@@ -214,11 +297,11 @@ func serverCovers(pattern, gatewayNamespace, host, namespace string) bool {
 	return (ns == "*" || ns == namespace) && mesh.HostCovers(mesh.CanonicalHost(name), host)
 }
 
-// subsetNamespace is where sidecars of the client's namespace look for the
-// gateway's DestinationRule: their own, where there is one, which then hides
-// those of the gateway's namespace.
-func (h *hops) subsetNamespace() string {
-	for dr := range h.doorRules(h.namespace) {
+// subsetNamespace is where sidecars of a client's namespace look for the gateway's
+// DestinationRule: their own, where there is one, which then hides those of the
+// gateway's namespace.
+func (h *hops) subsetNamespace(client string) string {
+	for dr := range h.doorRules(client) {
 		return dr.Namespace
 	}
 	return h.gateway.Namespace
@@ -262,7 +345,7 @@ func (h *hops) findSubset(d door) (string, mesh.Ref, bool) {
 	if d.mutual {
 		sni = h.host
 	}
-	for dr := range h.doorRules(h.subsetNamespace()) {
+	for dr := range h.doorRules(h.subsetNamespace(h.namespace)) {
 		for _, s := range dr.Subsets {
 			h.m.Spend(hostSteps)
 			if subsetSNI(s, d.port) == sni {
@@ -293,21 +376,26 @@ func subsetSNI(s mesh.Subset, port int) string {
 
 // missing are the lanes whose door has to be made.
 func (h *hops) missing() []lane {
-	return slices.DeleteFunc(slices.Clone(h.lanes), func(l lane) bool { return l.door.exists })
+	return slices.DeleteFunc(slices.Clone(h.lanes), func(l lane) bool { return l.door.exists || l.door.shared })
 }
 
 func (h *hops) writeGateway(b *told.Builder) {
+	last := ""
 	lanes := h.missing()
-	if len(lanes) == 0 {
-		return
-	}
-	gw := mesh.BoundGateway(lanes[0].door.gateway, "")
-	b.Printf("apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  selector:\n", h.named(gw.Name), told.Namespace(gw.Namespace))
-	for _, k := range slices.Sorted(maps.Keys(h.gateway.Selector)) {
-		b.Printf("    %s: %s\n", told.Plain(k), told.Plain(strconv.Quote(h.gateway.Selector[k])))
-	}
-	b.Write("  servers:\n")
+	slices.SortStableFunc(lanes, func(a, b lane) int { return cmp.Compare(a.door.gateway, b.door.gateway) })
 	for _, l := range lanes {
+		if l.door.gateway != last {
+			if last != "" {
+				b.Write("---\n")
+			}
+			last = l.door.gateway
+			gw := mesh.BoundGateway(last, "")
+			b.Printf("apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  selector:\n", h.named(gw.Name), told.Namespace(gw.Namespace))
+			for _, k := range slices.Sorted(maps.Keys(h.gateway.Selector)) {
+				b.Printf("    %s: %s\n", told.Plain(k), told.Plain(strconv.Quote(h.gateway.Selector[k])))
+			}
+			b.Write("  servers:\n")
+		}
 		protocol, tls := "HTTP", ""
 		switch {
 		case l.door.mutual && l.class == mesh.HTTPLike:
@@ -317,12 +405,14 @@ func (h *hops) writeGateway(b *told.Builder) {
 		case l.class != mesh.HTTPLike:
 			protocol, tls = "TLS", "PASSTHROUGH"
 		}
-		b.Printf("  - port: {number: %d, name: %s-%d, protocol: %s}\n    hosts: [%q]\n", l.door.port, told.Plain(strings.ToLower(protocol)), l.door.port, told.Plain(protocol), h.named(h.namespace+"/"+h.host))
+		b.Printf("  - port: {number: %d, name: %s-%d, protocol: %s}\n    hosts: [%q]\n", l.door.port, told.Plain(strings.ToLower(protocol)), l.door.port, told.Plain(protocol), h.named(h.namespace+"/"+l.door.name))
 		if tls != "" {
 			b.Printf("    tls: {mode: %s}\n", told.Plain(tls))
 		}
 	}
-	b.Write("---\n")
+	if last != "" {
+		b.Write("---\n")
+	}
 }
 
 func (h *hops) writeSubset(b *told.Builder) {
@@ -330,83 +420,210 @@ func (h *hops) writeSubset(b *told.Builder) {
 	if len(lanes) == 0 {
 		return
 	}
-	subset := lanes[0].door.subset
-	b.Printf("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  host: %s\n  subsets:\n  - name: %s\n", h.named(subset), told.Namespace(h.subsetNamespace()), told.Host(h.service), h.named(subset))
-	lanes = slices.DeleteFunc(lanes, func(l lane) bool { return !l.door.mutual })
-	if len(lanes) > 0 {
-		b.Write("    trafficPolicy:\n      portLevelSettings:\n")
+	slices.SortStableFunc(lanes, func(a, b lane) int { return cmp.Compare(a.door.subset, b.door.subset) })
+	for _, namespace := range h.subsetNamespaces() {
+		h.writeRuleIn(b, namespace, lanes)
 	}
+}
+
+// subsetNamespaces are where the sidecars of the host's clients look for the
+// gateway's DestinationRule.
+func (h *hops) subsetNamespaces() []string {
+	var namespaces []string
+	for _, client := range append([]string{h.namespace, mesh.AnyClient}, h.m.Clients(h.host)...) {
+		h.m.Spend(lookupSteps + len(namespaces)>>2)
+		if client == mesh.AnyClient && h.exportTo() != nil {
+			continue
+		}
+		if ns := h.subsetNamespace(client); !slices.Contains(namespaces, ns) {
+			namespaces = append(namespaces, ns)
+		}
+	}
+	return namespaces
+}
+
+func (h *hops) writeRuleIn(b *told.Builder, namespace string, lanes []lane) {
+	b.Printf("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  host: %s\n",
+		h.named(h.free("DestinationRule", namespace, h.rule)), told.Namespace(namespace), told.Host(h.service))
+	for dr := range h.doorRules(namespace) {
+		if len(dr.ExportTo) > 0 { // Istio merges rules for one host that are exported alike
+			b.Printf("  exportTo: [%s]\n", exportList(dr.ExportTo))
+		}
+		break
+	}
+	b.Write("  subsets:\n")
+	last, policy := "", false
 	for _, l := range lanes {
-		b.Printf("      - port: {number: %d}\n        tls: {mode: ISTIO_MUTUAL, sni: %s}\n", l.door.port, told.Host(h.host))
+		if l.door.subset != last {
+			last, policy = l.door.subset, false
+			b.Printf("  - name: %s\n", h.named(last))
+		}
+		if !l.door.mutual {
+			continue
+		}
+		if !policy {
+			b.Write("    trafficPolicy:\n      portLevelSettings:\n")
+			policy = true
+		}
+		b.Printf("      - port: {number: %d}\n        tls: {mode: ISTIO_MUTUAL, sni: %s}\n", l.door.port, h.named(l.door.name))
 	}
 	b.Write("---\n")
 }
 
-func (h *hops) writeVirtualService(b *told.Builder, name told.Arg) {
-	gateways := []told.Text{"mesh"}
+// writeRegistration registers the host for the gateway alone.
+func (h *hops) writeRegistration(b *told.Builder) {
+	se := h.entries[0]
+	name := h.free("ServiceEntry", h.gateway.Namespace, "egress-"+slug(h.host))
+	b.Printf("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  hosts: [%q]\n  exportTo: [\".\"]\n  location: MESH_EXTERNAL\n",
+		h.named(name), told.Namespace(h.gateway.Namespace), told.Host(h.host))
+	resolution := se.Resolution
+	if resolution == "NONE" {
+		resolution = "DNS" // the gateway has no address of a client's to dial
+	}
+	b.Printf("  resolution: %s\n  ports:\n", told.Plain(resolution))
+	for _, l := range h.lanes {
+		b.Printf("  - {number: %d, name: %s-%d, protocol: %s", l.port, told.Plain(strings.ToLower(l.protocol)), l.port, told.Plain(l.protocol))
+		if l.target != 0 {
+			b.Printf(", targetPort: %d", l.target)
+		}
+		b.Write("}\n")
+	}
+	if resolution == "STATIC" {
+		b.Write("  endpoints:\n")
+		for _, e := range se.Endpoints {
+			h.m.Spend(hostSteps)
+			b.Printf("  - address: %s\n", se.Tell().As(e.Address))
+		}
+	}
+	b.Write("---\n")
+}
+
+// writeVirtualService writes the route at the gateway, and with route that of the
+// sidecars.
+func (h *hops) writeVirtualService(b *told.Builder, route bool) {
+	var gateways []told.Text
+	name := slug(h.host)
+	if route {
+		gateways = append(gateways, "mesh")
+	} else {
+		name += "-gateway"
+	}
 	for _, l := range h.lanes {
 		h.m.Spend(findingSteps + len(gateways))
 		if gateway := h.gatewayOf(l.door).Text(); !slices.Contains(gateways, gateway) {
 			gateways = append(gateways, gateway)
 		}
 	}
-	b.Printf("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n", name, told.Namespace(h.namespace))
-	b.Printf("  hosts: [%q]\n  gateways: [%s]\n", told.Host(h.host), told.List(told.Objects, gateways...))
+	b.Printf("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n", h.named(h.free("VirtualService", h.namespace, name)), told.Namespace(h.namespace))
+	hosts := told.F("%q", told.Host(h.host))
+	for _, l := range h.lanes {
+		if l.door.name != h.host { // a server must find its name here
+			hosts += told.F(", %q", h.named(l.door.name))
+		}
+	}
+	b.Printf("  hosts: [%s]\n  gateways: [%s]\n", hosts, told.List(told.Objects, gateways...))
 	if export := h.exportTo(); len(export) > 0 {
 		b.Printf("  exportTo: [%s]\n", exportList(export))
 	}
-	sections := map[mesh.Class]*told.Builder{mesh.HTTPLike: {}, mesh.TLSLike: {}, mesh.TCPLike: {}}
-	for _, l := range h.lanes {
-		sni := ""
+	rules := map[mesh.Class]*told.Builder{mesh.HTTPLike: {}, mesh.TLSLike: {}, mesh.TCPLike: {}}
+	lanes := slices.Clone(h.lanes)
+	slices.SortStableFunc(lanes, func(a, b lane) int { // the header goes before none
+		switch {
+		case a.door.shared == b.door.shared:
+			return 0
+		case a.door.shared:
+			return -1
+		default:
+			return 1
+		}
+	})
+	for _, l := range lanes {
+		sni, header := "", 0
 		if l.class == mesh.TLSLike {
 			sni = h.host
 		}
-		writeRule(sections[l.class], told.Namespace("").As("mesh"), l.port, sni, h.service, h.subsetOf(l.door), l.door.port)
+		if l.door.shared {
+			header = l.port
+		}
+		if route {
+			b := rules[l.class]
+			writeMatch(b, told.Namespace("").As("mesh"), l.port, sni, 0)
+			if header != 0 {
+				b.Printf("    headers: {request: {set: {%s: \"%d\"}}}\n", told.Plain(portHeader), header)
+			}
+			writeRoute(b, h.service, h.subsetOf(l.door), l.door.port)
+		}
 		out, outSNI := l.class, sni
 		if l.door.mutual && l.class == mesh.TLSLike {
 			out, outSNI = mesh.TCPLike, "" // behind ISTIO_MUTUAL a tls rule yields no filter chain
 		}
-		writeRule(sections[out], h.gatewayOf(l.door), l.door.port, outSNI, h.host, told.Arg{}, l.port)
+		b := rules[out]
+		writeMatch(b, h.gatewayOf(l.door), l.door.port, outSNI, header)
+		if header != 0 {
+			b.Printf("    headers: {request: {remove: [%s]}}\n", told.Plain(portHeader))
+		}
+		writeRoute(b, h.host, told.Arg{}, l.port)
 	}
 	for _, s := range []struct {
 		name  string
 		class mesh.Class
 	}{{"http", mesh.HTTPLike}, {"tls", mesh.TLSLike}, {"tcp", mesh.TCPLike}} {
-		if rules := sections[s.class].Text(); rules != "" {
-			b.Printf("  %s:\n%s", told.Plain(s.name), rules)
+		if text := rules[s.class].Text(); text != "" {
+			b.Printf("  %s:\n%s", told.Plain(s.name), text)
 		}
 	}
+	b.Write("---\n")
 }
 
-// exportTo is that of the route: whoever sees the entry has to see it, and so
+// exportTo is that of the routes: whoever sees an entry has to see them, and so
 // has the gateway. None stands for everybody.
 func (h *hops) exportTo() []string {
-	export := []string{`"."`, h.gateway.Namespace}
-	if h.entry == nil {
-		return export
-	}
-	if len(h.entry.ExportTo) == 0 || slices.Contains(h.entry.ExportTo, "*") {
-		return nil
-	}
-	for _, e := range h.entry.ExportTo {
+	export := []string{h.gateway.Namespace}
+	add := func(ns string) {
 		h.m.Spend(1 + len(export)>>2)
-		if e != "." && e != "~" && e != h.namespace && !slices.Contains(export, e) {
-			export = append(export, e)
+		switch {
+		case ns == h.namespace && export[0] != ".":
+			export = slices.Insert(export, 0, ".")
+		case ns != h.namespace && !slices.Contains(export, ns):
+			export = append(export, ns)
+		}
+	}
+	if len(h.entries) == 0 {
+		add(h.namespace)
+	}
+	for _, se := range h.entries {
+		if len(se.ExportTo) == 0 || slices.Contains(se.ExportTo, "*") {
+			return nil
+		}
+		for _, e := range se.ExportTo {
+			switch e {
+			case "~":
+			case ".":
+				add(se.Namespace)
+			default:
+				add(e)
+			}
 		}
 	}
 	return export
 }
 
-func writeRule(b *told.Builder, gateway told.Arg, port int, sni, host string, subset told.Arg, to int) {
+func writeMatch(b *told.Builder, gateway told.Arg, port int, sni string, header int) {
 	b.Printf("  - match:\n    - gateways: [%s]\n      port: %d\n", gateway, port)
 	if sni != "" {
 		b.Printf("      sniHosts: [%q]\n", told.Host(sni))
 	}
+	if header != 0 {
+		b.Printf("      headers: {%s: {exact: \"%d\"}}\n", told.Plain(portHeader), header)
+	}
+}
+
+func writeRoute(b *told.Builder, host string, subset told.Arg, port int) {
 	b.Printf("    route:\n    - destination:\n        host: %s\n", told.Host(host))
 	if !subset.None() {
 		b.Printf("        subset: %s\n", subset)
 	}
-	b.Printf("        port: {number: %d}\n", to)
+	b.Printf("        port: {number: %d}\n", port)
 }
 
 // named is a name that is made of the host's.
@@ -422,7 +639,10 @@ func (h *hops) gatewayOf(d door) told.Arg {
 
 // subsetOf names the subset of a door.
 func (h *hops) subsetOf(d door) told.Arg {
-	if d.exists {
+	switch {
+	case d.subset == "":
+		return told.Arg{}
+	case d.exists:
 		return d.rule.Tell().As(d.subset)
 	}
 	return h.named(d.subset)
@@ -432,8 +652,10 @@ func (h *hops) subsetOf(d door) told.Arg {
 func exportList(export []string) told.Text {
 	items := make([]told.Text, len(export))
 	for i, e := range export {
-		items[i] = `"."`
-		if e != `"."` {
+		switch e {
+		case ".", "*", "~":
+			items[i] = told.F("%q", told.Plain(e))
+		default:
 			items[i] = told.Namespace(e).Text()
 		}
 	}

@@ -60,6 +60,7 @@ var layers = map[string][]string{
 	// For tests and the demo. Nothing above imports these, nor any other
 	// package whose name ends in "test".
 	"internal/hostiletest":    {},
+	"internal/gen":            {},
 	"rules/rulestest":         {"internal/config", "internal/mesh", "internal/review", "rules"},
 	"hack/controlplane":       {},
 	"hack/controlplane/build": {"hack/controlplane"},

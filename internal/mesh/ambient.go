@@ -64,7 +64,7 @@ func (m *Mesh) throughZtunnel(namespace, host string, port int) (o outcome, entr
 	}
 	if g == nil {
 		why = why.says("ztunnel connects to %s itself: %s", hostAt(host, port), why.Told)
-		return outcome{verdict: Direct, because: []Reason{why}}, entry, true
+		return outcome{verdict: Direct, passed: m.Namespace(namespace).Ambient() && namespace != entry.Namespace, because: []Reason{why}}, entry, true
 	}
 	reason := Reason{Ref: g.Ref, Path: "spec.gatewayClassName"}.with("traffic goes through this waypoint")
 	hop := Hop{From: "ztunnel", Decided: reason, To: "waypoint " + g.Namespace + "/" + g.Name, TLS: &ClientTLS{Mode: "HBONE"}} // mutual TLS, always

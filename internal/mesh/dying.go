@@ -171,7 +171,7 @@ func (m *Mesh) without(path Path) *Mesh {
 // whose entry goes has lost the egress point itself: what it then sends to the
 // host is traffic for an unknown host like any other.
 func (m *Mesh) worse(path, rest Path) Path {
-	if rest.Verdict.rank() <= path.Verdict.rank() {
+	if !graver(rest.Verdict, rest.Passed, path.Verdict, path.Passed) {
 		return path
 	}
 	if entry, ok := m.get(path.Entry); ok && rest.Entry == (Ref{}) && m.Dying(entry) {

@@ -212,11 +212,11 @@ func (c *client) unknown(r Reason) outcome {
 	any, reasons := c.passthrough()
 	switch {
 	case c.terse && any:
-		return outcome{verdict: Direct}
+		return outcome{verdict: Direct, passed: true}
 	case c.terse:
 		return outcome{verdict: Blocked}
 	case any:
-		return outcome{verdict: Direct, because: append([]Reason{r.with("the proxy passes unknown traffic through")}, reasons...)}
+		return outcome{verdict: Direct, passed: true, because: append([]Reason{r.with("the proxy passes unknown traffic through")}, reasons...)}
 	}
 	return outcome{verdict: Blocked, because: []Reason{r}}
 }

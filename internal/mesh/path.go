@@ -31,6 +31,10 @@ type Path struct {
 	// Because lists what decided the verdict, the decisive reason first. It
 	// is never empty for Direct and Broken.
 	Because []Reason `json:"because"`
+	// Passed is true for a direct path that is the client's doing alone: its Sidecar,
+	// or the mesh, lets traffic for unknown hosts out, or ztunnel connects by itself
+	// to what another namespace registers. No entry makes that better or worse.
+	Passed bool `json:"-"`
 	// Entry is the object that registers the host for this client.
 	Entry Ref `json:"-"`
 	// Hops is the way the traffic takes, for explanations.

@@ -97,10 +97,10 @@ func (m *Mesh) pathOf(sidecars []*Sidecar, from, host string, port int, terse bo
 	if !ok {
 		return m.throughSidecars(sidecars, from, host, port, terse)
 	}
-	path.Verdict, path.Because, path.Hops, path.Gateway = o.verdict, o.because, o.hops, o.gateway
+	path.Verdict, path.Because, path.Hops, path.Gateway, path.Passed = o.verdict, o.because, o.hops, o.gateway, o.passed
 	path.Entry, path.Protocol = se.Ref, m.protocolOf(host, port)
-	if o.verdict != Direct && m.Namespace(namespace).Injected() {
-		if beside := m.throughSidecars(sidecars, from, host, port, terse); beside.Verdict.rank() > path.Verdict.rank() {
+	if (o.verdict != Direct || o.passed) && m.Namespace(namespace).Injected() {
+		if beside := m.throughSidecars(sidecars, from, host, port, terse); graver(beside.Verdict, beside.Passed, path.Verdict, path.Passed) {
 			return beside
 		}
 	}
@@ -138,7 +138,7 @@ func (m *Mesh) throughSidecars(sidecars []*Sidecar, from, host string, port int,
 	for i, sidecar := range sidecars {
 		c := &client{m: m, namespace: namespace, sidecar: sidecar, terse: terse}
 		found, protocol, entry := c.path(host, port)
-		if i == 0 || found.verdict.rank() > o.verdict.rank() {
+		if i == 0 || graver(found.verdict, found.passed, o.verdict, o.passed) {
 			o = found
 		}
 		if path.Entry == (Ref{}) {
@@ -146,7 +146,7 @@ func (m *Mesh) throughSidecars(sidecars []*Sidecar, from, host string, port int,
 		}
 	}
 	o = m.filtered(namespace, o)
-	path.Verdict, path.Because, path.Hops = o.verdict, o.because, o.hops
+	path.Verdict, path.Because, path.Hops, path.Passed = o.verdict, o.because, o.hops, o.passed
 	if o.verdict == Via || o.verdict == Broken {
 		path.Gateway = o.gateway
 	}

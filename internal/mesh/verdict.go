@@ -8,6 +8,9 @@ type outcome struct {
 	gateway string // name of the approved gateway that it reaches
 	because []Reason
 	hops    []Hop
+	// passed is set where direct traffic leaves for what the client does, and not
+	// for what is registered.
+	passed bool
 	// Where direct traffic goes.
 	host string
 	port int
@@ -30,6 +33,15 @@ func (v Verdict) rank() int {
 	}
 }
 
+// graver reports whether a share of the traffic is worse than another. What the
+// client opens by itself does not cover what somebody else opens.
+func graver(a Verdict, passed bool, b Verdict, otherPassed bool) bool {
+	if a == Direct && b == Direct {
+		return otherPassed && !passed
+	}
+	return a.rank() > b.rank()
+}
+
 // worst returns the outcome that decides: the first of the highest rank.
 func worst(outcomes []outcome) (outcome, bool) {
 	if len(outcomes) == 0 {
@@ -37,7 +49,7 @@ func worst(outcomes []outcome) (outcome, bool) {
 	}
 	w := 0
 	for i := range outcomes {
-		if outcomes[i].verdict.rank() > outcomes[w].verdict.rank() {
+		if graver(outcomes[i].verdict, outcomes[i].passed, outcomes[w].verdict, outcomes[w].passed) {
 			w = i
 		}
 	}

@@ -121,6 +121,11 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 	// context alone.
 	unlimited := budget.New(ctx, math.MaxInt64)
 	w := newWorld(state.Bounded(unlimited), live.Bounded(unlimited), subjects)
+	for i, o := range b.Outcomes {
+		if o.Known {
+			w.written[o.Ref] = b.Objects[i]
+		}
+	}
 	b.Companions, b.Mesh, b.Paths = w.companions(), w.after.Bounded(nil), w.paths()
 	for i, o := range subjects {
 		if o == nil {
@@ -144,6 +149,9 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 	p := w.pass(o)
 	p.Raw, p.Batch = raw, judged
 	p.Request.Time = j.Time
+	p.Written, p.Fixes = func(ref mesh.Ref) []byte { return w.written[ref] }, &w.fixes
+	fixes := &mender{judge: j, ctx: ctx, steps: budget.New(ctx, MaxSteps), write: Write{Request: p.Request, Object: raw}, pass: p}
+	p.Mends, p.Mendable = fixes.mends, fixes.room
 	out.Paths, out.Companions = p.Paths, p.Companions
 	findings, err := rules.Run(ctx, j.Rules, p)
 	if err != nil {
@@ -228,6 +236,8 @@ type world struct {
 	clients            []string // every namespace that the mesh names
 	singled            map[string][]string
 	known              map[pathKey]mesh.Path
+	written            map[mesh.Ref][]byte // the JSON of the objects
+	fixes              rules.Memo
 }
 
 type pathKey struct {
@@ -236,7 +246,7 @@ type pathKey struct {
 }
 
 func newWorld(state, live *mesh.Mesh, subjects []mesh.Object) *world {
-	w := &world{state: state, live: live, sets: map[string]companion.Set{}, singled: map[string][]string{}, known: map[pathKey]mesh.Path{}}
+	w := &world{state: state, live: live, sets: map[string]companion.Set{}, singled: map[string][]string{}, known: map[pathKey]mesh.Path{}, written: map[mesh.Ref][]byte{}}
 	w.points = pointsOf(state, live, subjects)
 	for _, p := range w.points {
 		w.hosts = append(w.hosts, p.Host)

@@ -76,7 +76,7 @@ type Judge struct {
 func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome, err error) {
 	steps := budget.New(ctx, limitOf(w.Request.Operation))
 	m = m.Bounded(steps)
-	err = within(&out.Ref, func() error { return j.review(ctx, m, w, &out) })
+	err = within(&out.Ref, func() error { return j.review(ctx, m, steps, w, &out) })
 	if err != nil {
 		out = Outcome{Ref: out.Ref}
 	} else if ref := out.Ref; w.Request.DryRun && out.Denied() {
@@ -87,7 +87,7 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 	return out, err
 }
 
-func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome) error {
+func (j *Judge) review(ctx context.Context, m *mesh.Mesh, steps *budget.Budget, w Write, out *Outcome) error {
 	spendToRead(m, w)
 	w = w.asEnd()
 	raw := w.Object
@@ -132,6 +132,14 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome)
 		return fmt.Errorf("could not judge: %w", err)
 	}
 	p.Raw, p.OldRaw = raw, w.OldObject
+	p.Written = func(ref mesh.Ref) []byte {
+		if ref == out.Ref {
+			return raw
+		}
+		return nil
+	}
+	fixes := &mender{judge: j, ctx: ctx, steps: steps, write: w, pass: p}
+	p.Mends, p.Mendable = fixes.mends, fixes.room
 	out.Paths, out.Companions = p.Paths, p.Companions
 
 	findings, err := rules.Run(ctx, judging, p)

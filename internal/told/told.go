@@ -226,6 +226,9 @@ func List(kind Kind, items ...Text) Text {
 // WithoutStop is the Text without the full stop at its end.
 func (t Text) WithoutStop() Text { return Text(strings.TrimSuffix(string(t), ".")) }
 
+// Without is the Text without that end, where it has it.
+func (t Text) Without(end string) Text { return Text(strings.TrimSuffix(string(t), end)) }
+
 // String is the whole message.
 func (t Text) String() string {
 	if !strings.ContainsAny(string(t), open) {

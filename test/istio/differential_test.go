@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sallyport-io/sallyport/test/istio/gen"
+	"github.com/sallyport-io/sallyport/internal/gen"
 )
 
 var (

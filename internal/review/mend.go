@@ -1,0 +1,156 @@
+package review
+
+import (
+	"context"
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/budget"
+	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/rules"
+)
+
+// mender tries fixes before they are offered: a fix that leaves the write denied,
+// that is denied itself or that changes what nobody complained about is none.
+type mender struct {
+	judge *Judge
+	ctx   context.Context
+	// steps pay for the tries: of what is left to the write a part for each, so that
+	// a dear fix costs the writer the fix, and not the answer.
+	steps *budget.Budget
+	write Write
+	pass  rules.Pass // of the write
+	hosts map[string]bool
+	left  int64
+}
+
+// Of what is left of its steps a write may spend a part on fixes, for so many hosts:
+// more are not read, and to find them all must not make the write too large.
+const (
+	mendShare = 4
+	mendLimit = 600_000
+	mendHosts = 8
+)
+
+// room is [rules.Pass.Mendable].
+func (d *mender) room(host string) bool {
+	if d.hosts == nil {
+		d.hosts = map[string]bool{}
+		d.left = min((d.steps.Limit()-d.steps.Spent())/mendShare, mendLimit)
+	}
+	if d.left <= 0 || !d.hosts[host] && len(d.hosts) >= mendHosts {
+		return false
+	}
+	d.hosts[host] = true
+	return true
+}
+
+// mends is [rules.Pass.Mends].
+func (d *mender) mends(host string, fix []rules.Applied) bool {
+	if len(fix) == 0 || !d.room(host) {
+		return false
+	}
+	try := budget.New(d.ctx, d.left)
+	var does bool
+	err := within(new(mesh.Ref), func() (err error) {
+		does, err = d.try(try, host, fix)
+		return err
+	})
+	spent := min(try.Spent(), d.left)
+	d.left -= spent
+	d.steps.Spend(int(spent))
+	return err == nil && does
+}
+
+func (d *mender) try(steps *budget.Budget, host string, fix []rules.Applied) (bool, error) {
+	p := &d.pass
+	before, live := p.After.Bounded(steps), p.Live.Bounded(steps)
+	objects := make([]mesh.Object, len(fix))
+	for i, a := range fix {
+		objects[i] = a.Object
+	}
+	fixed := live.With(objects...)
+
+	points := fixed.Affected(p.Subject)
+	for _, o := range objects {
+		points = append(points, fixed.Affected(o)...)
+		if was := live.Get(o.Metadata().Ref); was != nil {
+			points = append(points, live.Affected(was)...)
+		}
+	}
+	for _, se := range fixed.EntriesFor(host) {
+		points = append(points, fixed.Points(se)...)
+	}
+	if len(points) >= mesh.MaxAffected {
+		return false, nil
+	}
+	slices.SortFunc(points, comparePoints)
+	points = slices.CompactFunc(points, func(a, b mesh.Point) bool { return a.Host == b.Host && a.Port == b.Port })
+	hosts := []string{host}
+	for _, point := range points {
+		hosts = append(hosts, point.Host)
+	}
+	slices.Sort(hosts)
+	hosts = slices.Compact(hosts)
+	after, _ := companion.Apply(fixed, hosts...)
+	for _, point := range points {
+		s := scope{extra: p.Subject.Metadata().Namespace}
+		clients := slices.Concat(s.clients(before, point), s.clients(after, point))
+		slices.Sort(clients)
+		for _, client := range slices.Compact(clients) {
+			if !mended(before, after, client, point, point.Host == host) {
+				return false, nil
+			}
+		}
+	}
+
+	admitted := fixed.Without(p.Subject.Metadata().Ref)
+	subject, raw := p.Subject, p.Raw
+	for _, a := range fix {
+		ref := a.Object.Metadata().Ref
+		switch {
+		case ref == p.Subject.Metadata().Ref:
+			subject, raw = a.Object, a.Raw
+		case live.Get(ref) == nil && a.Raw != nil:
+			findings, err := d.findings(admitted, Write{Request: rules.Request{Operation: "CREATE", User: p.Request.User, Groups: p.Request.Groups, Time: p.Request.Time}, Object: a.Raw}, a.Object, nil)
+			if err != nil || (Outcome{Findings: findings}).Denied() {
+				return false, err
+			}
+		}
+	}
+	w := d.write
+	w.Object = raw
+	findings, err := d.findings(fixed, w, subject, p.Old)
+	return err == nil && !slices.ContainsFunc(findings, func(f rules.Finding) bool { return f.Severity == rules.Deny && f.Host == host }), err
+}
+
+// findings are those about one write.
+func (d *mender) findings(m *mesh.Mesh, w Write, subject, old mesh.Object) ([]rules.Finding, error) {
+	p, err := newPass(d.ctx, m, w, subject, old, false)
+	if err != nil {
+		return nil, err
+	}
+	p.Raw, p.OldRaw = w.Object, w.OldObject
+	return rules.Run(d.ctx, d.judge.Rules, p)
+}
+
+// mended reports whether a client's way for an egress point is as it was, or leads
+// through a gateway in the place of past it. Beside that, what was broken of the host
+// itself may work.
+func mended(before, after *mesh.Mesh, client string, p mesh.Point, own bool) bool {
+	was, _ := before.Verdict(client, p.Host, p.Port)
+	is, _ := after.Verdict(client, p.Host, p.Port)
+	switch {
+	case was == mesh.Direct && is == mesh.Via:
+	case was == mesh.Direct && own:
+		return false
+	case own && is == mesh.Via && was != mesh.Blocked:
+	case is != was:
+		return false
+	}
+	if !after.Confined(client) || is == mesh.Direct {
+		return true
+	}
+	return after.Unconfined(client, p.Host, p.Port).Verdict != mesh.Direct ||
+		!own && before.Unconfined(client, p.Host, p.Port).Verdict == mesh.Direct
+}
