@@ -47,7 +47,7 @@ func (j *Judge) supposing(ctx context.Context, m *mesh.Mesh, w Write, out *Outco
 			return err
 		}
 		var as Outcome
-		if err := j.review(ctx, s.mesh, again, &as); err != nil {
+		if err := j.review(ctx, s.mesh, nil, again, &as); err != nil {
 			return err
 		}
 		if as.Denied() {

@@ -87,6 +87,8 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 	return out, err
 }
 
+// review judges one write. The steps pay for fixes as well; without any of their own
+// none is looked for.
 func (j *Judge) review(ctx context.Context, m *mesh.Mesh, steps *budget.Budget, w Write, out *Outcome) error {
 	spendToRead(m, w)
 	w = w.asEnd()
@@ -138,8 +140,10 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, steps *budget.Budget, 
 		}
 		return nil
 	}
-	fixes := &mender{judge: j, ctx: ctx, steps: steps, write: w, pass: p}
-	p.Mends, p.Mendable = fixes.mends, fixes.room
+	if steps != nil {
+		fixes := &mender{judge: j, ctx: ctx, steps: steps, write: w, pass: p}
+		p.Mends, p.Mendable = fixes.mends, fixes.room
+	}
 	out.Paths, out.Companions = p.Paths, p.Companions
 
 	findings, err := rules.Run(ctx, judging, p)
