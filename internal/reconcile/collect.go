@@ -61,7 +61,7 @@ func (c *Companions) collect(ctx context.Context, m *mesh.Mesh, key string, set 
 		if err := c.confirm(ctx, m); err != nil {
 			return 0, err
 		}
-		kept, err := c.close(ctx, m, ref, set.Host)
+		kept, err := c.close(ctx, m, ref, set)
 		if err != nil {
 			return 0, err
 		}
@@ -153,20 +153,29 @@ func (c *Companions) delete(ctx context.Context, m *mesh.Meta) error {
 
 // close makes sure that no client reaches the host directly once the object is
 // gone: entries that Sallyport holds and opens are held again. It reports
-// whether the object has to be kept, because an entry is left that would open
-// a direct path and is not Sallyport's to close.
-func (c *Companions) close(ctx context.Context, m *mesh.Mesh, ref mesh.Ref, host string) (kept bool, err error) {
-	if ref.Kind != "VirtualService" || host == "" {
+// whether the object has to be kept: because an entry is left that would open
+// a direct path and is not Sallyport's to close, or because its owner now asks
+// for something that cannot be served. Admission refuses such an edit; where it
+// came in all the same, what worked goes on working.
+func (c *Companions) close(ctx context.Context, m *mesh.Mesh, ref mesh.Ref, set companion.Set) (kept bool, err error) {
+	if ref.Kind != "VirtualService" || set.Host == "" {
 		return false, nil
 	}
 	after := m.Without(ref)
-	for _, entry := range users(m, host) {
-		if !opens(m, after, entry, host) {
+	for _, entry := range users(m, set.Host) {
+		ownDoing := slices.ContainsFunc(set.Refused, func(r companion.Refusal) bool { return r.Entry == entry.Ref && r.With == mesh.Ref{} })
+		switch {
+		case ownDoing && entry.Namespace == ref.Namespace && severs(m, after, entry, set.Host):
+			c.options.Log.Info("kept a companion though its entry asks for what cannot be served",
+				"object", ref, "host", set.Host, "entry", entry.Ref)
+			kept = true
+			continue
+		case !opens(m, after, entry, set.Host):
 			continue
 		}
 		if entry.Annotations[mesh.ExportAnnotation] == "" {
 			c.options.Log.Info("kept a companion that is not wanted: without it the host would be reached directly",
-				"object", ref, "host", host, "entry", entry.Ref)
+				"object", ref, "host", set.Host, "entry", entry.Ref)
 			kept = true
 			continue
 		}
@@ -175,6 +184,20 @@ func (c *Companions) close(ctx context.Context, m *mesh.Mesh, ref mesh.Ref, host
 		}
 	}
 	return kept, nil
+}
+
+// severs reports whether some client of the entry goes through the gateway in
+// before, and not so in after.
+func severs(before, after *mesh.Mesh, entry *mesh.ServiceEntry, host string) bool {
+	for _, client := range companion.Clients(after, entry, host) {
+		for _, port := range entry.Ports {
+			is, _ := after.Verdict(client, host, port.Number)
+			if was, _ := before.Verdict(client, host, port.Number); was == mesh.Via && is != mesh.Via {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // opens reports whether some client of the entry reaches the host directly in
