@@ -27,6 +27,11 @@ object of the same apply. So is a direct path behind an entry that Sallyport
 holds back, for nobody sees that entry before its paths are via, and a path
 that was direct before the write.
 
+A DestinationRule by which sidecars speak TLS to a host is one that the gateway
+takes over: it speaks TLS in their place. Where it cannot, for a client
+certificate, say, or without verifying whom it speaks to, Sallyport keeps no route,
+and the rule is denied where one stands.
+
 An edit of an entry that is open is denied as well where Sallyport could no
 longer serve what the entry has: its host would be closed for good, and all that
 worked with it.`,
@@ -221,7 +226,7 @@ func (g *pathGroup) finding(p *Pass, verb string) Finding {
 			}
 		}
 	}
-	if g.wrong() && path.Entry == p.Subject.Metadata().Ref {
+	if _, rule := p.Subject.(*mesh.DestinationRule); g.wrong() && (rule || path.Entry == p.Subject.Metadata().Ref) {
 		for _, r := range p.Refusals {
 			if r.Entry == path.Entry {
 				f.Told += told.F("; Sallyport keeps no route for it (%s): %s", r.Entry.Tell().As(r.Path), r.Told.WithoutStop())

@@ -35,7 +35,8 @@ type Pass struct {
 	Standing func() *mesh.Mesh
 
 	// Companions are the objects that Sallyport would keep for the subject's
-	// hosts, and Refusals what it cannot serve.
+	// hosts, and Refusals what it cannot serve: of a DestinationRule those of all
+	// hosts that it bears on.
 	Companions []mesh.Object
 	Refusals   []Refusal
 	// Reserved is true where the subject's name is one that only Sallyport

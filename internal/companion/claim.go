@@ -76,7 +76,7 @@ func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Ref
 	}
 	// What is asked of an entry is asked of all that stands in it.
 	m.Spend(portSteps*len(entry.Ports) + len(entry.Hosts) + len(entry.Annotations[mesh.ServiceAccountsAnnotation])/2)
-	gateway, problem := gatewayFor(m, entry.Namespace)
+	gateway, problem := GatewayFor(m, entry.Namespace)
 	if message, fix := unservable(m, gateway, entry, host); message != "" {
 		return nil, refuse(message, fix)
 	}
@@ -90,6 +90,9 @@ func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Ref
 	ports, refusals := upstreams(m.Settings(), entry, host)
 	if len(refusals) > 0 {
 		return nil, refusals
+	}
+	if refusal := takeOver(m, entry, host, ports); refusal != nil {
+		return nil, []Refusal{*refusal}
 	}
 	if refusal := unnameable(m.Settings(), entry, host, ports); refusal != nil {
 		return nil, []Refusal{*refusal}
@@ -156,9 +159,9 @@ func Injects(m *mesh.Mesh, namespace string) bool {
 	}
 }
 
-// gatewayFor returns the egress gateway that serves a namespace, or says why
+// GatewayFor returns the egress gateway that serves a namespace, or says why
 // there is none.
-func gatewayFor(m *mesh.Mesh, namespace string) (gateway mesh.EgressGateway, problem told.Text) {
+func GatewayFor(m *mesh.Mesh, namespace string) (gateway mesh.EgressGateway, problem told.Text) {
 	gateways := m.Settings().Gateways
 	if len(gateways) == 0 {
 		return gateway, "no egress gateway is configured"

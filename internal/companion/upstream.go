@@ -39,7 +39,7 @@ func (u upstream) String() string {
 
 // upstreams reads an entry's ports. Three forms ask the gateway to originate
 // TLS for an HTTP port: targetPort 443, the number 443 itself, and the
-// annotation.
+// annotation; a fourth is not in the entry, see takeOver.
 func upstreams(s mesh.Settings, entry *mesh.ServiceEntry, host string) ([]upstream, []Refusal) {
 	if r, ok := steered(entry); ok {
 		return nil, []Refusal{r}

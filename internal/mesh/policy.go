@@ -218,6 +218,29 @@ func (p *policy) tls(dr *DestinationRule, i, port int) (*ClientTLS, tlsField) {
 	return nil, tlsField{}
 }
 
+// ClientTLS returns how the sidecars of a namespace speak TLS to a port of a
+// host, by the DestinationRule that is in force for them where nothing leads them
+// elsewhere, and that rule. It is nil where none says anything.
+func (m *Mesh) ClientTLS(namespace, host string, port int) (*ClientTLS, Ref) {
+	c := &client{m: m, namespace: namespace}
+	p := c.policy(host, namespace)
+	t, field := p.tls(nil, -1, port)
+	if t == nil && p != nil {
+		for _, dr := range p.maybe { // of some workloads: what is theirs is not to be lost either
+			if dr.TrafficPolicy == nil {
+				continue
+			}
+			if t, _, ok := dr.TrafficPolicy.forPort(port); ok && t != nil {
+				return t, dr.Ref
+			}
+		}
+	}
+	if field.rule == nil {
+		return t, Ref{}
+	}
+	return t, field.rule.Ref
+}
+
 // tlsField is a field that sets how a client speaks TLS. Its rule is nil where
 // there is none.
 type tlsField struct {

@@ -169,3 +169,38 @@ func TestNoEditClosesWhatWorks(t *testing.T) {
 		}
 	}
 }
+
+// TestRuleThatCannotBeTakenOver: a DestinationRule that asks for TLS which the
+// gateway does not speak is denied beside an entry that goes through it, and the
+// answer says what is the matter. One that the gateway takes over is admitted.
+func TestRuleThatCannotBeTakenOver(t *testing.T) {
+	const entry = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: api, namespace: shop, uid: u1, annotations: {sallyport.io/export-to: "."}}
+spec: {hosts: [api.partner.com], ports: [{number: 8080, name: http, protocol: HTTP}], resolution: DNS, exportTo: ["."]}
+`
+	m := mesh.New(mesh.DefaultSettings(), decode(t, gapNamespaces)...).With(decode(t, entry)...)
+	m = m.With(companion.For(m, "api.partner.com").Objects...)
+	judge := &review.Judge{Rules: rules.All}
+	for tls, denied := range map[string]bool{
+		"{mode: SIMPLE}": false, "{mode: DISABLE}": false,
+		"{mode: SIMPLE, insecureSkipVerify: true}": true, "{mode: MUTUAL, credentialName: mine}": true,
+	} {
+		out, err := judge.Review(t.Context(), m, review.Write{Request: rules.Request{Operation: "CREATE", User: "jane"}, Object: document(t, `
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: api, namespace: shop}
+spec: {host: api.partner.com, trafficPolicy: {tls: `+tls+`}}
+`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Denied() != denied {
+			t.Errorf("%s: denied %t, want %t: %+v", tls, out.Denied(), denied, out.Findings)
+		}
+		if f := findingOf(out, "direct-path"); denied && (f == nil || !strings.Contains(f.Message, "speak TLS to port 8080") || f.Fix == "") {
+			t.Errorf("%s: the answer does not say what is the matter: %+v", tls, f)
+		}
+	}
+}

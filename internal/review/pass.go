@@ -62,7 +62,13 @@ func newPass(ctx context.Context, m *mesh.Mesh, w Write, subject, old mesh.Objec
 		return slices.ContainsFunc(s.Refused, func(r companion.Refusal) bool { return r.With != mesh.Ref{} })
 	})
 	own := hostsOf(subject)
+	_, rule := subject.(*mesh.DestinationRule)
 	for _, set := range sets {
+		if rule { // what it asks for of TLS may be what cannot be served
+			for _, r := range set.Refused {
+				p.Refusals = append(p.Refusals, rules.Refusal(r))
+			}
+		}
 		if _, ok := slices.BinarySearch(own, set.Host); !ok {
 			continue
 		}
