@@ -72,8 +72,8 @@ func TestDecode(t *testing.T) {
 		},
 		{
 			name: "endpoints of a slice",
-			raw:  `{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"s-1","namespace":"n","labels":{"kubernetes.io/service-name":"s"}},"endpoints":[{"addresses":["203.0.113.9"]}]}`,
-			want: &EndpointSlice{Meta: Meta{Ref: Ref{"EndpointSlice", "n", "s-1"}, Labels: map[string]string{"kubernetes.io/service-name": "s"}}, Addresses: []string{"203.0.113.9"}, Service: "s"},
+			raw:  `{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"s-1","namespace":"n","labels":{"kubernetes.io/service-name":"s"}},"endpoints":[{"addresses":["203.0.113.9"]},{"addresses":["203.0.113.10"],"conditions":{"ready":false}}]}`,
+			want: &EndpointSlice{Meta: Meta{Ref: Ref{"EndpointSlice", "n", "s-1"}, Labels: map[string]string{"kubernetes.io/service-name": "s"}}, Addresses: []string{"203.0.113.9", "203.0.113.10"}, Ready: 1, Service: "s"},
 		},
 	}
 	for _, tt := range tests {

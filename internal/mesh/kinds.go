@@ -222,7 +222,10 @@ func decodeService(m Meta, spec, _ []byte) (Object, error) {
 func decodeEndpointSlice(m Meta, _, raw []byte) (Object, error) {
 	var w struct {
 		Endpoints []struct {
-			Addresses []string `json:"addresses"`
+			Addresses  []string `json:"addresses"`
+			Conditions struct {
+				Ready *bool `json:"ready"` // unknown counts as ready
+			} `json:"conditions"`
 		} `json:"endpoints"`
 	}
 	if err := unmarshal(raw, &w); err != nil {
@@ -231,6 +234,9 @@ func decodeEndpointSlice(m Meta, _, raw []byte) (Object, error) {
 	s := &EndpointSlice{Meta: m, Service: m.Labels["kubernetes.io/service-name"]}
 	for _, e := range w.Endpoints {
 		s.Addresses = append(s.Addresses, e.Addresses...)
+		if e.Conditions.Ready == nil || *e.Conditions.Ready {
+			s.Ready += len(e.Addresses)
+		}
 	}
 	return s, nil
 }

@@ -39,7 +39,9 @@ const (
 	// behind the user's own route to the gateway, so that this can be deleted.
 	SpareAnnotation = "sallyport.io/spare"
 	// StatusAnnotation on a ServiceEntry tells its owner what Sallyport makes
-	// of it: "ready", "held" or "refused", and why.
+	// of it: "ready", "not ready" (it is open, and something does not lead
+	// through the gateway, or the gateway is not reached), "held" or "refused",
+	// and why.
 	StatusAnnotation = "sallyport.io/status"
 	// HostAnnotation on a companion names the host it serves.
 	HostAnnotation = "sallyport.io/host"

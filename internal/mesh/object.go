@@ -469,6 +469,7 @@ type K8sServicePort struct {
 type EndpointSlice struct {
 	Meta
 	Addresses []string
+	Ready     int    // how many of its endpoints take traffic
 	Service   string // the kubernetes.io/service-name label
 }
 

@@ -331,6 +331,14 @@ func (c *Companions) spread(old, new mesh.Object) {
 			if c.isGateway(o.Ref) {
 				c.enqueueEntries("")
 			}
+		case *mesh.EndpointSlice:
+			if c.arrives(old, new) {
+				c.enqueueEntries("")
+				return
+			}
+			c.enqueueAffected(o)
+		case *mesh.NetworkPolicy:
+			c.enqueueEntries(o.Namespace)
 		case *mesh.EnvoyFilter: // what it does to the proxies on the way cannot be told
 			if s := c.store.Mesh().Settings(); o.Namespace != s.RootNamespace && !s.GatewayNamespace(o.Namespace) {
 				c.enqueueEntries(o.Namespace)

@@ -19,6 +19,7 @@ import (
 
 func TestOneEntryIsEnough(t *testing.T) {
 	c := newCluster(t, "shop")
+	c.create(gatewayService, gatewaySlice)
 	c.run()
 	c.create(held("shop", "api", "one.partner.com", http+","+tls))
 	entry := c.opens("shop", "api")

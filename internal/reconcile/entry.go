@@ -110,8 +110,21 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 			waiting = say(waiting, why)
 		}
 	}
+	state := "not ready: " // it is open, and who reads that it is held would look for the wrong thing
+	if entry.Held() {
+		state = "held: "
+	}
 	switch {
+	case len(waiting) == 0 && len(refused) > 0 && !entry.Held(): // what worked goes on, and nothing else comes
+		return status{text: clip("refused: " + strings.Join(refused, "; "))}
 	case len(waiting) == 0 && (len(keys) > 0 || entry.Held()):
+		if away := unreached(m, entry.Namespace); len(away) > 0 {
+			// No path leads around the gateway: the entry may be seen.
+			for _, why := range away {
+				waiting = say(waiting, why)
+			}
+			return status{ready: true, text: clip("not ready: " + strings.Join(slices.Concat(waiting, keys, certificates), "; "))}
+		}
 		return status{ready: true, text: clip("ready: " + strings.Join(slices.Concat([]string{"every port goes through the egress gateway"}, keys, certificates), "; "))}
 	case len(waiting) == 0:
 		return status{ready: true}
@@ -122,9 +135,9 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 		for _, ref := range taken {
 			names = say(names, told.F("%s", ref))
 		}
-		return status{text: clip("held: not Sallyport's, but under its names: " + strings.Join(names, ", "))}
+		return status{text: clip(state + "not Sallyport's, but under its names: " + strings.Join(names, ", "))}
 	case len(keys) > 0 || entry.Held():
-		return status{unseen: unseen, text: clip("held: " + strings.Join(waiting, "; "))}
+		return status{unseen: unseen, text: clip(state + strings.Join(waiting, "; "))}
 	default:
 		return status{}
 	}
@@ -194,6 +207,8 @@ func (c *Companions) announce(entry *mesh.ServiceEntry, text string) {
 		kind, reason = corev1.EventTypeNormal, "Ready"
 	case "refused":
 		reason = "Refused"
+	case "not ready":
+		reason = "NotReady"
 	}
 	regarding := &corev1.ObjectReference{
 		APIVersion: networking.SchemeGroupVersion.String(),
