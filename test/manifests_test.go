@@ -303,6 +303,55 @@ func TestManifestsAgree(t *testing.T) {
 	}
 }
 
+// TestWebhooksAreAStepOfTheirOwn: what fails closed is not applied, or deleted,
+// together with the server that answers for it, and no account of the server's
+// may write it.
+func TestWebhooksAreAStepOfTheirOwn(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "manifests", "kustomization.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kustomization struct {
+		Resources []string `json:"resources"`
+	}
+	if err := yaml.Unmarshal(data, &kustomization); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range kustomization.Resources {
+		for _, doc := range documents(t, file) {
+			if bytes.Contains(doc, []byte("apiVersion: admissionregistration.k8s.io")) {
+				t.Errorf("%s of the kustomization registers a webhook", file)
+			}
+			var role rbacv1.ClusterRole
+			if err := yaml.Unmarshal(doc, &role); err != nil {
+				continue
+			}
+			for _, rule := range role.Rules {
+				if slices.ContainsFunc(rule.APIGroups, func(g string) bool { return g == "*" || g == "admissionregistration.k8s.io" }) {
+					t.Errorf("%s: %s %s may write webhooks", file, role.Kind, role.Name)
+				}
+			}
+		}
+	}
+	m, v := decode[admissionregistrationv1.MutatingWebhookConfiguration](t, "webhooks.yaml", "MutatingWebhookConfiguration"),
+		decode[admissionregistrationv1.ValidatingWebhookConfiguration](t, "webhooks.yaml", "ValidatingWebhookConfiguration")
+	for _, annotations := range []map[string]string{m.Annotations, v.Annotations} {
+		if annotations["argocd.argoproj.io/sync-wave"] != "1" {
+			t.Errorf("the webhooks are not in a wave after the server: %v", annotations)
+		}
+	}
+	for _, page := range []string{"README.md", "docs/server.md"} {
+		text, err := os.ReadFile(filepath.Join("..", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, last := bytes.Index(text, []byte("kubectl apply -k manifests/\n")), bytes.Index(text, []byte("kubectl apply -f manifests/webhooks.yaml"))
+		if ready := bytes.Index(text, []byte("rollout status deployment/sallyport-webhook")); server < 0 || ready < server || last < ready {
+			t.Errorf("%s does not apply the webhooks when the server is ready", page)
+		}
+	}
+}
+
 // TestCertificatesOnlyForIssuers: the right to Certificates is one of its own,
 // which is installed where the configuration names an issuer, and nowhere else.
 func TestCertificatesOnlyForIssuers(t *testing.T) {

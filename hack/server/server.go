@@ -169,6 +169,11 @@ func render(ctx context.Context, cp *controlplane.ControlPlane) ([]*unstructured
 	if err != nil {
 		return nil, err
 	}
+	webhooks, err := os.ReadFile(filepath.Join(root, "manifests", "webhooks.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	out = slices.Concat(out, []byte("\n---\n"), webhooks)
 	var objects []*unstructured.Unstructured
 	docs := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(out), 4096)
 	for {

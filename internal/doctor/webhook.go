@@ -31,7 +31,12 @@ func (w entry) at(field string) string { return w.path + "." + field }
 // edit is the command that changes it.
 func (w entry) edit() string { return kubectl("edit %s %s", strings.ToLower(w.ref.Kind), w.ref.Name) }
 
-const reinstall = "kubectl apply -k manifests/"
+// The commands that install what is missing: the server, and the webhooks when it
+// is ready.
+const (
+	reinstall = "kubectl apply -k manifests/"
+	register  = "kubectl apply -f manifests/webhooks.yaml"
+)
 
 // webhooks are the entries of Sallyport's server, whatever their
 // configurations are called.
@@ -68,7 +73,7 @@ func (e *Exam) registered() []entry {
 		return nil
 	}
 	for _, name := range e.unregistered() {
-		e.unknown(mesh.Ref{}, "", reinstall, "no webhook configuration has the entry %s", name)
+		e.unknown(mesh.Ref{}, "", register, "no webhook configuration has the entry %s", name)
 	}
 	return e.webhooks()
 }
@@ -150,7 +155,7 @@ Equivalent), and deletions where they can open a way around the gateway.`,
 			return
 		}
 		for _, name := range e.unregistered() {
-			e.fail(mesh.Ref{}, "", reinstall, "no webhook configuration has the entry %s: the API server does not ask Sallyport", name)
+			e.fail(mesh.Ref{}, "", register, "no webhook configuration has the entry %s: the API server does not ask Sallyport", name)
 		}
 		for _, w := range e.webhooks() {
 			mark := e.mark()
@@ -186,7 +191,7 @@ func (e *Exam) coverage(w entry) {
 		}
 	}
 	for op, resources := range missed {
-		e.fail(w.ref, w.at("rules"), reinstall, "the server is not asked about %s of %s", op, strings.Join(resources, ", "))
+		e.fail(w.ref, w.at("rules"), register, "the server is not asked about %s of %s", op, strings.Join(resources, ", "))
 	}
 }
 

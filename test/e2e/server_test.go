@@ -16,6 +16,7 @@ import (
 // cert-manager's definitions and Pod Security in force.
 func testManifests(t *testing.T, c *cluster) {
 	out := c.kubectl(t, "", "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", "../../manifests")
+	out += c.kubectl(t, "", "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "../../manifests/webhooks.yaml")
 	for _, want := range []string{
 		"deployment.apps/sallyport-webhook", "certificate.cert-manager.io/sallyport-webhook", "poddisruptionbudget.policy/sallyport-webhook",
 		"validatingwebhookconfiguration.admissionregistration.k8s.io/sallyport", "mutatingwebhookconfiguration.admissionregistration.k8s.io/sallyport",
