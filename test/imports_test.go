@@ -42,6 +42,7 @@ var layers = map[string][]string{
 	"internal/review":    {"internal/budget", "internal/companion", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/sight", "internal/told", "rules"},
 	"internal/report":    {"internal/mesh", "internal/printable", "rules"},
 	"internal/doctor":    {"internal/companion", "internal/mesh", "internal/netpol", "internal/printable", "rules"},
+	"internal/release":   {"internal/companion", "internal/mesh", "internal/netpol"},
 	"internal/sample":    {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
 
 	// What talks to a cluster, or is talked to.
@@ -54,7 +55,7 @@ var layers = map[string][]string{
 	"internal/status":        {"internal/build", "internal/policysource"},
 
 	// Wiring.
-	"cmd/sallyport":         {"internal/build", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/printable", "internal/readfile", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
+	"cmd/sallyport":         {"internal/build", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/printable", "internal/readfile", "internal/release", "internal/report", "internal/review", "internal/sample", "policies", "rules"},
 	"cmd/sallyport-webhook": {"internal/build", "internal/caller", "internal/config", "internal/live", "internal/mesh", "internal/policysource", "internal/reconcile", "internal/status", "rules", "webhook"},
 
 	// For tests and the demo. Nothing above imports these, nor any other

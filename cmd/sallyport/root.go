@@ -40,6 +40,7 @@ be read or judged (file, line and reason on standard error).`,
 		newExplainCommand(),
 		newNetpolCommand(),
 		newDoctorCommand(),
+		newUninstallCommand(),
 		newPolicyCommand(),
 		newVersionCommand(),
 	)
