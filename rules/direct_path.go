@@ -208,7 +208,7 @@ func opened(p *Pass, path mesh.Path, in view) bool {
 
 func (g *pathGroup) finding(p *Pass, verb string) Finding {
 	path := g.path
-	f := Finding{Severity: g.severity, Path: subjectPath(p, path), Host: path.Host}
+	f := Finding{Severity: g.severity, Path: subjectPath(p, path), Host: path.Host, Port: path.Port}
 	switch path.Verdict {
 	case mesh.Broken:
 		verb = "fails"
@@ -344,9 +344,6 @@ func directFix(p *Pass, path mesh.Path) told.Text {
 
 // hints are shorter ways to the same end, as comments of the YAML.
 func hints(p *Pass, path mesh.Path) told.Text {
-	if vs, ok := p.Subject.(*mesh.VirtualService); ok {
-		return rewriteHint(p, vs, path.Host)
-	}
 	if path.Entry != p.Subject.Metadata().Ref || !injectionMends(p, path) {
 		return ""
 	}
@@ -383,12 +380,22 @@ func injectionMends(p *Pass, path mesh.Path) bool {
 
 type injectionKey struct{ host string }
 
+// ofRange reports whether an entry stands for a range of addresses.
+func ofRange(p *Pass, entry mesh.Ref) bool {
+	se, ok := p.After.Get(entry).(*mesh.ServiceEntry)
+	return ok && se.WideRange() >= 0
+}
+
 // words say what closes the path where no YAML can.
 func words(p *Pass, path mesh.Path) told.Text {
 	host := told.Host(path.Host)
 	switch {
 	case mesh.IsWildcard(path.Host):
 		return told.F("Register every name on its own (hosts: [api%s]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration.\n", host.As(strings.TrimPrefix(path.Host, "*")))
+	case p.After.Namespace(path.Client).Ambient(), p.After.Namespace(path.Entry.Namespace).Ambient():
+		return told.F("In ambient mode no VirtualService of sidecars holds. Label the entry %s with the name of a waypoint that the platform team lets lead out, and route %s from there to the egress gateway, in the waypoint's own namespace.\n", told.Plain("istio.io/use-waypoint"), host)
+	case ofRange(p, path.Entry):
+		return mesh.RangeFix
 	case mesh.ClassOf(path.Protocol) == mesh.Sniffed:
 		return "Give the port a protocol, HTTP or TLS: rules of a VirtualService do not hold for traffic whose protocol Istio has to guess.\n"
 	case injectionMends(p, path):

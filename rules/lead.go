@@ -29,6 +29,9 @@ func lead(p *Pass, host string, port int, protocol string) (told.Text, bool) {
 		fixes = p.Memo
 	}
 	fix, _ := fixes.Do(fixKey{host}, func() (any, error) {
+		if text := rewritten(p, host); text != "" && p.Mends(host, applied(text.String())) {
+			return text, nil
+		}
 		for _, v := range []variant{{}, {hop: true}, {hop: true, made: true}, {hop: true, route: true}, {hop: true, made: true, route: true}} {
 			p.Spend(fixSteps)
 			if text := v.write(p, host, port, protocol); text != "" && p.Mends(host, applied(text.String())) {
@@ -38,6 +41,37 @@ func lead(p *Pass, host string, port int, protocol string) (told.Text, bool) {
 		return told.Text(""), nil
 	})
 	return fix.(told.Text), fix != told.Text("")
+}
+
+// rewritten has admission lead the routes of the host that stand where Sallyport would
+// keep one: that is the least that a user can write.
+func rewritten(p *Pass, host string) told.Text {
+	var b told.Builder
+	var names []told.Arg
+	for _, vs := range p.After.RoutesFor(host) {
+		p.Spend(lookupSteps)
+		if vs.Annotations[mesh.RewriteAnnotation] == "true" || !managedRoute(p, vs.Namespace, host) {
+			continue
+		}
+		o := p.written(vs.Ref)
+		meta, _ := o["metadata"].(map[string]any)
+		if meta == nil {
+			continue
+		}
+		notes, _ := meta["annotations"].(map[string]any)
+		if notes == nil {
+			notes = map[string]any{}
+			meta["annotations"] = notes
+		}
+		notes[mesh.RewriteAnnotation] = "true"
+		b.Write(document(o))
+		names = append(names, vs.Tell())
+	}
+	fix := b.Text().Without("---\n")
+	for _, n := range names {
+		fix = n.Telling(fix).Text()
+	}
+	return fix
 }
 
 type fixKey struct{ host string }
@@ -128,24 +162,26 @@ func (p *Pass) written(ref mesh.Ref) map[string]any {
 }
 
 // editEntries changes the entries of the host so far as a fix needs it: the gateway
-// has to see one, and a port has to have a protocol. Seen is false where the gateway
-// sees none and none is at hand.
+// has to see them, and a port has to have a protocol. Seen is false where the gateway
+// does not see one that is not at hand.
 func (h *hops) editEntries(hop bool) (edits []edit, seen bool) {
 	gateway := h.gateway.Namespace
 	if hop {
 		edits = h.editRegistrations()
 	}
-	seen = !hop || len(h.entries) == 0 || slices.ContainsFunc(h.m.EntriesFor(h.host), func(se *mesh.ServiceEntry) bool { return h.m.SeenFrom(se, gateway) })
+	seen = true
 	for _, se := range h.entries {
+		hidden := hop && len(h.registered) == 0 && !h.m.SeenFrom(se, gateway)
 		o := h.p.written(se.Ref)
 		spec, _ := o["spec"].(map[string]any)
 		if spec == nil {
+			seen = seen && !hidden
 			continue
 		}
 		changed := false
-		if !seen {
+		if hidden {
 			spec["exportTo"] = append(asList(spec["exportTo"]), gateway)
-			changed, seen = true, true
+			changed = true
 		}
 		for _, port := range asList(spec["ports"]) {
 			h.m.Spend(hostSteps)

@@ -170,21 +170,12 @@ func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) t
 		protocol = strings.ToUpper(d.section)
 	}
 	if fix, ok := lead(p, host, port, protocol); ok {
-		return rewriteHint(p, vs, host) + fix
+		return fix
 	}
 	if !slices.ContainsFunc(vs.Hosts, func(h string) bool { return p.canonical(h) == host }) {
 		return told.F("Let clients call %s by its own name, with a route of that host to the egress gateway, and take it out of this one.\n", told.Host(host))
 	}
 	return told.F("Send the traffic for %s to the egress gateway here, and from there to the host.\n", told.Host(host))
-}
-
-// rewriteHint says how a route keeps what else it says: written by hand, both
-// hops say no more than where to go.
-func rewriteHint(p *Pass, vs *mesh.VirtualService, host string) told.Text {
-	if vs.Annotations[mesh.RewriteAnnotation] == "true" || !managedRoute(p, vs.Namespace, host) {
-		return ""
-	}
-	return told.F("# Have admission lead your route to the gateway, with its matches, timeouts and retries:\n#   metadata: {annotations: {%s: \"true\"}}\n# or write it so:\n", told.Plain(mesh.RewriteAnnotation))
 }
 
 func hostPort(host string, port *mesh.PortSelector) told.Arg {

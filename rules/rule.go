@@ -92,6 +92,7 @@ type Finding struct {
 	// Host is the canonical host to which the finding says that there is a way past
 	// the gateway; empty in one about something else.
 	Host string `json:"-"`
+	Port int    `json:"-"` // of the host; 0 for any
 	// Rest is set where the finding stands for others that are not listed.
 	Rest Rest `json:"-"`
 	// Told and ToldFix are what is said with its names marked: of a name that is

@@ -28,6 +28,9 @@ const (
 // whatever was asked: what an answer quotes may be as large as a review.
 const MaxAnswer = 64 << 10
 
+// whyIndent is where the lines go on that explain a finding.
+const whyIndent = "       "
+
 // denial is the message of a refused write: what is wrong, where, and the
 // fix, for every finding that denies. A fix that serves several is given once.
 func denial(out review.Outcome, decision string) string {
@@ -43,16 +46,37 @@ func denialTo(out review.Outcome, tail string) string {
 		if f.Severity != rules.Deny {
 			continue
 		}
-		fmt.Fprintf(&b, "- %s [%s]\n", located(f), f.Rule)
+		what, why := f.Split()
+		if f.Path != "" {
+			what = f.Path + ": " + what
+		}
+		fmt.Fprintf(&b, "- %s [%s]\n", what, f.Rule)
+		for i, line := range rules.Wrap(why, rules.Columns-len(whyIndent)) {
+			if i == 0 {
+				fmt.Fprintf(&b, "  why: %s\n", line)
+				continue
+			}
+			fmt.Fprintf(&b, "%s%s\n", whyIndent, line)
+		}
 		fix := strings.TrimSpace(f.Fix)
 		switch {
 		case fix == "":
+		case b.Len()+len(fix)+4*strings.Count(fix, "\n") > maxDenial-len(tail)-64 && !given[fix]:
+			// Half of it would be no fix.
+			b.WriteString("  fix: too long for here; \"sallyport review\" prints it\n")
+			continue
 		case given[fix]:
 			b.WriteString("  fix: the one above\n")
 		case strings.Contains(fix, "\n"):
 			fmt.Fprintf(&b, "  fix: |\n    %s\n", strings.ReplaceAll(fix, "\n", "\n    "))
 		default:
-			fmt.Fprintf(&b, "  fix: %s\n", fix)
+			for i, line := range rules.Wrap(fix, rules.Columns-len(whyIndent)) {
+				if i == 0 {
+					fmt.Fprintf(&b, "  fix: %s\n", line)
+					continue
+				}
+				fmt.Fprintf(&b, "%s%s\n", whyIndent, line)
+			}
 		}
 		given[fix] = true
 	}
@@ -94,10 +118,28 @@ func warningsOf(findings []rules.Finding, dryRun bool) []string {
 	var warnings []string
 	for _, f := range findings {
 		if f.Severity == rules.Warn || f.Severity == rules.Info && dryRun {
-			warnings = append(warnings, "["+f.Rule+"] "+located(f))
+			warnings = append(warnings, "["+f.Rule+"] "+warning(f))
 		}
 	}
 	return warnings
+}
+
+// warning is a finding in one line, which may be cut at its end: what is wrong and
+// where, what to do if that is short, and then why.
+func warning(f rules.Finding) string {
+	fix := strings.TrimSpace(f.Fix)
+	what, why := f.Split()
+	if f.Path != "" {
+		what = f.Path + ": " + what
+	}
+	if fix == "" || strings.Contains(fix, "\n") || len(what)+len(fix) > maxWarning-50 {
+		return located(f)
+	}
+	what += "; fix: " + fix
+	if why != "" {
+		what += " Why: " + why
+	}
+	return what
 }
 
 // plan says what Sallyport would write because of the object.

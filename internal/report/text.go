@@ -43,6 +43,7 @@ func writeText(w io.Writer, r *Review, color bool) error {
 	p := colors(color)
 	unknown := tally{}
 	absent := map[string]tally{} // by namespace
+	fixes := map[string]string{} // where each stands
 	for _, o := range r.Objects {
 		switch o.unjudged() {
 		case UnknownKind.Name:
@@ -59,18 +60,28 @@ func writeText(w io.Writer, r *Review, color bool) error {
 			continue
 		}
 		printable.Fprintf(b, "%s%s: %s%s: %s%s%s\n", p.bold, place(o.File, o.Line), o.title(), p.reset, p.of(o.Verdict), past[o.Verdict], p.reset)
-		fix := ""
 		for _, f := range o.Findings {
 			printable.Fprintf(b, "  %s%s%s %s %s(%s)%s\n", p.severity(f.Severity), f.Severity, p.reset,
 				place(cmp.Or(f.Path, o.Kind), 0), p.faint, join(", ", lineNote(f.Line), f.Rule), p.reset)
-			printable.Fprintf(b, "%s", indent("    ", f.Message))
+			what, why := f.Message, ""
+			if len(what) > rules.FirstLine-4 { // the place has a line of its own
+				what, why = f.Split()
+			}
+			printable.Fprintf(b, "%s", indent("    ", what))
+			for _, line := range rules.Wrap(why, rules.Columns-6) {
+				printable.Fprintf(b, "%s", indent("      ", line))
+			}
+			given, known := fixes[f.Fix]
+			long := strings.Contains(strings.TrimSpace(f.Fix), "\n")
 			switch {
 			case f.Fix == "":
-			case f.Fix == fix && strings.Contains(fix, "\n"):
+			case known && long && given == o.title():
 				printable.Fprintf(b, "    %sFix:%s as above\n", p.bold, p.reset)
+			case known && long:
+				printable.Fprintf(b, "    %sFix:%s that of %s\n", p.bold, p.reset, given)
 			default:
-				fix = f.Fix
-				printable.Fprintf(b, "    %sFix:%s\n%s", p.bold, p.reset, indent("      ", fix))
+				fixes[f.Fix] = o.title()
+				printable.Fprintf(b, "    %sFix:%s\n%s", p.bold, p.reset, indent("      ", f.Fix))
 			}
 		}
 		fmt.Fprintln(b)

@@ -161,7 +161,7 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 		soften(findings, softened(j.Rules))
 		rules.Sort(findings)
 	}
-	out.Findings = findings
+	out.Findings = rules.OneCause(findings)
 	return nil
 }
 

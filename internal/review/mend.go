@@ -67,6 +67,19 @@ func (d *mender) try(steps *budget.Budget, host string, fix []rules.Applied) (bo
 	before, live := p.After.Bounded(steps), p.Live.Bounded(steps)
 	objects := make([]mesh.Object, len(fix))
 	for i, a := range fix {
+		if vs, ok := a.Object.(*mesh.VirtualService); ok {
+			ops, err := rewrite(live.Draft(), vs) // as admission does
+			if err != nil {
+				return false, err
+			}
+			if a.Raw, err = Patched(a.Raw, ops); err != nil {
+				return false, err
+			}
+			if a.Object, err = mesh.Decode(a.Raw); err != nil {
+				return false, err
+			}
+			fix[i] = a
+		}
 		objects[i] = a.Object
 	}
 	fixed := live.With(objects...)
@@ -143,7 +156,7 @@ func mended(before, after *mesh.Mesh, client string, p mesh.Point, own bool) boo
 	switch {
 	case was == mesh.Direct && is == mesh.Via:
 	case was == mesh.Direct && own:
-		return false
+		return is == mesh.Direct && after.Decided(client, p.Host, p.Port).Passed // it is not the host's
 	case own && is == mesh.Via && was != mesh.Blocked:
 	case is != was:
 		return false

@@ -160,7 +160,7 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, steps *budget.Budget, 
 		soften(findings, softened(j.Rules))
 	}
 	rules.Sort(findings)
-	out.Findings = findings
+	out.Findings = rules.OneCause(findings)
 	return nil
 }
 
