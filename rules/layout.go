@@ -80,8 +80,8 @@ func OneCause(findings []Finding) []Finding {
 			continue
 		case f.Port != 0 && f.Port != out[i].Port:
 			place = fmt.Sprintf("port %d (%s)", f.Port, f.Path)
-		case f.Path == out[i].Path:
-			continue
+		case f.Path == out[i].Path, strings.HasPrefix(f.Path, out[i].Path+"."):
+			continue // the same place
 		}
 		if !slices.Contains(places[i], place) {
 			places[i] = append(places[i], place)
