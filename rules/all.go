@@ -66,6 +66,7 @@ var All = []*Rule{
 	unjudgedPoints,
 	unknownField,
 	waypointLabel,
+	waypointRoute,
 	wideNetworkPolicy,
 	wildcardHost,
 	workloadEntry,

@@ -57,6 +57,12 @@ func (x *index) visitWaypoint(o Object, namespace string, i indexer) {
 	}
 }
 
+// Waypoint returns the waypoint that serves an entry; nil where there is none.
+func (m *Mesh) Waypoint(se *ServiceEntry) *K8sGateway {
+	g, _ := m.waypoint(se)
+	return g
+}
+
 // waypoint returns the waypoint that serves an entry, or nil and why there is
 // none: then the entry resolves without one (fetchWaypointForService in Istio's
 // pilot/pkg/serviceregistry/ambient). The entry's own label takes the place of
