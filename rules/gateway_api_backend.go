@@ -14,13 +14,14 @@ var gatewayAPIBackend = &Rule{
 
 A route whose parent is a ServiceEntry or a Service is followed by sidecars, and
 one in the client's own namespace is preferred to the platform's. A backend of
-kind Hostname, or one that is a ServiceEntry, then sends traffic straight out.
+kind Hostname, or one that is a ServiceEntry, then sends traffic straight out; since
+Istio 1.32 so does an XBackend, whose host needs no entry.
 Mirrors count as well. Where Istio does not follow the route (other routes win,
 or it is for another protocol), it is warned about.`,
 	Severity: Deny,
-	Rows:     []string{"V-24", "V-10"},
-	Kinds:    []string{"GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute"},
-	Check: On(func(p *Pass, r *mesh.Route) {
+	Rows:     []string{"V-24", "V-10", "V-27"},
+	Kinds:    []string{"GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute", "XBackend"},
+	Check: Each(On(func(p *Pass, r *mesh.Route) {
 		if p.Deleting() || !followedBySidecars(r) {
 			return
 		}
@@ -35,7 +36,37 @@ or it is for another protocol), it is warned about.`,
 				reportBackend(p, r, fmt.Sprintf("spec.rules[%d].filters", i), "mirrors", b)
 			}
 		}
-	}),
+	}), On(reportXBackend)),
+}
+
+// reportXBackend is about an XBackend that a route leads to already.
+func reportXBackend(p *Pass, x *mesh.XBackend) {
+	if p.Deleting() || x.ExternalHostname.Hostname == "" {
+		return
+	}
+	for r := range p.After.RoutesTo(x) {
+		if !followedBySidecars(r) {
+			continue
+		}
+		p.Report(Finding{
+			Path: "spec.externalHostname.hostname", Severity: atBackend(p),
+			Told:    told.F("%s leads mesh traffic here, and so straight to %s, past the egress gateway", r.Ref, told.Host(x.ExternalHostname.Hostname)),
+			ToldFix: namesGateway,
+		})
+		return
+	}
+}
+
+// namesGateway is what mends a backend.
+const namesGateway = "Name the egress gateway's Service as the backend, and route from the gateway to the host by a second route whose parent is the gateway.\n"
+
+// atBackend is how grave it is that a route leads to an XBackend: an Istio that
+// does not know the kind has the route fail, until it is a later one.
+func atBackend(p *Pass) Severity {
+	if !p.After.FollowsBackends() {
+		return Warn
+	}
+	return Deny
 }
 
 // backendHost is the host that a backend of a route stands for; empty for one
@@ -55,6 +86,9 @@ func backendHost(p *Pass, r *mesh.Route, b mesh.BackendRef) string {
 	case b.Group == "" && (b.Kind == "" || b.Kind == "Service"):
 		return p.After.ServiceHost(namespace, b.Name)
 	}
+	if x := p.After.Backend(r, b); x != nil {
+		return x.ExternalHostname.Hostname
+	}
 	return ""
 }
 
@@ -64,7 +98,8 @@ func reportBackend(p *Pass, r *mesh.Route, path, verb string, b mesh.BackendRef)
 		return
 	}
 	host, external := externalHost(p.After, name, r.Namespace)
-	if !external {
+	described := p.After.Backend(r, b) != nil
+	if !external && !described {
 		return
 	}
 	f := Finding{
@@ -72,7 +107,10 @@ func reportBackend(p *Pass, r *mesh.Route, path, verb string, b mesh.BackendRef)
 		Told:    told.F("%s mesh traffic straight to %s, past the egress gateway", told.Plain(verb), told.Host(host)),
 		ToldFix: "Name the egress gateway's Service as the backend here, and route from the gateway to the host by a second route whose parent is the gateway.\n",
 	}
-	if idleRoute(p, r) {
+	if described {
+		f.Told += "; an XBackend needs no entry"
+		f.Severity = atBackend(p)
+	} else if idleRoute(p, r) {
 		f.Severity = Warn
 		f.Told += "; no traffic takes that route today"
 	}

@@ -14,11 +14,15 @@ var originationTLS = &Rule{
 The gateway originates TLS by the DestinationRule of the ServiceEntry's owner
 where the platform has none. insecureSkipVerify turns verification off; an sni
 without subjectAltNames verifies the chain but not the host's name; DISABLE
-speaks plain text to a TLS port.`,
+speaks plain text to a TLS port. Names of the certificate that are not the host's
+have another server pass for it. A BackendTLSPolicy of the Gateway API is judged as
+the DestinationRules that Istio makes of it; authorities that are not in a ConfigMap
+of its namespace Istio does not find, and before 1.30.4 and 1.31.1 it then speaks
+plain text.`,
 	Severity: Warn,
-	Rows:     []string{"B-D2"},
-	Kinds:    []string{"DestinationRule"},
-	Check: On(func(p *Pass, dr *mesh.DestinationRule) {
+	Rows:     []string{"B-D2", "B-D6"},
+	Kinds:    []string{"BackendTLSPolicy", "DestinationRule"},
+	Check: Each(On(reportBackendTLS), On(func(p *Pass, dr *mesh.DestinationRule) {
 		if p.Deleting() {
 			return
 		}
@@ -29,7 +33,78 @@ speaks plain text to a TLS port.`,
 		for path, tls := range policies(p, dr) {
 			reportOrigination(p, path, host, tls)
 		}
-	}),
+	})),
+}
+
+// reportBackendTLS judges a BackendTLSPolicy as what Istio makes of it.
+func reportBackendTLS(p *Pass, policy *mesh.BackendTLSPolicy) {
+	if p.Deleting() {
+		return
+	}
+	for _, dr := range p.After.Rules(policy) {
+		host, external := externalHost(p.After, dr.Host, dr.Namespace)
+		if !external {
+			continue
+		}
+		tls := dr.TrafficPolicy.TLS
+		if len(tls.SubjectAltNames) == 0 && tls.SNI != "" {
+			if names := foreignNames(host, []string{tls.SNI}); len(names) > 0 {
+				reportForeign(p, "spec.validation.hostname", host, names)
+			} else {
+				p.Report(Finding{
+					Path:    "spec.validation",
+					Told:    told.F("with hostname and without subjectAltNames Istio lets any valid certificate pass for %s", told.Host(host)),
+					ToldFix: told.F("subjectAltNames: [{type: Hostname, hostname: %s}]\n", told.Host(tls.SNI)),
+				})
+			}
+		} else if names := foreignNames(host, tls.SubjectAltNames); len(names) > 0 {
+			reportForeign(p, "spec.validation.subjectAltNames", host, names)
+		}
+		reportAuthorities(p, policy, host)
+	}
+}
+
+// reportAuthorities is about authorities that Istio does not find: it reads the
+// first reference, and of ConfigMaps alone (getBackendTLSCredentialName in
+// pilot/pkg/config/kube/gateway/backend_policies.go; GHSA-qm8v-g4f9-qhjx).
+func reportAuthorities(p *Pass, policy *mesh.BackendTLSPolicy, host string) {
+	refs := policy.Validation.CACertificateRefs
+	if len(refs) == 0 {
+		return
+	}
+	found := refs[0].Group == "" && refs[0].Kind == "ConfigMap"
+	open := p.After.Settings().Istio.FailsOpen()
+	then := told.Plain("no connection to it is made")
+	if open {
+		then = told.F("Istio %s speaks plain text to it", told.Plain(p.After.Settings().Istio.String()))
+	}
+	const path = "spec.validation.caCertificateRefs[0]"
+	switch {
+	case !found:
+		p.Report(Finding{Path: path, Told: told.F("Istio finds authorities in ConfigMaps of the policy's namespace alone: for %s there are none, and %s", told.Host(host), then)})
+	case open:
+		p.Report(Finding{Path: path, Told: told.F("where ConfigMap %q is not there or holds no certificate, %s is not verified: %s", refs[0].Name, told.Host(host), then)})
+	}
+}
+
+// foreignNames are the names of a certificate that are not the host's; none where
+// one of them is.
+func foreignNames(host string, names []string) []string {
+	for _, n := range names {
+		if mesh.HostsOverlap(mesh.CanonicalHost(n), host) {
+			return nil
+		}
+	}
+	return names
+}
+
+func reportForeign(p *Pass, path, host string, names []string) {
+	p.Spend(lookupSteps + len(names))
+	p.Report(Finding{
+		Path: path, About: names[0],
+		Told:    told.F("takes the certificate of %s for %s: whoever holds it answers for the host", told.Host(names[0]), told.Host(host)),
+		ToldFix: "Name the host itself, or a name that its own certificate has.\n",
+	})
 }
 
 func reportOrigination(p *Pass, path, host string, t clientTLS) {
@@ -44,6 +119,8 @@ func reportOrigination(p *Pass, path, host string, t clientTLS) {
 			Told:    told.F("with sni and without subjectAltNames any valid certificate passes for %q", host),
 			ToldFix: told.F("subjectAltNames: [%s]\n", told.Host(t.SNI)),
 		})
+	case (t.Mode == "SIMPLE" || t.Mode == "MUTUAL") && len(foreignNames(host, t.SubjectAltNames)) > 0:
+		reportForeign(p, path+".subjectAltNames", host, t.SubjectAltNames)
 	}
 }
 

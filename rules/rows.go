@@ -85,6 +85,7 @@ var Rows = []Row{
 	{ID: "V-24", What: "routes of the Gateway API with a ServiceEntry or Service for parent"},
 	{ID: "V-25", What: "a tenant's own gateways and listeners"},
 	{ID: "V-26", What: "deletion of the route while the entry stays"},
+	{ID: "V-27", What: "a route to an XBackend, which describes an external host"},
 
 	{ID: "B-G1", What: "a tenant's Gateway on the egress gateway's pods"},
 	{ID: "B-G2", What: "a Gateway without selector"},
@@ -103,6 +104,7 @@ var Rows = []Row{
 		Reason: "they choose among the endpoints that a host has",
 	},
 	{ID: "B-D5", What: "a DestinationRule with workloadSelector"},
+	{ID: "B-D6", What: "a BackendTLSPolicy that takes the certificate of another host"},
 	{ID: "B-S1", What: "Sidecar with ALLOW_ANY"},
 	{ID: "B-S2", What: "Sidecar with egressProxy"},
 	{ID: "B-S3", What: "Sidecar that does not import the route"},

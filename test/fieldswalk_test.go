@@ -29,12 +29,15 @@ var customKinds = []customKind{
 	{"security.istio.io", "v1", "RequestAuthentication"},
 	{"extensions.istio.io", "v1alpha1", "TrafficExtension"},
 	{"extensions.istio.io", "v1alpha1", "WasmPlugin"},
+	{"gateway.networking.k8s.io", "v1", "BackendTLSPolicy"},
 	{"gateway.networking.k8s.io", "v1", "Gateway"},
 	{"gateway.networking.k8s.io", "v1", "GRPCRoute"},
 	{"gateway.networking.k8s.io", "v1", "HTTPRoute"},
 	{"gateway.networking.k8s.io", "v1", "ListenerSet"},
 	{"gateway.networking.k8s.io", "v1", "TCPRoute"},
 	{"gateway.networking.k8s.io", "v1", "TLSRoute"},
+	{"gateway.networking.x-k8s.io", "v1alpha1", "XBackend"},
+	{"gateway.networking.x-k8s.io", "v1alpha1", "XBackendTrafficPolicy"},
 }
 
 // fieldRow is a field of a kind and what is made of it.

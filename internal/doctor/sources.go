@@ -100,6 +100,9 @@ var sources = map[string]source{
 	"GRPCRoute":  {group: groupGatewayAPI, versions: v1, resource: "grpcroutes", add: model},
 	"TLSRoute":   {group: groupGatewayAPI, versions: []string{"v1", "v1alpha3", "v1alpha2"}, resource: "tlsroutes", add: model},
 	"TCPRoute":   {group: groupGatewayAPI, versions: []string{"v1", "v1alpha2"}, resource: "tcproutes", add: model},
+
+	"BackendTLSPolicy": {group: groupGatewayAPI, versions: []string{"v1", "v1alpha3"}, resource: "backendtlspolicies", add: model},
+	"XBackend":         {group: "gateway.networking.x-k8s.io", versions: []string{"v1alpha1"}, resource: "xbackends", add: model},
 }
 
 // walls are the kinds on which the NetworkPolicies depend that Sallyport keeps.
@@ -107,4 +110,4 @@ var walls = kinds("Namespace", "NetworkPolicy", "Service", "ServiceEntry", "Node
 
 // paths are the kinds on which the paths of traffic depend.
 var paths = kinds("Namespace", "Service", "EndpointSlice", "ServiceEntry", "VirtualService", "Gateway", "DestinationRule", "Sidecar",
-	"WorkloadEntry", "EnvoyFilter", "K8sGateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute")
+	"WorkloadEntry", "EnvoyFilter", "K8sGateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "BackendTLSPolicy", "XBackend")

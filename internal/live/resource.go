@@ -47,6 +47,8 @@ var resources = []resource{
 	{kind: "GRPCRoute", apiKind: "GRPCRoute", group: gatewayAPI, versions: []string{"v1"}, name: "grpcroutes"},
 	{kind: "TLSRoute", apiKind: "TLSRoute", group: gatewayAPI, versions: []string{"v1", "v1alpha3", "v1alpha2"}, name: "tlsroutes"},
 	{kind: "TCPRoute", apiKind: "TCPRoute", group: gatewayAPI, versions: []string{"v1", "v1alpha2"}, name: "tcproutes"},
+	{kind: "BackendTLSPolicy", apiKind: "BackendTLSPolicy", group: gatewayAPI, versions: []string{"v1", "v1alpha3"}, name: "backendtlspolicies"},
+	{kind: "XBackend", apiKind: "XBackend", group: "gateway.networking.x-k8s.io", versions: []string{"v1alpha1"}, name: "xbackends"},
 }
 
 const (

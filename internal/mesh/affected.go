@@ -64,6 +64,18 @@ func (m *Mesh) affected(o Object, limit int) []Point {
 				}
 			}
 		}
+	case *BackendTLSPolicy:
+		for _, dr := range m.Rules(o) {
+			if a.full() {
+				break
+			}
+			a.host(dr.Host)
+			a.routedTo(dr.Host, "", false)
+		}
+	case *XBackend:
+		for r := range m.RoutesTo(o) {
+			a.route(r)
+		}
 	case *Gateway:
 		a.gateway(o)
 	case *Sidecar:
@@ -114,21 +126,7 @@ func (m *Mesh) affected(o Object, limit int) []Point {
 		a.namespace(o.Namespace)
 		a.bound(o)
 	case *Route:
-		for _, p := range o.ParentRefs {
-			if m.Spend(lookupSteps); a.full() {
-				break
-			}
-			ref := Ref{Kind: "ServiceEntry", Namespace: orDefault(p.Namespace, o.Namespace), Name: p.Name}
-			if se, ok := m.Get(ref).(*ServiceEntry); ok && p.IsEntry() {
-				a.entry(se)
-				for _, h := range se.Hosts {
-					if a.full() {
-						break
-					}
-					a.host(m.canonical(h))
-				}
-			}
-		}
+		a.route(o)
 	}
 	points := uniquePoints(a.points)
 	return points[:min(len(points), limit)]
@@ -228,6 +226,26 @@ func (a *affected) host(host string) {
 		}
 		if seen[se] = true; !add(se) {
 			return
+		}
+	}
+}
+
+// route adds the egress points of the entries that a route of the Gateway API is
+// attached to.
+func (a *affected) route(r *Route) {
+	for _, p := range r.ParentRefs {
+		if a.m.Spend(lookupSteps); a.full() {
+			return
+		}
+		ref := Ref{Kind: "ServiceEntry", Namespace: orDefault(p.Namespace, r.Namespace), Name: p.Name}
+		if se, ok := a.m.Get(ref).(*ServiceEntry); ok && p.IsEntry() {
+			a.entry(se)
+			for _, h := range se.Hosts {
+				if a.full() {
+					return
+				}
+				a.host(a.m.canonical(h))
+			}
 		}
 	}
 }

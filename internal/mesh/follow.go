@@ -47,6 +47,9 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	if !c.terse {
 		hop = Hop{From: c.String(), Decided: reason, To: clusterName(host, t.port, subset), Subset: subset}
 	}
+	if s == nil && c.m.described(host) {
+		return c.toBackend(t, host, reason, hop)
+	}
 	if s == nil {
 		return c.broken(reason, hop, "%s is not registered for %s", told.Host(host), c.told())
 	}

@@ -104,6 +104,11 @@ func (m *Mesh) backends(r *Route, refs []BackendRef) []RouteDestination {
 		switch {
 		case b.Group == groupIstio && b.Kind == "Hostname":
 			d.Destination.Host = b.Name
+		case b.isXBackend():
+			d.Destination.Host = unknownService
+			if x := m.Backend(r, b); x != nil && x.ExternalHostname.Hostname != "" && m.settings.Istio.AtLeast(backendSince) {
+				d.Destination = Destination{Host: x.ExternalHostname.Hostname, Port: &PortSelector{Number: x.Port.Port}}
+			}
 		case b.Group == "" && (b.Kind == "" || b.Kind == "Service"):
 			d.Destination.Host = m.ServiceHost(orDefault(b.Namespace, r.Namespace), b.Name)
 		default:

@@ -56,6 +56,10 @@ type index struct {
 	// attached are the Gateway API routes by what they attach to and, for
 	// Gateways, by host.
 	attached tree[*Route]
+	// led are the routes by the XBackends that they lead to, "namespace/name", and
+	// hosted the XBackends by host.
+	led    tree[*Route]
+	hosted tree[*XBackend]
 	// bindings are the ServiceEntries and namespaces that choose a waypoint, by
 	// its "namespace/name".
 	bindings tree[Object]
@@ -129,7 +133,12 @@ func entriesOf(o Object) int {
 			n += 1 + len(o.Egress[i].Hosts)/8
 		}
 	case *Route:
-		n += len(o.ParentRefs) * max(len(o.Hostnames), 1)
+		n += len(o.ParentRefs)*max(len(o.Hostnames), 1) + len(o.Rules)/indexSteps
+		for j := range o.Rules {
+			n += len(o.Rules[j].BackendRefs) + len(o.Rules[j].Mirrors)
+		}
+	case *BackendTLSPolicy:
+		n += len(o.TargetRefs)
 	}
 	return n
 }
@@ -156,6 +165,8 @@ func (x *index) seal(e *edit) {
 	x.addresses.seal(e)
 	x.scopes.seal(e)
 	x.attached.seal(e)
+	x.led.seal(e)
+	x.hosted.seal(e)
 	x.bindings.seal(e)
 	x.ambient.seal(e)
 	x.injected.seal(e)
@@ -264,7 +275,14 @@ func (x *index) visit(o Object, i indexer) {
 		if o.Injected() {
 			put(i, &x.injected, o, o.Name)
 		}
+	case *BackendTLSPolicy:
+		x.visitBackendPolicy(o, i)
+	case *XBackend:
+		if h := o.ExternalHostname.Hostname; h != "" {
+			putBelow(i, &x.hosted, o, CanonicalHost(h), ageKey(&o.Meta))
+		}
 	case *Route:
+		x.visitBackends(o, i)
 		for _, p := range o.ParentRefs {
 			parent := orDefault(p.Kind, "Gateway") + sep + orDefault(p.Namespace, o.Namespace) + sep + p.Name + sep
 			age := ageKey(&o.Meta) + sep + o.Kind

@@ -253,6 +253,9 @@ func (f tlsField) reason() Reason {
 	if f.rule == nil {
 		return Reason{}
 	}
+	if f.rule.Kind == "BackendTLSPolicy" {
+		return Reason{Ref: f.rule.Ref, Path: "spec.validation"}
+	}
 	path := "spec"
 	if f.subset >= 0 {
 		path = indexed("spec.subsets", f.subset)

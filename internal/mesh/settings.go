@@ -43,6 +43,8 @@ type Settings struct {
 	DefaultExports DefaultExports
 	// Limits bound what is kept of what tenants write.
 	Limits Limits
+	// Istio is the version of the control plane.
+	Istio IstioVersion
 	// Credentials are the client certificates that egress gateways may
 	// present to external hosts.
 	Credentials []Credential

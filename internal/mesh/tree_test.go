@@ -124,7 +124,11 @@ func TestSealed(t *testing.T) {
 		&Service{Meta: ref("Service", "shop", "x"), Type: "ExternalName", ExternalName: "a.example.com"},
 		&Service{Meta: ref("Service", "shop", "y"), ClusterIPs: []string{"10.96.0.7"}},
 		&Sidecar{Meta: ref("Sidecar", "shop", "s")},
-		&Route{Meta: ref("HTTPRoute", "shop", "r"), ParentRefs: []ParentRef{{Name: "g"}}},
+		&Route{
+			Meta: ref("HTTPRoute", "shop", "r"), ParentRefs: []ParentRef{{Name: "g"}},
+			Rules: []RouteRule{{BackendRefs: []BackendRef{{Group: groupGatewayX, Kind: "XBackend", Name: "b"}}}},
+		},
+		&XBackend{Meta: ref("XBackend", "shop", "b"), ExternalHostname: ExternalHostname{Hostname: "a.example.com"}},
 		&waypoint, &injected, &dying, &large,
 	)
 	for name, m := range map[string]*Mesh{"New": m, "With": m.With(m.Get(Ref{Kind: "VirtualService", Namespace: "shop", Name: "a"}))} {

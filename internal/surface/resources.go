@@ -152,7 +152,7 @@ var Resources = []Resource{
 	{Group: "flowcontrol.apiserver.k8s.io", Name: "prioritylevelconfigurations", Harmless: owner},
 	{Group: "flowcontrol.apiserver.k8s.io", Name: "prioritylevelconfigurations/status", Harmless: owner},
 
-	{Group: "gateway.networking.k8s.io", Name: "backendtlspolicies", Harmless: "With which TLS a Service or an entry of its own namespace is spoken to, not where it is. The gateways' hop to a host is registered in the gateways' namespaces."},
+	{Group: "gateway.networking.k8s.io", Name: "backendtlspolicies", Kind: "BackendTLSPolicy"},
 	{Group: "gateway.networking.k8s.io", Name: "backendtlspolicies/status", Harmless: custom},
 	{Group: "gateway.networking.k8s.io", Name: "gatewayclasses", Harmless: owner},
 	{Group: "gateway.networking.k8s.io", Name: "gatewayclasses/status", Harmless: owner},
@@ -172,6 +172,10 @@ var Resources = []Resource{
 	{Group: "gateway.networking.k8s.io", Name: "udproutes", Harmless: "Istio does not read them."},
 	{Group: "gateway.networking.k8s.io", Name: "udproutes/status", Harmless: "Istio does not read them."},
 
+	{Group: "gateway.networking.x-k8s.io", Name: "xbackends", Kind: "XBackend", Optional: true},
+	{Group: "gateway.networking.x-k8s.io", Name: "xbackends/status", Harmless: custom, Optional: true},
+	{Group: "gateway.networking.x-k8s.io", Name: "xbackendtrafficpolicies", Kind: "XBackendTrafficPolicy", Optional: true},
+	{Group: "gateway.networking.x-k8s.io", Name: "xbackendtrafficpolicies/status", Harmless: custom, Optional: true},
 	{Group: "gateway.networking.x-k8s.io", Name: "xlistenersets", Kind: "XListenerSet", Harmless: "What listened at a gateway listens no longer.", Optional: true},
 
 	{Group: "networking.istio.io", Name: "destinationrules", Kind: "DestinationRule"},
