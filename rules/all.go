@@ -22,6 +22,7 @@ var All = []*Rule{
 	foreignHostRoute,
 	forwardProxyPort,
 	gatewayAPIBackend,
+	gatewayAPIVersion,
 	gatewayHopHijack,
 	gatewayHostHijack,
 	gatewayLabels,

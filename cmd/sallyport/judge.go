@@ -29,6 +29,8 @@ type input struct {
 	config    string
 	policies  []string
 	injection enum[config.Switch]
+	// istio is the version of the control plane; empty for the configuration's.
+	istio string
 	// stored is whether what the names name is in a cluster, as --state is.
 	stored bool
 	// settle, where not nil, changes the settings of the configuration.
@@ -42,6 +44,7 @@ func (in *input) addFlags(cmd *cobra.Command) {
 	f.StringVar(&in.config, "config", "", "the server's configuration `FILE` (default: Istio's own default installation)")
 	f.StringArrayVar(&in.policies, "policies", nil, "`DIR` of Rego policies to judge by, beside the rules (repeatable)")
 	f.Var(&in.injection, "injection", "whether Sallyport keeps companions: overrides configuration and namespace labels, except in platform namespaces")
+	f.StringVar(&in.istio, "istio-version", "", "`VERSION` of Istio's control plane, such as 1.31.2: overrides the configuration")
 	_ = cmd.RegisterFlagCompletionFunc("injection", in.injection.complete) // fails for unknown flags only
 	_ = cmd.MarkFlagDirname("policies")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
@@ -85,6 +88,11 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	settings := cfg.Settings()
 	if in.injection.value != "" {
 		settings.InjectionOverride = new(in.injection.value == config.Enabled)
+	}
+	if in.istio != "" {
+		if settings.Istio, err = mesh.ParseIstioVersion(in.istio); err != nil {
+			return nil, fmt.Errorf("--istio-version: %w", err)
+		}
 	}
 	if in.settle != nil {
 		in.settle(&settings)

@@ -64,6 +64,7 @@ func (d *document) check(c *Config) error {
 		fail("networkPolicy", "must be %s, %s or %s, is %q", Confined, Staged, Unconfined, p)
 	}
 	c.Ownership.check(fail)
+	c.Versions.check(fail)
 	c.Walls.check(c.Gateways, fail)
 	if c.Limits.ObjectBytes < 0 {
 		fail("limits.objectBytes", "must be a number of bytes above 0, is %d", c.Limits.ObjectBytes)

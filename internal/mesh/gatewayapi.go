@@ -28,6 +28,9 @@ func (m *Mesh) attachedTo(host string) []*VirtualService {
 				continue
 			}
 			for r := range m.attached.under("ServiceEntry" + sep + se.Namespace + sep + se.Name + sep) {
+				if m.Bundle(r.Kind).TooOld() {
+					continue
+				}
 				for _, p := range r.ParentRefs {
 					m.Spend(1)
 					if p.IsEntry() && p.Name == se.Name && orDefault(p.Namespace, r.Namespace) == se.Namespace {
@@ -168,7 +171,7 @@ func (d *door) enterListener(k *K8sGateway) outcome {
 		return d.fail(d.a.setBy.reason(), "the client's proxy speaks TLS of its own, which the listener does not expect")
 	}
 	for _, r := range d.routesOf(k, name) {
-		if !slices.Contains(kinds, r.Kind) {
+		if !slices.Contains(kinds, r.Kind) || d.m.Bundle(r.Kind).TooOld() {
 			continue
 		}
 		vs := d.m.routeVirtual(r, name, 0)

@@ -45,6 +45,9 @@ type Settings struct {
 	Limits Limits
 	// Istio is the version of the control plane.
 	Istio IstioVersion
+	// GatewayAPI is the release of the Gateway API, for kinds whose definition is
+	// not among the objects.
+	GatewayAPI BundleVersion
 	// Credentials are the client certificates that egress gateways may
 	// present to external hosts.
 	Credentials []Credential
