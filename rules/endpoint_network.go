@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -11,7 +12,8 @@ var endpointNetwork = &Rule{
 	Doc: `endpoints of a tenant stay in the tenant's network
 
 An endpoint with a network is reached through that network's east-west gateway,
-which is another way out than the egress gateway.`,
+which is another way out than the egress gateway, unless the configuration lists the
+network as part of the mesh (inMesh).`,
 	Severity: Warn,
 	Rows:     []string{"S-23"},
 	Kinds:    []string{"ServiceEntry", "WorkloadEntry"},
@@ -26,7 +28,7 @@ which is another way out than the egress gateway.`,
 }
 
 func reportNetwork(p *Pass, path, network string) {
-	if network != "" && p.ByTenant() {
+	if network != "" && p.ByTenant() && !slices.Contains(p.After.Settings().InMesh.Networks, network) {
 		p.Reportf(path, "network %q steers the traffic through an east-west gateway", network)
 	}
 }

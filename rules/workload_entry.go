@@ -1,8 +1,6 @@
 package rules
 
 import (
-	"net/netip"
-
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/told"
 )
@@ -23,7 +21,7 @@ about.`,
 	Kinds:    []string{"Service", "WorkloadEntry"},
 	Check: Each(
 		On(func(p *Pass, we *mesh.WorkloadEntry) {
-			if !p.ByTenant() || !outside(we.Address) {
+			if !p.ByTenant() || !p.After.WorkloadOutside(we) {
 				return
 			}
 			labels := we.SelectorLabels()
@@ -45,22 +43,11 @@ about.`,
 				return
 			}
 			for o := range p.After.In("WorkloadEntry", svc.Namespace) {
-				if we := o.(*mesh.WorkloadEntry); outside(we.Address) && selects(svc.Selector, we.SelectorLabels()) {
+				if we := o.(*mesh.WorkloadEntry); p.After.WorkloadOutside(we) && selects(svc.Selector, we.SelectorLabels()) {
 					p.Reportf("spec.selector", "selects %s, whose address %s lies outside the mesh", we.Ref, we.Tell().As(we.Address))
 					return
 				}
 			}
 		}),
 	),
-}
-
-// outside reports whether an address is a public one, or a name: neither is a
-// machine of the mesh.
-func outside(address string) bool {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return address != ""
-	}
-	ip = ip.Unmap()
-	return !ip.IsPrivate() && !ip.IsLoopback()
 }

@@ -38,6 +38,7 @@ func (d *document) check(c *Config) error {
 		}
 	}
 	checkWildcards(c.Gateways, fail)
+	c.InMesh.check(fail)
 	for i, e := range c.MetadataExceptions {
 		e.check(fmt.Sprintf("metadataExceptions[%d]", i), fail)
 	}

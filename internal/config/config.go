@@ -131,6 +131,10 @@ type Config struct {
 	//
 	// Default: a host belongs to whoever registers it first.
 	Ownership Ownership `json:"ownership,omitzero"`
+	// InMesh is what belongs to the mesh where addresses and names do not tell.
+	//
+	// Default: see there.
+	InMesh InMesh `json:"inMesh,omitzero"`
 	// MetadataExceptions let namespaces reach a cloud's metadata service by an
 	// entry of the mesh, which is refused otherwise: it hands out the credentials of
 	// the machine that asks. Such traffic goes straight there; through a shared
@@ -519,6 +523,7 @@ func (c *Config) Settings() mesh.Settings {
 	s.Istio, _ = mesh.ParseIstioVersion(c.Versions.Istio)            // checked
 	s.GatewayAPI, _ = mesh.ParseBundleVersion(c.Versions.GatewayAPI) // checked
 	s.Ownership = c.Ownership.settings()
+	s.InMesh = c.InMesh.settings()
 	for _, e := range c.MetadataExceptions {
 		s.MetadataExceptions = append(s.MetadataExceptions, e.settings())
 	}

@@ -41,7 +41,7 @@ func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
 	if len(se.Endpoints) > 0 {
 		for i := range se.Endpoints {
 			m.Spend(endpointSteps)
-			if a := se.Endpoints[i].Address; m.outside(a, se.Location) || m.gatewayOf(CanonicalHost(a)) != nil {
+			if e := &se.Endpoints[i]; m.endpointOutside(e, se.Location) || m.gatewayOf(CanonicalHost(e.Address)) != nil {
 				return true
 			}
 		}
@@ -77,7 +77,7 @@ func (m *Mesh) selectsOutside(se *ServiceEntry) bool {
 	for o := range m.In("WorkloadEntry", se.Namespace) {
 		we := o.(*WorkloadEntry)
 		m.Spend(labelSteps * (1 + len(se.WorkloadLabels.Labels) + len(we.Meta.Labels) + len(we.Endpoint.Labels)))
-		if hasLabels(se.WorkloadLabels.Labels, we.SelectorLabels()) && m.outside(we.Address, se.Location) {
+		if hasLabels(se.WorkloadLabels.Labels, we.SelectorLabels()) && m.endpointOutside(&we.Endpoint, se.Location) {
 			return true
 		}
 	}
@@ -114,11 +114,39 @@ func (m *Mesh) outside(address, location string) bool {
 		case ip.IsPrivate():
 			return location != "MESH_INTERNAL"
 		default:
-			return true
+			return location != "MESH_INTERNAL" || !m.settings.InMesh.address(ip)
 		}
 	}
 	name := CanonicalHost(address)
-	return !strings.Contains(name, ".") || m.outsideName(name)
+	switch {
+	case !strings.Contains(name, "."):
+		return true
+	case location == "MESH_INTERNAL" && m.settings.InMesh.name(name):
+		return false
+	default:
+		return m.outsideName(name)
+	}
+}
+
+// endpointOutside is outside for an endpoint, which may lie in a network that is
+// part of the mesh: whoever is not in it then dials its east-west gateway
+// (EndpointsByNetworkFilter in Istio's pilot/pkg/xds/endpoints).
+func (m *Mesh) endpointOutside(e *Endpoint, location string) bool {
+	if location == "MESH_INTERNAL" && slices.Contains(m.settings.InMesh.Networks, e.Network) && e.Network != "" {
+		return false
+	}
+	return m.outside(e.Address, location)
+}
+
+// WorkloadOutside reports whether a WorkloadEntry of a mesh's Service has an address
+// outside the mesh: a public one, or a name, that the configuration does not say is
+// inside.
+func (m *Mesh) WorkloadOutside(we *WorkloadEntry) bool {
+	if ip, ok := parseIP(we.Address); ok {
+		ip = ip.Unmap()
+		return !ip.IsPrivate() && !ip.IsLoopback() && m.endpointOutside(&we.Endpoint, "MESH_INTERNAL")
+	}
+	return we.Address != "" && (!strings.Contains(we.Address, ".") || !m.settings.InMesh.name(CanonicalHost(we.Address)))
 }
 
 // ClusterSet is what the names of Services of several clusters end with, in the
@@ -142,7 +170,7 @@ func (m *Mesh) outsideName(host string) bool {
 		}
 		svc := m.service(host)
 		if svc == nil {
-			return !strings.HasSuffix(host, m.names.suffix)
+			return !strings.HasSuffix(host, m.names.suffix) || m.podOutside(host)
 		}
 		if svc.Type != "ExternalName" {
 			return m.slicesOutside(svc)
@@ -150,6 +178,17 @@ func (m *Mesh) outsideName(host string) bool {
 		host = CanonicalHost(svc.ExternalName)
 	}
 	return true
+}
+
+// podOutside reports whether a name below that of a headless Service, which stands
+// for one of its endpoints, may be one outside the cluster.
+func (m *Mesh) podOutside(host string) bool {
+	labels := strings.Split(strings.TrimSuffix(host, m.names.suffix), ".")
+	if len(labels) < 3 {
+		return false // of a Service that is still to come
+	}
+	svc := m.service(strings.Join(labels[len(labels)-2:], ".") + m.names.suffix)
+	return svc != nil && (svc.Type == "ExternalName" || m.slicesOutside(svc))
 }
 
 // slicesOutside reports whether a Service has addresses that are not in the
@@ -160,7 +199,7 @@ func (m *Mesh) slicesOutside(svc *Service) bool {
 		for o := range m.In("WorkloadEntry", svc.Namespace) {
 			we := o.(*WorkloadEntry)
 			m.Spend(labelSteps * (1 + len(svc.Selector) + len(we.Meta.Labels) + len(we.Endpoint.Labels)))
-			if hasLabels(svc.Selector, we.SelectorLabels()) && m.outside(we.Address, "MESH_INTERNAL") {
+			if hasLabels(svc.Selector, we.SelectorLabels()) && m.endpointOutside(&we.Endpoint, "MESH_INTERNAL") {
 				return true
 			}
 		}

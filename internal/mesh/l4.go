@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -132,6 +133,7 @@ func (c *client) matchesL4(gateways []string, labels map[string]string, namespac
 // (buildSidecarOutboundTCPFilterChainOpts).
 func (c *client) tcp(l *listener, host string, port int) []outcome {
 	var outcomes []outcome
+	var subnets []string // that have a chain before the one to the host itself
 	for _, vs := range c.virtuals(l, host) {
 		if !c.m.namesSpelling(vs, host) {
 			continue
@@ -152,6 +154,10 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 					last = true
 					break
 				}
+				if a == always {
+					c.m.Spend(len(match.DestinationSubnets))
+					subnets = append(subnets, match.DestinationSubnets...)
+				}
 			}
 			if len(rule.Match) == 0 {
 				matched, last = always, true
@@ -164,7 +170,62 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 			}
 		}
 	}
+	if c.takes(l, host, port, subnets) {
+		return outcomes
+	}
 	return append(outcomes, c.unrouted(l, host, port, TCPLike))
+}
+
+// takes reports whether chains for the subnets take all that comes to the listeners
+// of a TCP port. Such a listener is bound to one address of the entry, and what
+// arrives has that for its destination; for a range it is bound to every address,
+// and then the chain to the host itself is for the same range, and comes second.
+func (c *client) takes(l *listener, host string, port int, subnets []string) bool {
+	if len(subnets) == 0 {
+		return false
+	}
+	s := c.service(l, host)
+	if s == nil || s.k8s != nil || s.assumed != nil {
+		return false
+	}
+	for _, se := range s.entries {
+		if len(se.Addresses) == 0 {
+			return false
+		}
+		for _, a := range se.Addresses {
+			c.m.Spend(1 + len(subnets))
+			if !slices.ContainsFunc(subnets, func(subnet string) bool { return takesAddress(subnet, a) }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// takesAddress reports whether a chain for a subnet takes all that is sent to an
+// address, or range, of an entry.
+func takesAddress(subnet, a string) bool {
+	have, err := parsePrefix(subnet)
+	if err != nil {
+		return false
+	}
+	want, err := parsePrefix(a)
+	if err != nil {
+		return false
+	}
+	if want.IsSingleIP() {
+		return have.Contains(want.Addr())
+	}
+	return have == want
+}
+
+// parsePrefix reads a range, or an address as the range that holds it alone.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	return p.Masked(), err
 }
 
 // rulePath is the JSON path of a rule where somebody asks for it.

@@ -56,6 +56,8 @@ type Settings struct {
 	Grants []Grant
 	// Ownership says whose the external hosts are; nil where nobody says so.
 	Ownership *Ownership
+	// InMesh is what belongs to the mesh although its address looks otherwise.
+	InMesh InMesh
 	// MetadataExceptions let some clients reach a cloud's metadata service.
 	MetadataExceptions []MetadataException
 }
