@@ -13,7 +13,7 @@ import (
 
 // readingRules are the rules of findings that come from reading files and not
 // from judging objects (internal/report).
-var readingRules = []string{"absent-namespace", "legacy-form", "unknown-kind"}
+var readingRules = []string{"absent-namespace", "harmless-kind", "legacy-form", "unknown-kind", "wrapper"}
 
 // isRule reports whether a name is that of a rule in Go: whoever reads a
 // finding, or makes an exception, must not take one for the other.

@@ -50,11 +50,24 @@ gateway without the object, and no longer do with it.`,
 				Severity: breakSeverity(p, first),
 				Path:     subjectPath(p, first),
 				Told:     told.F("traffic for %s from %s goes through the egress gateway without this object, and with it is %s", point(first), clientNames(broken), told.Plain(string(first.Verdict))),
-				ToldFix:  "Leave the host to the namespace that routes it, or confine the object to its own namespace where it has an exportTo.\n",
+				ToldFix:  breakFix(p.Subject),
 			})
 		}
 		return nil
 	},
+}
+
+// breakFix is how an object stops taking something from others: by its exportTo
+// where its kind has one.
+func breakFix(o mesh.Object) told.Text {
+	switch o.(type) {
+	case *mesh.ServiceEntry, *mesh.VirtualService, *mesh.DestinationRule:
+		return "Leave the host to the namespace that routes it, or confine the object to its own namespace: spec.exportTo: [\".\"].\n"
+	case *mesh.Namespace:
+		return "Leave the labels and annotations of the namespace as they are: they decide whose routes and gateways serve its workloads.\n"
+	default:
+		return "Leave the host to the namespace that routes it.\n"
+	}
 }
 
 // breakSeverity is how grave it is that the subject breaks the path.

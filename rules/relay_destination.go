@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 var relayDestinationRule = &Rule{
@@ -24,7 +25,11 @@ What that does with it, and the policy of the gateway, is beyond Istio.`,
 			return
 		}
 		if d := relayDestination(p, vs); d != nil {
-			p.Reportf(d.path, "sends an external host to %q inside the mesh, which is not an approved egress gateway", d.Host)
+			p.Report(Finding{
+				Path:    d.path,
+				Told:    told.F("sends an external host to %q inside the mesh, which is not an approved egress gateway", d.Host),
+				ToldFix: "Route the host to an egress gateway; where that Service is one, the platform team lists it under gateways in Sallyport's configuration.\n",
+			})
 		}
 	}),
 }

@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/sallyport-io/sallyport/internal/manifest"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/report"
+	"github.com/sallyport-io/sallyport/internal/surface"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -32,7 +35,7 @@ func (j *judged) findings(i int) []report.Finding {
 	}
 	if !outcome.Known {
 		fs = append(fs, report.Finding{
-			Finding: unjudged(report.UnknownKind, "%s %s does not bear on egress: it was not judged", o.APIVersion, o.Kind),
+			Finding: unread(o),
 			Line:    o.Line,
 		})
 	}
@@ -43,6 +46,41 @@ func (j *judged) findings(i int) []report.Finding {
 		})
 	}
 	return fs
+}
+
+// elsewhere are kinds that lead to objects which are kept in other places.
+var elsewhere = map[string][]string{
+	"addons.cluster.x-k8s.io":         {"ClusterResourceSet", "HelmChartProxy"},
+	"apps.open-cluster-management.io": {"Channel", "Subscription"},
+	"argoproj.io":                     {"AppProject", "Application", "ApplicationSet"},
+	"fleet.cattle.io":                 {"Bundle", "GitRepo", "HelmOp"},
+	"helm.cattle.io":                  {"HelmChart", "HelmChartConfig"},
+	"helm.toolkit.fluxcd.io":          {"HelmRelease"},
+	"kustomize.config.k8s.io":         {"Component", "Kustomization"},
+	"kustomize.toolkit.fluxcd.io":     {"Kustomization"},
+}
+
+// unread is what is said of an object that nothing judges.
+func unread(o *manifest.Object) rules.Finding {
+	group, _, ok := strings.Cut(o.APIVersion, "/")
+	if !ok {
+		group = ""
+	}
+	harmless := surface.Harmless(group, o.Kind)
+	switch {
+	case len(o.Holds) > 0:
+		f := unjudged(report.Wrapper, "%s %s holds %s, which nobody judged", o.APIVersion, o.Kind, mesh.Few(o.Holds, len(o.Holds)))
+		f.Fix = "Give --unwrap to have them judged as well.\n"
+		return f
+	case slices.Contains(elsewhere[group], o.Kind):
+		f := unjudged(report.Wrapper, "%s %s stands for objects that are not among these: they were not judged", o.APIVersion, o.Kind)
+		f.Severity = rules.Info
+		return f
+	case harmless != "":
+		return unjudged(report.HarmlessKind, "%s %s does not bear on egress: it was not judged", o.APIVersion, o.Kind)
+	default:
+		return unjudged(report.UnknownKind, "%s %s is a kind that Sallyport does not read: it was not judged", o.APIVersion, o.Kind)
+	}
 }
 
 func unjudged(rule *rules.Rule, format string, args ...any) rules.Finding {

@@ -30,7 +30,8 @@ type input struct {
 	policies  []string
 	injection enum[config.Switch]
 	// istio is the version of the control plane; empty for the configuration's.
-	istio string
+	istio  string
+	unwrap bool
 	// stored is whether what the names name is in a cluster, as --state is.
 	stored bool
 	// settle, where not nil, changes the settings of the configuration.
@@ -45,6 +46,7 @@ func (in *input) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&in.policies, "policies", nil, "`DIR` of Rego policies to judge by, beside the rules (repeatable)")
 	f.Var(&in.injection, "injection", "whether Sallyport keeps companions: overrides configuration and namespace labels, except in platform namespaces")
 	f.StringVar(&in.istio, "istio-version", "", "`VERSION` of Istio's control plane, such as 1.31.2: overrides the configuration")
+	f.BoolVar(&in.unwrap, "unwrap", false, "judge the objects inside others (OpenShift Template, ManifestWork ...) too, as if they were given by themselves")
 	_ = cmd.RegisterFlagCompletionFunc("injection", in.injection.complete) // fails for unknown flags only
 	_ = cmd.MarkFlagDirname("policies")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
@@ -116,9 +118,14 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 // reader reads manifests, and says what it leaves out.
 func (in *input) reader(cmd *cobra.Command) manifest.Reader {
 	return manifest.Reader{
-		Stdin: cmd.InOrStdin(),
+		Stdin:  cmd.InOrStdin(),
+		Unwrap: in.unwrap,
 		Skipped: func(file string, why manifest.Skip) {
 			switch {
+			case why == manifest.Chart:
+				printable.Fprintf(cmd.ErrOrStderr(), "note: %s describes a chart and is no manifest: skipped\n", file)
+			case why == manifest.Template:
+				printable.Fprintf(cmd.ErrOrStderr(), "note: %s is to be rendered first (helm template CHART | sallyport review -): skipped\n", file)
 			case why == manifest.NoManifest:
 				printable.Fprintf(cmd.ErrOrStderr(), "note: %s is no manifest (it has neither apiVersion nor kind): skipped\n", file)
 			case in.config == "" || filepath.Clean(file) != filepath.Clean(in.config):

@@ -36,6 +36,10 @@ func (r Reader) expand(name string) ([]string, error) {
 			return &Error{File: path, Message: reason(err)}
 		case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
+		case path != root && r.passedOver(path, d):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
 		case !d.IsDir() && isManifest(d.Name()):
 			if err := within(root, path, d); err != nil {
 				return err
@@ -51,6 +55,16 @@ func (r Reader) expand(name string) ([]string, error) {
 		return nil, &Error{File: name, Message: "no .yaml, .yml or .json file in this directory"}
 	}
 	return files, nil
+}
+
+// passedOver reports whether what is found in a directory belongs to a chart and is
+// left out, and says so.
+func (r Reader) passedOver(path string, d fs.DirEntry) bool {
+	why, ok := ofChart(path, d.IsDir())
+	if ok {
+		r.skip(path, why)
+	}
+	return ok
 }
 
 // within returns an error for a link that leads out of the directory: what is

@@ -31,6 +31,9 @@ type Object struct {
 	Raw []byte
 	// Notes are the places where Raw differs in form from what was written.
 	Notes []Note
+	// Holds names the objects inside one of a kind that is not read here, where
+	// they are not among the objects themselves ([Reader.Unwrap]).
+	Holds []string
 
 	written compact
 	root    *value // while the object is read, and once a line has been asked for
@@ -71,6 +74,9 @@ type Reader struct {
 	// Stored is for objects that an API server holds already. It may be newer
 	// than this program: fields that are not known here are left alone.
 	Stored bool
+	// Unwrap has the objects inside others, of kinds that are not read here, read as
+	// objects of their own.
+	Unwrap bool
 	// Limits bound what is read.
 	Limits Limits
 	// Skipped, where not nil, is told of what is YAML or JSON and is left out.
@@ -87,6 +93,11 @@ const (
 	// Configuration is a document with Sallyport's own configuration, which is
 	// no object of a cluster.
 	Configuration
+	// Chart is the Chart.yaml of a Helm chart in a directory.
+	Chart
+	// Template is a file in a directory that is to be rendered first, or the
+	// directory of a chart that has such files.
+	Template
 )
 
 func (r Reader) skip(file string, why Skip) {
@@ -99,7 +110,8 @@ func (r Reader) skip(file string, why Skip) {
 // read recursively: every .yaml, .yml and .json file, sorted by path, without
 // hidden directories and without kustomization files. A file in a directory
 // that has neither apiVersion nor kind anywhere is something else (a chart's
-// values, a package.json) and is left out; one that is named is an error.
+// values, a package.json) and is left out; one that is named is an error. So are a
+// chart's Chart.yaml and templates, and files that would be YAML once rendered.
 // Sallyport's own configuration is left out wherever it stands.
 //
 // Only regular files are read, and standard input: a pipe or a device may have
@@ -129,6 +141,13 @@ func (r Reader) Read(ctx context.Context, names ...string) ([]*Object, error) {
 			}
 			left -= int64(len(data))
 			docs, err := parser{ctx, f, r.Limits.document()}.documents(data)
+			if unrendered(data, err) {
+				if f != name {
+					r.skip(f, Template)
+					continue
+				}
+				err = fmt.Errorf("%w; it looks like a template: give what it renders to (helm template CHART | sallyport review -)", err)
+			}
 			if err != nil {
 				errs = append(errs, err)
 				continue

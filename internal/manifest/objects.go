@@ -23,10 +23,19 @@ func (v *value) configuration() bool {
 func (r Reader) parse(file string, docs []document) ([]*Object, error) {
 	var objects []*Object
 	var errs []error
-	take := func(v *value) {
+	var take func(v *value)
+	take = func(v *value) {
 		if v.configuration() {
 			r.skip(file, Configuration)
 			return
+		}
+		var inside []*value
+		var names []string
+		if !read(v.get("apiVersion").str()) {
+			inside = wrapped(v)
+			for _, i := range inside {
+				names = append(names, i.inside())
+			}
 		}
 		o, err := r.newObject(file, v)
 		if err != nil {
@@ -34,6 +43,15 @@ func (r Reader) parse(file string, docs []document) ([]*Object, error) {
 			return
 		}
 		objects = append(objects, o)
+		if !r.Unwrap {
+			o.Holds = names
+			return
+		}
+		parameters := v.parameters()
+		for _, i := range inside {
+			i.expand(parameters)
+			take(i)
+		}
 	}
 	for _, doc := range docs {
 		for i, c := range doc.items {

@@ -41,13 +41,19 @@ func (p palette) severity(s rules.Severity) printable.Raw {
 func writeText(w io.Writer, r *Review, color bool) error {
 	b := bufio.NewWriter(w)
 	p := colors(color)
-	unknown := tally{}
+	harmless, unknown, wrappers := tally{}, tally{}, tally{}
 	absent := map[string]tally{} // by namespace
 	fixes := map[string]string{} // where each stands
 	for _, o := range r.Objects {
 		switch o.unjudged() {
+		case HarmlessKind.Name:
+			harmless[o.unknown()]++
+			continue
 		case UnknownKind.Name:
 			unknown[o.unknown()]++
+			continue
+		case Wrapper.Name:
+			wrappers[o.unknown()]++
 			continue
 		case AbsentNamespace.Name:
 			if absent[o.Namespace] == nil {
@@ -87,8 +93,14 @@ func writeText(w io.Writer, r *Review, color bool) error {
 		fmt.Fprintln(b)
 	}
 	writePaths(b, r.Paths, p)
+	if len(harmless) > 0 {
+		printable.Fprintf(b, "Not judged, for they do not bear on egress: %s.\n", harmless)
+	}
 	if len(unknown) > 0 {
-		printable.Fprintf(b, "Not judged, for they do not bear on egress: %s.\n", unknown)
+		printable.Fprintf(b, "Not read, so that nothing is known of what they do: %s.\n", unknown)
+	}
+	if len(wrappers) > 0 {
+		printable.Fprintf(b, "Not judged, for they stand for objects that are not among these: %s.\n", wrappers)
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(absent)) {
 		printable.Fprintf(b, "Not judged, for no Namespace %s is among the objects: %s.\n", namespace, absent[namespace])

@@ -10,6 +10,7 @@ package surface
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Resource is a resource, or a subresource, of an API.
@@ -41,6 +42,18 @@ func Find(group, name string) (Resource, bool) {
 		return Resource{}, false
 	}
 	return Resources[i], true
+}
+
+// Harmless says why objects of a kind that nobody judges open no way out, and is
+// empty where nobody has looked at the kind.
+func Harmless(group, kind string) string {
+	name := strings.ToLower(kind)
+	for _, plural := range []string{name + "s", name + "es", strings.TrimSuffix(name, "y") + "ies", name} {
+		if r, ok := Find(group, plural); ok && r.Kind == "" {
+			return r.Harmless
+		}
+	}
+	return ""
 }
 
 func compare(a, b Resource) int {
