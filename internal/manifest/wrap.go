@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/schema"
 )
 
 // wrapped returns the objects that an object of some other kind holds, to be made
@@ -85,11 +87,11 @@ func (v *value) expand(parameters map[string]string) {
 
 var numberOrBool = regexp.MustCompile(`^(true|false|0|-?[1-9][0-9]{0,17})$`)
 
-// read reports whether the fields of the kinds of a version are known here: what is within an object
-// of such a kind is its own.
+// read reports whether the kinds of a version are read here: what is within an
+// object of such a kind is its own.
 func read(apiVersion string) bool {
 	g := group(apiVersion)
-	return istioGroup(g) || g == "gateway.networking.k8s.io" ||
+	return schema.IstioGroup(g) || g == "gateway.networking.k8s.io" ||
 		slices.Contains([]string{"", "apps", "batch", "discovery.k8s.io", "networking.k8s.io"}, g)
 }
 

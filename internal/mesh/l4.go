@@ -181,7 +181,7 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 // arrives has that for its destination; for a range it is bound to every address,
 // and then the chain to the host itself is for the same range, and comes second.
 func (c *client) takes(l *listener, host string, port int, subnets []string) bool {
-	if len(subnets) == 0 {
+	if len(subnets) == 0 || l.egress != nil && l.egress.Port != nil { // that one is bound elsewhere
 		return false
 	}
 	s := c.service(l, host)
