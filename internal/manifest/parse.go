@@ -226,6 +226,8 @@ func (c *converter) value(n *yaml.Node, depth int) (*value, error) {
 	return &value{kind: null, line: c.base + n.Line}, nil
 }
 
+const notAKey = "a key must be a string"
+
 func (c *converter) mapping(n *yaml.Node, depth int) (*value, error) {
 	v := &value{kind: object, line: c.base + n.Line}
 	seen := make(map[string]bool, len(n.Content)/2)
@@ -247,7 +249,7 @@ func (c *converter) mapping(n *yaml.Node, depth int) (*value, error) {
 			continue
 		}
 		if k.Kind != yaml.ScalarNode {
-			return nil, c.errorf(k, "a key must be a string")
+			return nil, c.errorf(k, notAKey)
 		}
 		if seen[k.Value] {
 			return nil, c.errorf(k, "the key %q is given twice in one object", k.Value)

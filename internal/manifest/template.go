@@ -31,5 +31,6 @@ var action = regexp.MustCompile(`(?m)^[^#\n]*\{\{`)
 // template of which manifests are yet to be made.
 func unrendered(data []byte, err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return ok && strings.HasPrefix(e.Message, "not YAML: ") && action.Match(data)
+	// An action by itself is a mapping in braces, which is no key.
+	return ok && (strings.HasPrefix(e.Message, "not YAML: ") || e.Message == notAKey) && action.Match(data)
 }
