@@ -65,9 +65,12 @@ not be read or judged (file, line and reason on standard error).`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			var flows []netpol.Flow
 			for _, log := range logs {
-				more, err := readFlows(log)
+				more, lost, err := readFlows(log)
 				if err != nil {
 					return err
+				}
+				if lost > 0 {
+					printable.Fprintf(cmd.ErrOrStderr(), "WARNING: %s lacks events (%d at least): it says of itself that they were lost, and what they were about may be cut off unseen; record it again with larger buffers\n", log, lost)
 				}
 				flows = append(flows, more...)
 			}
@@ -198,13 +201,13 @@ func (f *form) addFlag(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("form", f.complete) // fails for unknown flags only
 }
 
-func readFlows(name string) ([]netpol.Flow, error) {
+func readFlows(name string) (flows []netpol.Flow, lost uint64, err error) {
 	f, err := readfile.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("--flows: %w", err)
+		return nil, 0, fmt.Errorf("--flows: %w", err)
 	}
-	flows, err := netpol.ReadFlows(name, f)
-	return flows, errors.Join(err, f.Close())
+	flows, lost, err = netpol.ReadFlows(name, f)
+	return flows, lost, errors.Join(err, f.Close())
 }
 
 func writeOutlook(w io.Writer, format report.Format, o netpol.Outlook) error {

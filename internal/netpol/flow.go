@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -42,9 +43,9 @@ func first(list []string) string {
 // observe -o json", or what its exporter writes), of Calico Enterprise and
 // Cloud (flow log files), or of Calico's Whisker (its stream of flows). Lines
 // that are not about traffic that pods sent and that went through are passed
-// over. name is the log's name, for errors.
-func ReadFlows(name string, r io.Reader) ([]Flow, error) {
-	var flows []Flow
+// over. lost is how many events the log says that it lacks: what they were about
+// nobody knows. name is the log's name, for errors.
+func ReadFlows(name string, r io.Reader) (flows []Flow, lost uint64, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 4<<20)
 	for n := 1; lines.Scan(); n++ {
@@ -57,7 +58,7 @@ func ReadFlows(name string, r io.Reader) ([]Flow, error) {
 			calico
 		}
 		if err := json.Unmarshal(line, &either); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w: %s", name, n, err, compact(line))
+			return nil, 0, fmt.Errorf("%s:%d: %w: %s", name, n, err, compact(line))
 		}
 		var f Flow
 		var ok bool
@@ -65,6 +66,8 @@ func ReadFlows(name string, r io.Reader) ([]Flow, error) {
 		switch {
 		case either.Flow != nil:
 			f, ok, err = either.Flow.flow()
+		case either.LostEvents != nil:
+			lost += either.LostEvents.count()
 		case either.about():
 		case either.Reporter != "":
 			f, ok, err = either.calico.flow()
@@ -72,16 +75,16 @@ func ReadFlows(name string, r io.Reader) ([]Flow, error) {
 			err = fmt.Errorf("this is neither a flow of Hubble (flow) nor of Calico (reporter): %s", compact(line))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+			return nil, 0, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
 		if ok {
 			flows = append(flows, f)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, 0, fmt.Errorf("%s: %w", name, err)
 	}
-	return flows, nil
+	return flows, lost, nil
 }
 
 // protocols are those that NetworkPolicies know.
@@ -92,14 +95,29 @@ var protocols = []string{"TCP", "UDP", "SCTP"}
 type hubble struct {
 	Flow       *hubbleFlow     `json:"flow"`
 	NodeStatus json.RawMessage `json:"node_status"`
-	LostEvents json.RawMessage `json:"lost_events"`
+	LostEvents *lostEvents     `json:"lost_events"`
 	AgentEvent json.RawMessage `json:"agent_event"`
 	DebugEvent json.RawMessage `json:"debug_event"`
 }
 
 // about reports whether the line is news of Hubble itself.
 func (h hubble) about() bool {
-	return h.NodeStatus != nil || h.LostEvents != nil || h.AgentEvent != nil || h.DebugEvent != nil
+	return h.NodeStatus != nil || h.AgentEvent != nil || h.DebugEvent != nil
+}
+
+// lostEvents is what a buffer of Hubble's could not hold. The number is a string, as
+// protobuf has it in JSON, or a number.
+type lostEvents struct {
+	Number json.RawMessage `json:"num_events_lost"`
+}
+
+// count is how many events were lost; at least one, for there is a record of it.
+func (l *lostEvents) count() uint64 {
+	n, err := strconv.ParseUint(strings.Trim(string(l.Number), `"`), 10, 63)
+	if err != nil {
+		return 1
+	}
+	return max(n, 1)
 }
 
 // hubbleFlow is https://docs.cilium.io/en/stable/_api/v1/flow/README/#flow.

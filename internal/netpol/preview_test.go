@@ -24,7 +24,7 @@ func TestPreview(t *testing.T) {
 	m := netpoltest.Mesh(t, a)
 	var flows []netpol.Flow
 	for _, log := range []string{"hubble.json", "calico.json", "whisker.json"} {
-		more, err := netpol.ReadFlows(log, bytes.NewReader(netpoltest.Section(a, log)))
+		more, _, err := netpol.ReadFlows(log, bytes.NewReader(netpoltest.Section(a, log)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestReadFlows(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := netpol.ReadFlows("log", strings.NewReader(tt.log))
+			_, _, err := netpol.ReadFlows("log", strings.NewReader(tt.log))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -82,11 +82,32 @@ func FuzzReadFlows(f *testing.F) {
 	f.Add(`{"flow": {"source": {"namespace": "shop", "labels": ["k8s:a=b"]}, "l4": {"TCP": {"destination_port": 1}}, "IP": {"destination": "10.0.0.1"}}}`)
 	f.Add(`{"reporter": "src", "source_namespace": "shop", "dest_namespace": "-", "dest_ip": "10.0.0.1", "dest_port": 1, "proto": "tcp"}`)
 	f.Fuzz(func(t *testing.T, log string) {
-		flows, err := netpol.ReadFlows("log", strings.NewReader(log))
+		flows, _, err := netpol.ReadFlows("log", strings.NewReader(log))
 		if err == nil {
 			if _, err := netpol.Preview(mesh.New(mesh.DefaultSettings()), "shop", flows); err != nil {
 				t.Error(err)
 			}
 		}
 	})
+}
+
+// TestLostEvents: what a log says that it lacks is counted, in each form of the
+// number, and nothing else is.
+func TestLostEvents(t *testing.T) {
+	for _, tt := range []struct {
+		log  string
+		lost uint64
+	}{
+		{`{"node_status":{"state_change":"NODE_CONNECTED"}}`, 0},
+		{`{"lost_events":{"source":"HUBBLE_RING_BUFFER","num_events_lost":"120"},"node_name":"a"}`, 120},
+		{`{"lost_events":{"source":"PERF_EVENT_RING_BUFFER","num_events_lost":7,"cpu":1}}` + "\n" + `{"lost_events":{"num_events_lost":"1"}}`, 8},
+		{`{"lost_events":{}}`, 1},
+		{`{"lost_events":{"num_events_lost":"many"}}`, 1},
+		{`{"lost_events":{"num_events_lost":-3}}`, 1},
+	} {
+		flows, lost, err := netpol.ReadFlows("log", strings.NewReader(tt.log))
+		if err != nil || lost != tt.lost || len(flows) != 0 {
+			t.Errorf("%s: %d lost, %d flows, %v; want %d lost", tt.log, lost, len(flows), err, tt.lost)
+		}
+	}
 }
