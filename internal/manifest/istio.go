@@ -59,6 +59,19 @@ func (c *checker) object(o *Object) {
 	case "Sidecar":
 		c.sidecar(spec)
 	}
+	if c.stored || len(c.errs) > before {
+		return // what is stored Istio has taken
+	}
+	switch o.Kind {
+	case "ServiceEntry":
+		c.entryValues(o, spec)
+	case "VirtualService":
+		c.serviceValues(o, spec)
+	case "DestinationRule":
+		c.ruleValues(o, spec)
+	case "Gateway":
+		c.gatewayValues(o, spec)
+	}
 }
 
 // serviceEntry checks what the CRD's validation rules check
