@@ -25,7 +25,9 @@ A path that ends nowhere (a gateway or subset that is still missing) and one
 that cannot be determined are warned about: the missing half may be the next
 object of the same apply. So is a direct path behind an entry that Sallyport
 holds back, for nobody sees that entry before its paths are via, and a path
-that was direct before the write.
+that was direct before the write. An entry that Sallyport cannot serve would be
+held back for good, and is denied, unless somebody leads its host by hand: a
+VirtualService or a Gateway for it is there.
 
 A DestinationRule by which sidecars speak TLS to a host is one that the gateway
 takes over: it speaks TLS in their place. Where it cannot, for a client
@@ -191,10 +193,39 @@ func anyJudged(p *Pass, path mesh.Path) bool {
 func heldSeverity(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 	old, _ := p.Old.(*mesh.ServiceEntry)
 	wasOpen := old != nil && path.Entry == old.Ref && !p.LiveBefore.Hidden(old)
-	if p.Held(path.Entry) && in(p.Live, path) != mesh.Direct && !wasOpen {
-		return Warn, "Sallyport holds the entry back until its paths lead through the gateway"
+	if p.Held(path.Entry) && in(p.Live, path) != mesh.Direct && !wasOpen && !hopeless(p, path) {
+		return Warn, "Sallyport holds the entry back until that is mended"
 	}
 	return Deny, ""
+}
+
+// hopeless reports whether nobody is about to lead a host for which the subject, an
+// entry, gets no companions: it would be held back for good, and who wrote it would
+// learn that from a warning at most. Nobody leads what follows no rule of a route.
+func hopeless(p *Pass, path mesh.Path) bool {
+	refused := slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Entry == path.Entry && r.With == mesh.Ref{} })
+	switch {
+	case path.Entry != p.Subject.Metadata().Ref:
+		return false
+	case mesh.ClassOf(path.Protocol) == mesh.Sniffed:
+		return true
+	case !refused:
+		return false
+	}
+	p.Spend(2 * lookupSteps)
+	byHand := slices.ContainsFunc(p.Live.RoutesFor(path.Host), func(vs *mesh.VirtualService) bool { return vs.Labels[mesh.ManagedByLabel] != mesh.ManagedBy })
+	for _, gw := range p.Live.GatewaysFor(path.Host) {
+		if gw.Labels[mesh.ManagedByLabel] == mesh.ManagedBy {
+			continue
+		}
+		for _, server := range gw.Servers {
+			p.Spend(hostSteps * len(server.Hosts))
+			byHand = byHand || slices.ContainsFunc(server.Hosts, func(h string) bool { // "host" or "namespace/host"
+				return mesh.CanonicalHost(h[strings.Index(h, "/")+1:]) == path.Host
+			})
+		}
+	}
+	return !byHand
 }
 
 // opened reports whether the write lets traffic take a direct path that nobody
@@ -216,6 +247,9 @@ func (g *pathGroup) finding(p *Pass, verb string) Finding {
 		verb = "cannot be followed"
 	}
 	f.Told = told.F("traffic for %s from %s %s", point(path), clientNames(g.clients), told.Plain(verb))
+	if g.note != "" {
+		f.Told += "; " + g.note
+	}
 	if len(path.Because) > 0 {
 		why := path.Because[0]
 		f.Told += ": " + why.Says().WithoutStop()
@@ -233,9 +267,6 @@ func (g *pathGroup) finding(p *Pass, verb string) Finding {
 				break
 			}
 		}
-	}
-	if g.note != "" {
-		f.Told += "; " + g.note
 	}
 	if g.wrong() {
 		f.ToldFix = directFix(p, path)

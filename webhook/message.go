@@ -118,28 +118,58 @@ func warningsOf(findings []rules.Finding, dryRun bool) []string {
 	var warnings []string
 	for _, f := range findings {
 		if f.Severity == rules.Warn || f.Severity == rules.Info && dryRun {
-			warnings = append(warnings, "["+f.Rule+"] "+warning(f))
+			warnings = append(warnings, warning(f))
 		}
 	}
 	return warnings
 }
 
+// What is read of a warning: its cause and its remedy stand in the first 200 bytes,
+// for some clients show no more.
+const (
+	maxRead   = 200
+	maxRemedy = 80
+)
+
 // warning is a finding in one line, which may be cut at its end: what is wrong and
-// where, what to do if that is short, and then why.
+// where, what to do, and then why. What is wrong is cut short to leave room for what
+// to do about it.
 func warning(f rules.Finding) string {
-	fix := strings.TrimSpace(f.Fix)
+	rule := "[" + f.Rule + "] "
+	fix := remedy(f.Fix)
+	if fix == "" {
+		return rule + located(f)
+	}
 	what, why := f.Split()
 	if f.Path != "" {
 		what = f.Path + ": " + what
 	}
-	if fix == "" || strings.Contains(fix, "\n") || len(what)+len(fix) > maxWarning-50 {
-		return located(f)
-	}
-	what += "; fix: " + fix
+	fix = "; fix: " + fix
+	line := truncate(strings.Join(strings.Fields(rule+what), " "), maxRead-len(fix)) + fix
 	if why != "" {
-		what += " Why: " + why
+		line += ". Why: " + why
 	}
-	return what
+	return line
+}
+
+// remedy is a fix in a few words: its first sentence, or the kinds of the objects
+// that it writes.
+func remedy(fix string) string {
+	var kinds []string
+	for line := range strings.Lines(fix) {
+		if kind, ok := strings.CutPrefix(strings.TrimSpace(line), "kind: "); ok && !strings.HasPrefix(line, " ") {
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(kinds) > 0 {
+		return truncate(strings.Join(kinds, ", ")+" (sallyport review prints it)", maxRemedy)
+	}
+	words := strings.Fields(strings.ReplaceAll(fix, "#", " "))
+	text := strings.Join(words, " ")
+	if first, _, ok := strings.Cut(text, ". "); ok {
+		text = first
+	}
+	return truncate(strings.TrimSuffix(text, "."), maxRemedy)
 }
 
 // plan says what Sallyport would write because of the object.

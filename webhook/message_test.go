@@ -62,6 +62,28 @@ func TestWarningsFitTheLimits(t *testing.T) {
 	}
 }
 
+// TestWarningsSayCauseAndRemedyFirst: however long a finding is, the first 200 bytes
+// of its warning have what is wrong and what to do.
+func TestWarningsSayCauseAndRemedyFirst(t *testing.T) {
+	long := "traffic for api.example.com:443 (TLS) leaves directly: " + strings.Repeat("because of something else, ", 30)
+	for _, test := range []struct{ name, message, fix, want string }{
+		{"short", "is odd", "Rename it.", "[r] spec.ports[0]: is odd; fix: Rename it"},
+		{"no fix", "is odd", "", "[r] spec.ports[0]: is odd"},
+		{"objects", long, "# Let Sallyport keep the route:\napiVersion: v1\nkind: Gateway\nspec:\n  kind: x\n---\nkind: VirtualService\n", "; fix: Gateway, VirtualService (sallyport review prints it)"},
+		{"a sentence", long, "Register the host by its DNS name. Or else\nask somebody.\n", "; fix: Register the host by its DNS name"},
+		{"a long sentence", long, strings.Repeat("Do this and that, ", 40), "; fix: Do this and that, Do this"},
+		{"a comment", long, "# Have them written first:\n#   kubectl annotate x y\n", "; fix: Have them written first: kubectl annotate x y"},
+	} {
+		got := warning(rules.Finding{Rule: "r", Severity: rules.Warn, Path: "spec.ports[0]", Message: test.message, Fix: test.fix})
+		if i := strings.Index(got, test.want); i < 0 || i+len(test.want) > maxRead || len(got) > maxRead && test.fix != "" {
+			t.Errorf("%s: %q (%d bytes) lacks %q", test.name, got, len(got), test.want)
+		}
+		if !strings.HasPrefix(got, "[r] spec.ports[0]: "+test.message[:6]) {
+			t.Errorf("%s: %q does not begin with the cause", test.name, got)
+		}
+	}
+}
+
 func TestDenialIsBounded(t *testing.T) {
 	out := review.Outcome{Ref: mesh.Ref{Kind: "VirtualService", Namespace: "shop", Name: "all"}}
 	for range 1000 {

@@ -22,7 +22,7 @@ import (
 )
 
 func newExplainCommand() *cobra.Command {
-	var in input
+	in := input{asStored: true}
 	var client string
 	cmd := &cobra.Command{
 		Use:   "explain HOST[:PORT] --client NAMESPACE FILE|DIR|- ...",
@@ -31,7 +31,8 @@ func newExplainCommand() *cobra.Command {
 host, hop by hop, with the object and field that decides each hop; or the hop
 that is missing. Without a port it explains every port that is registered for
 the host. The companions that Sallyport would keep are in place; see what there
-is without them by --injection=disabled.
+is without them by --injection=disabled. Objects that all come out of a cluster
+(each has a uid) are explained as they stand there.
 
 The client "*" stands for every namespace that the input does not name.
 
@@ -58,7 +59,7 @@ read or judged (file, line and reason on standard error).`,
 			if err != nil {
 				return err
 			}
-			return explain(cmd.OutOrStdout(), j.objects, j.batch.Mesh, client, host, port)
+			return explain(cmd.OutOrStdout(), j, client, host, port)
 		},
 	}
 	in.addFlags(cmd)
@@ -83,20 +84,22 @@ func splitHostPort(s string) (host string, port int, err error) {
 
 // explain writes the path of one client to one host, on one port or, where
 // port is zero, on every registered one.
-func explain(w io.Writer, objects []*manifest.Object, m *mesh.Mesh, client, host string, port int) error {
-	b := bufio.NewWriter(w)
+func explain(w io.Writer, j *judged, client, host string, port int) error {
+	b, m, objects := bufio.NewWriter(w), j.batch.Mesh, j.objects
 	points := pointsFor(m, host, port)
 	if len(points) == 0 {
 		printable.Fprintf(b, "%s: no ServiceEntry registers it as a host outside the mesh.\n", join(host, port))
 		explainUnknown(b, m, client, places(objects))
 		return b.Flush()
 	}
-	// A host of the state that no given object bears on has its companions too.
-	var hosts []string
-	for _, p := range points {
-		hosts = append(hosts, p.Host)
+	if !j.stored {
+		// A host of the state that no given object bears on has its companions too.
+		var hosts []string
+		for _, p := range points {
+			hosts = append(hosts, p.Host)
+		}
+		m, _ = companion.Apply(m, hosts...)
 	}
-	m, _ = companion.Apply(m, hosts...)
 	where := places(objects)
 	for i, p := range points {
 		if i > 0 {

@@ -34,6 +34,9 @@ type input struct {
 	unwrap bool
 	// stored is whether what the names name is in a cluster, as --state is.
 	stored bool
+	// asStored is whether objects that all come out of a cluster are judged as they
+	// stand there.
+	asStored bool
 	// settle, where not nil, changes the settings of the configuration.
 	settle func(*mesh.Settings)
 }
@@ -57,6 +60,7 @@ type judged struct {
 	objects []*manifest.Object
 	rules   []*rules.Rule
 	batch   review.Batch
+	stored  bool // the objects were judged as they stand in a cluster
 }
 
 // judge reads everything that the flags and names name, and judges it.
@@ -107,12 +111,21 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	for i, o := range objects {
 		raw[i] = o.Raw
 	}
-	judge := review.Judge{Rules: all, Time: time.Now().UTC().Format(time.RFC3339)}
+	judge := review.Judge{Rules: all, Time: time.Now().UTC().Format(time.RFC3339), Stored: in.asStored && inCluster(objects)}
 	batch, err := judge.ReviewAll(cmd.Context(), before, raw)
 	if err != nil {
 		return nil, locate(err, objects)
 	}
-	return &judged{objects, all, batch}, nil
+	return &judged{objects, all, batch, judge.Stored}, nil
+}
+
+// inCluster reports whether an API server has stored every object: it gives each a
+// uid, which nobody writes into a file.
+func inCluster(objects []*manifest.Object) bool {
+	return !slices.ContainsFunc(objects, func(o *manifest.Object) bool {
+		m, err := mesh.Decode(o.Raw)
+		return err == nil && m.Metadata().UID == ""
+	})
 }
 
 // reader reads manifests, and says what it leaves out.

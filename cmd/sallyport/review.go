@@ -13,7 +13,7 @@ import (
 )
 
 func newReviewCommand() *cobra.Command {
-	var in input
+	in := input{asStored: true}
 	format := enum[report.Format]{value: report.Text, allowed: report.Formats, name: "FORMAT"}
 	cmd := &cobra.Command{
 		Use:   "review [flags] FILE|DIR|- ...",
@@ -33,6 +33,10 @@ Paths are given for every namespace that the input names and, as "*", for every
 other, with the companions in place that Sallyport would keep. Of the hosts in
 the --state those are listed that the judged objects bear on. The JSON form is
 described by docs/review.schema.json.
+
+Objects that all come out of a cluster (each has a uid) are judged as they stand
+there: admission fills in nothing any more, an entry that is held back is closed,
+and paths have those companions that are there.
 
 Exit status: 0 nothing is denied; 1 something is denied; 2 the input could not
 be read or judged (file, line and reason on standard error).`,

@@ -20,7 +20,7 @@ type Batch struct {
 	// are those that the object can change.
 	Outcomes []Outcome
 	// Objects has the JSON of each object as admission would leave it, with
-	// its paths open, in the order given.
+	// its paths open, in the order given; as it is where the batch is stored.
 	Objects [][]byte
 	// Paths are the paths of every egress point that the objects register or
 	// can change, for every client namespace that the mesh names and for
@@ -52,7 +52,9 @@ func (e *ObjectError) Unwrap() error { return e.Err }
 //
 // Where Sallyport keeps companions in an object's namespace the object is
 // judged as admission leaves it; elsewhere as it is written, which is how
-// Istio will read it.
+// Istio will read it. Of a batch that is [Judge.Stored] each is judged as it stands:
+// nothing is filled in any more, what is held back is closed, and the Paths and the
+// Mesh have no companions but those that are there.
 //
 // The error joins one [*ObjectError] for each object that could not be judged,
 // or is a single error of another type that concerns all.
@@ -97,9 +99,11 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 	}
 
 	live := state.With(slices.DeleteFunc(slices.Clone(subjects), func(o mesh.Object) bool { return o == nil })...)
-	live, err = admit(ctx, live, subjects, b.Objects)
-	if err != nil {
-		return Batch{}, err
+	if !j.Stored {
+		live, err = admit(ctx, live, subjects, b.Objects)
+		if err != nil {
+			return Batch{}, err
+		}
 	}
 	// What is too large for the server is too large here, too, and is found to be
 	// so in the same way: alone, into the mesh in which all the others stand.
@@ -126,7 +130,10 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 			w.written[o.Ref] = b.Objects[i]
 		}
 	}
-	b.Companions, b.Mesh, b.Paths = w.companions(), w.after.Bounded(nil), w.paths()
+	b.Companions, b.Mesh, b.Paths = w.companions(), w.after.Bounded(nil), w.paths(w.path)
+	if j.Stored {
+		b.Mesh, b.Paths = live, w.paths(w.live.Paths)
+	}
 	for i, o := range subjects {
 		if o == nil {
 			continue
@@ -347,12 +354,12 @@ func (w *world) clientsOf(host string) []string {
 	return clients
 }
 
-// paths returns the path of every egress point for every client.
-func (w *world) paths() []mesh.Path {
+// paths returns the path, as asked for, of every egress point for every client.
+func (w *world) paths(of func(client, host string, port int) mesh.Path) []mesh.Path {
 	var paths []mesh.Path
 	for _, point := range w.points {
 		for _, client := range w.clientsOf(point.Host) {
-			p := w.path(client, point.Host, point.Port)
+			p := of(client, point.Host, point.Port)
 			if p.Entry == (mesh.Ref{}) || companion.Is(p.Entry) {
 				// The client sees no entry of a user's: what counts is what
 				// users registered, not how a companion carries it.

@@ -65,6 +65,9 @@ type Judge struct {
 	// that of a single write is its request's. Policies that look at the time
 	// refuse to judge without one.
 	Time string
+	// Stored says that the objects of a batch are in a cluster: admission has made of
+	// them what it makes, and their paths are those by what is there.
+	Stored bool
 	// Revision identifies the policies among Rules and their parameters; it is
 	// told, not looked at.
 	Revision string
