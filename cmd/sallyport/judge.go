@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,6 +35,10 @@ type input struct {
 	unwrap bool
 	// stored is whether what the names name is in a cluster, as --state is.
 	stored bool
+	// exclude are the globs of what is left out of directories.
+	exclude []string
+	// blocked is whether paths that are blocked are listed.
+	blocked bool
 	// asStored is whether objects that all come out of a cluster are judged as they
 	// stand there.
 	asStored bool
@@ -45,6 +50,7 @@ func (in *input) addFlags(cmd *cobra.Command) {
 	in.injection = enum[config.Switch]{allowed: []config.Switch{config.Enabled, config.Disabled}, name: "enabled|disabled"}
 	f := cmd.Flags()
 	f.StringArrayVar(&in.state, "state", nil, "`FILE|DIR` of objects that are in the cluster already: part of the mesh, not judged (repeatable)")
+	f.StringArrayVar(&in.exclude, "exclude", nil, "`GLOB` of files and directories to leave out of a directory: of a path beneath it, or without a slash of any name in one (repeatable)")
 	f.StringVar(&in.config, "config", "", "the server's configuration `FILE` (default: Istio's own default installation)")
 	f.StringArrayVar(&in.policies, "policies", nil, "`DIR` of Rego policies to judge by, beside the rules (repeatable)")
 	f.Var(&in.injection, "injection", "whether Sallyport keeps companions: overrides configuration and namespace labels, except in platform namespaces")
@@ -111,7 +117,7 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	for i, o := range objects {
 		raw[i] = o.Raw
 	}
-	judge := review.Judge{Rules: all, Time: time.Now().UTC().Format(time.RFC3339), Stored: in.asStored && inCluster(objects)}
+	judge := review.Judge{Rules: all, Time: time.Now().UTC().Format(time.RFC3339), Stored: in.asStored && inCluster(objects), Blocked: in.blocked}
 	batch, err := judge.ReviewAll(cmd.Context(), before, raw)
 	if err != nil {
 		return nil, locate(err, objects)
@@ -131,10 +137,17 @@ func inCluster(objects []*manifest.Object) bool {
 // reader reads manifests, and says what it leaves out.
 func (in *input) reader(cmd *cobra.Command) manifest.Reader {
 	return manifest.Reader{
-		Stdin:  cmd.InOrStdin(),
-		Unwrap: in.unwrap,
+		Stdin:   cmd.InOrStdin(),
+		Unwrap:  in.unwrap,
+		Exclude: in.exclude,
+		Twice: func(o, first *manifest.Object) {
+			printable.Fprintf(cmd.ErrOrStderr(), "note: %s:%d: %s %s is in %s:%d as well, of another base: skipped; judge what kustomize builds of each\n",
+				o.File, o.Line, o.Kind, path.Join(o.Namespace, o.Name), first.File, first.Line)
+		},
 		Skipped: func(file string, why manifest.Skip) {
 			switch {
+			case why == manifest.Patch:
+				printable.Fprintf(cmd.ErrOrStderr(), "note: %s is no manifest of its own (a kustomization applies it to others): skipped; judge what kustomize builds\n", file)
 			case why == manifest.Chart:
 				printable.Fprintf(cmd.ErrOrStderr(), "note: %s describes a chart and is no manifest: skipped\n", file)
 			case why == manifest.Template:

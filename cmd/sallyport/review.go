@@ -23,14 +23,17 @@ files form together, and says where traffic for every external host goes.
 
 A directory stands for every .yaml, .yml and .json file in it and beneath it;
 "-" stands for standard input. Sallyport's own configuration among them is left
-out; --config takes it. Objects without a namespace are in "default".
+out; --config takes it. So are, with a note, the patches of kustomizations, and
+an object of a name that another directory has had: judge what kustomize builds.
+--exclude leaves out more. Objects without a namespace are in "default".
 Field names in the snake_case of 2018 are read, and reported with their modern
 form. Unknown fields, wrong types and hosts that are no hosts are errors.
 Pods are judged where their Namespace, given or in the --state, says that they
 are part of the mesh.
 
 Paths are given for every namespace that the input names and, as "*", for every
-other, with the companions in place that Sallyport would keep. Of the hosts in
+other, with the companions in place that Sallyport would keep, but for those that
+are blocked; --blocked lists them, too. Of the hosts in
 the --state those are listed that the judged objects bear on. The JSON form is
 described by docs/review.schema.json.
 
@@ -78,6 +81,7 @@ be read or judged (file, line and reason on standard error).`,
 		},
 	}
 	in.addFlags(cmd)
+	cmd.Flags().BoolVar(&in.blocked, "blocked", false, "list paths that are blocked as well: one for each host and namespace that does not see it")
 	cmd.Flags().VarP(&format, "output", "o", "form of the output: "+format.list(", "))
 	_ = cmd.RegisterFlagCompletionFunc("output", format.complete) // fails for unknown flags only
 	return cmd

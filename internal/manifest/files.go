@@ -1,9 +1,12 @@
 package manifest
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,7 +16,7 @@ import (
 const stdin = "-"
 
 // expand returns the files that a name stands for.
-func (r Reader) expand(name string) ([]string, error) {
+func (r Reader) expand(ctx context.Context, name string) ([]string, error) {
 	if name == stdin {
 		return []string{stdin}, nil
 	}
@@ -24,7 +27,12 @@ func (r Reader) expand(name string) ([]string, error) {
 	if !info.IsDir() {
 		return []string{name}, nil
 	}
-	var files []string
+	for _, glob := range r.Exclude {
+		if _, err := path.Match(glob, ""); err != nil {
+			return nil, &Error{File: name, Message: fmt.Sprintf("the glob %q of what to leave out is malformed", glob)}
+		}
+	}
+	var files, kustomizations []string
 	// With a separator at its end a link to a directory is the directory.
 	root := name
 	if !os.IsPathSeparator(root[len(root)-1]) {
@@ -34,6 +42,12 @@ func (r Reader) expand(name string) ([]string, error) {
 		switch {
 		case err != nil:
 			return &Error{File: path, Message: reason(err)}
+		case path != root && r.excluded(root, path):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+		case isKustomization(d.Name()) && d.Type().IsRegular():
+			kustomizations = append(kustomizations, path)
 		case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
 		case path != root && r.passedOver(path, d):
@@ -51,7 +65,20 @@ func (r Reader) expand(name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(files) == 0 {
+	patches := map[string]bool{}
+	for _, k := range kustomizations {
+		for _, patch := range r.patchesOf(ctx, k) {
+			patches[filepath.Join(filepath.Dir(k), filepath.FromSlash(patch))] = true
+		}
+	}
+	files = slices.DeleteFunc(files, func(f string) bool {
+		patch := patches[filepath.Clean(f)]
+		if patch {
+			r.skip(f, Patch)
+		}
+		return patch
+	})
+	if len(files) == 0 && len(patches) == 0 {
 		return nil, &Error{File: name, Message: "no .yaml, .yml or .json file in this directory"}
 	}
 	return files, nil
@@ -91,10 +118,64 @@ func within(root, path string, d fs.DirEntry) error {
 // isManifest reports whether a file found in a directory is to be read. A
 // kustomization describes how to build manifests and is none itself.
 func isManifest(name string) bool {
-	if slices.Contains([]string{"kustomization.yaml", "kustomization.yml"}, name) {
+	return !isKustomization(name) && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
+}
+
+func isKustomization(name string) bool {
+	return slices.Contains([]string{"kustomization.yaml", "kustomization.yml", "Kustomization"}, name)
+}
+
+// excluded reports whether a path in the directory root is to be left out.
+func (r Reader) excluded(root, name string) bool {
+	rel, err := filepath.Rel(root, name)
+	if err != nil {
 		return false
 	}
-	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
+	rel = filepath.ToSlash(rel)
+	return slices.ContainsFunc(r.Exclude, func(glob string) bool {
+		of := rel
+		if !strings.Contains(glob, "/") {
+			of = path.Base(rel)
+		}
+		ok, err := path.Match(strings.TrimSuffix(glob, "/"), of)
+		return err == nil && ok
+	})
+}
+
+// patchesOf are the files, relative to its own, that a kustomization applies to what
+// it builds, or builds it with: none of them is an object of a cluster. What cannot
+// be read as a kustomization names none.
+func (r Reader) patchesOf(ctx context.Context, name string) []string {
+	data, err := r.load(ctx, name, int64(r.Limits.document()))
+	if err != nil {
+		return nil
+	}
+	values, err := yamlDocuments(name, chunk{text: data, line: 1})
+	if err != nil {
+		return nil
+	}
+	var files []string
+	add := func(v *value) {
+		if s := v.str(); s != "" && !strings.Contains(s, "\n") {
+			files = append(files, s)
+		}
+	}
+	for _, v := range values {
+		for _, field := range []string{"patches", "patchesStrategicMerge", "patchesJson6902", "replacements", "configurations", "generators", "transformers", "validators"} {
+			list := v.get(field)
+			if list == nil {
+				continue
+			}
+			for _, item := range list.items {
+				add(item)
+				add(item.get("path"))
+			}
+		}
+		if api := v.get("openapi"); api != nil {
+			add(api.get("path"))
+		}
+	}
+	return files
 }
 
 // reason is the part of a file system error that does not repeat the path.

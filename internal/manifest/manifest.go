@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/printable"
@@ -35,6 +36,7 @@ type Object struct {
 	// they are not among the objects themselves ([Reader.Unwrap]).
 	Holds []string
 
+	found   bool // in a directory that was named, and not named itself
 	written compact
 	root    *value // while the object is read, and once a line has been asked for
 }
@@ -81,6 +83,13 @@ type Reader struct {
 	Limits Limits
 	// Skipped, where not nil, is told of what is YAML or JSON and is left out.
 	Skipped func(file string, why Skip)
+	// Twice, where not nil, is told of an object that is left out because one of its
+	// name was found in another directory: overlays repeat what their bases have.
+	Twice func(o, first *Object)
+	// Exclude are the globs (see [path.Match]) of what is left out of directories,
+	// against the path beneath the directory and those of its parents, or without a
+	// slash against every name in it.
+	Exclude []string
 }
 
 // Skip is why something is left out.
@@ -98,6 +107,8 @@ const (
 	// Template is a file in a directory that is to be rendered first, or the
 	// directory of a chart that has such files.
 	Template
+	// Patch is a file in a directory that a kustomization applies to others.
+	Patch
 )
 
 func (r Reader) skip(file string, why Skip) {
@@ -108,7 +119,8 @@ func (r Reader) skip(file string, why Skip) {
 
 // Read reads every named file, directory and "-", in order. Directories are
 // read recursively: every .yaml, .yml and .json file, sorted by path, without
-// hidden directories and without kustomization files. A file in a directory
+// hidden directories, kustomization files and the patches that those name, and
+// without what is excluded. A file in a directory
 // that has neither apiVersion nor kind anywhere is something else (a chart's
 // values, a package.json) and is left out; one that is named is an error. So are a
 // chart's Chart.yaml and templates, and files that would be YAML once rendered.
@@ -125,7 +137,7 @@ func (r Reader) Read(ctx context.Context, names ...string) ([]*Object, error) {
 	var errs []error
 	left := r.Limits.total()
 	for _, name := range names {
-		files, err := r.expand(name)
+		files, err := r.expand(ctx, name)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -157,31 +169,42 @@ func (r Reader) Read(ctx context.Context, names ...string) ([]*Object, error) {
 				continue
 			}
 			objs, err := r.parse(f, docs)
+			for _, o := range objs {
+				o.found = f != name
+			}
 			objects = append(objects, objs...)
 			if err != nil {
 				errs = append(errs, err)
 			}
 		}
 	}
-	errs = append(errs, duplicates(objects)...)
-	return objects, errors.Join(errs...)
+	objects, twice := r.duplicates(objects)
+	return objects, errors.Join(append(errs, twice...)...)
 }
 
 // duplicates reports objects that are given twice: which one is meant to
-// stand in the end nobody can tell.
-func duplicates(objects []*Object) []error {
-	var errs []error
+// stand in the end nobody can tell. One that was found in another directory than
+// the first is left out.
+func (r Reader) duplicates(objects []*Object) (once []*Object, errs []error) {
 	first := make(map[[4]string]*Object, len(objects))
 	for _, o := range objects {
 		key := [4]string{group(o.APIVersion), o.Kind, o.Namespace, o.Name}
-		if f, ok := first[key]; ok {
+		f, ok := first[key]
+		if ok && f.found && o.found && filepath.Dir(f.File) != filepath.Dir(o.File) {
+			if r.Twice != nil {
+				r.Twice(o, f)
+			}
+			continue
+		}
+		once = append(once, o)
+		if ok {
 			errs = append(errs, &Error{File: o.File, Line: o.Line, Message: fmt.Sprintf(
 				"%s is given twice, first at %s:%d; remove one of them", o.describe(), f.File, f.Line)})
 			continue
 		}
 		first[key] = o
 	}
-	return errs
+	return once, errs
 }
 
 func (o *Object) describe() string {

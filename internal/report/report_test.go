@@ -265,3 +265,51 @@ func TestAuditIsInformation(t *testing.T) {
 		t.Errorf("verdict %s, severity %s; want allow, info", got.Verdict, got.Findings[0].Severity)
 	}
 }
+
+// TestFingerprints: a finding is known again after an edit of something else, which
+// moves its lines and its places in lists, and another finding is not taken for it.
+func TestFingerprints(t *testing.T) {
+	finding := func(rule, path, message string, line int) report.Finding {
+		return report.Finding{Finding: rules.Finding{Rule: rule, Severity: rules.Deny, Path: path, Message: message}, Line: line}
+	}
+	marks := func(file string, findings ...report.Finding) []string {
+		var out strings.Builder
+		r := report.New([]report.Object{{APIVersion: "networking.istio.io/v1", Kind: "ServiceEntry", Namespace: "shop", Name: "pay", File: file, Findings: findings}}, nil, nil)
+		if err := (report.Writer{Format: report.SARIF, Rules: rules.All}).Write(&out, r); err != nil {
+			t.Fatal(err)
+		}
+		var log struct {
+			Runs []struct {
+				Tool struct {
+					Driver struct {
+						Rules []struct{ ID, HelpURI string }
+					}
+				}
+				Results []struct{ PartialFingerprints map[string]string }
+			}
+		}
+		if err := json.Unmarshal([]byte(out.String()), &log); err != nil {
+			t.Fatal(err)
+		}
+		var marks []string
+		for _, result := range log.Runs[0].Results {
+			marks = append(marks, result.PartialFingerprints["sallyport/v1"])
+		}
+		for _, rule := range log.Runs[0].Tool.Driver.Rules {
+			if !strings.HasSuffix(rule.HelpURI, "rules/README.md#"+rule.ID) {
+				t.Errorf("rule %s is documented at %q", rule.ID, rule.HelpURI)
+			}
+		}
+		return marks
+	}
+	before := marks("a.yaml", finding("direct-path", "spec.ports[0]", "from shop", 7), finding("direct-path", "spec.ports[1]", "from shop", 8), finding("host-canonical", "spec.hosts[0]", "odd", 3))
+	after := marks("moved/b.yaml", finding("direct-path", "spec.ports[1]", "from shop and bank", 17), finding("direct-path", "spec.ports[2]", "from shop and bank", 18), finding("host-canonical", "spec.hosts[4]", "odd", 13))
+	if !slices.Equal(before, after) {
+		t.Errorf("before %q, after an unrelated edit %q", before, after)
+	}
+	all := slices.Concat(before, marks("a.yaml", finding("direct-path", "spec.exportTo", "from shop", 7)), marks("a.yaml", finding("open-gap", "spec.ports[0]", "from shop", 7)))
+	slices.Sort(all)
+	if len(slices.Compact(slices.Clone(all))) != 5 {
+		t.Errorf("different findings are alike: %q", all)
+	}
+}

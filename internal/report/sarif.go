@@ -2,10 +2,14 @@ package report
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sallyport-io/sallyport/rules"
@@ -33,6 +37,7 @@ type (
 	}
 	sarifRule struct {
 		ID               string       `json:"id"`
+		HelpURI          string       `json:"helpUri,omitempty"`
 		ShortDescription sarifText    `json:"shortDescription"`
 		FullDescription  *sarifText   `json:"fullDescription,omitempty"`
 		Help             sarifText    `json:"help"`
@@ -50,6 +55,8 @@ type (
 		Level     string          `json:"level"`
 		Message   sarifText       `json:"message"`
 		Locations []sarifLocation `json:"locations"`
+
+		Fingerprints map[string]string `json:"partialFingerprints"`
 	}
 	sarifLocation struct {
 		Physical sarifPhysical  `json:"physicalLocation"`
@@ -79,6 +86,7 @@ func (wr Writer) writeSARIF(w io.Writer, r *Review) error {
 		driver.Rules = append(driver.Rules, describe(rule))
 	}
 	results := []sarifResult{}
+	seen := map[string]int{}
 	for _, o := range r.Objects {
 		for _, f := range o.Findings {
 			i, ok := index[f.Rule]
@@ -87,6 +95,8 @@ func (wr Writer) writeSARIF(w io.Writer, r *Review) error {
 				index[f.Rule] = i
 				driver.Rules = append(driver.Rules, describe(&rules.Rule{Name: f.Rule, Doc: f.Rule, Severity: f.Severity}))
 			}
+			mark := fingerprint(o, f)
+			seen[mark]++
 			results = append(results, sarifResult{
 				RuleID:    f.Rule,
 				RuleIndex: i,
@@ -96,6 +106,7 @@ func (wr Writer) writeSARIF(w io.Writer, r *Review) error {
 					Physical: sarifPhysical{Artifact: sarifArtifact{uri(o.File)}, Region: sarifRegion{cmp.Or(f.Line, o.Line, 1)}},
 					Logical:  []sarifLogical{{Name: join("/", o.Kind, o.Namespace, o.Name) + "#" + f.Path, Kind: "member"}},
 				}},
+				Fingerprints: map[string]string{fingerprintName: mark + ":" + strconv.Itoa(seen[mark])},
 			})
 		}
 	}
@@ -106,12 +117,31 @@ func (wr Writer) writeSARIF(w io.Writer, r *Review) error {
 	})
 }
 
+// fingerprintName has the version of what it is made of: another way to make it gets
+// another one, or whoever compares would take everything for new.
+const fingerprintName = "sallyport/v1"
+
+// fingerprint is the same for the same finding in two versions of a repository. It is
+// made of the rule, the object and the field, without the places in lists, which move;
+// and not of file, line and message, which say where the object has moved and who else
+// is concerned. Those that are alike are numbered by who uses it.
+func fingerprint(o Object, f Finding) string {
+	h := sha256.New()
+	for _, part := range []string{f.Rule, o.APIVersion[:max(strings.LastIndex(o.APIVersion, "/"), 0)], o.Kind, o.Namespace, o.Name, indices.ReplaceAllString(f.Path, "[]")} {
+		_, _ = h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+var indices = regexp.MustCompile(`\[[0-9]+\]`)
+
 func describe(rule *rules.Rule) sarifRule {
 	title, rest, _ := strings.Cut(rule.Doc, "\n\n")
 	s := sarifRule{
 		ID:               rule.Name,
 		ShortDescription: sarifText{title},
 		Help:             sarifText{help(rule)},
+		HelpURI:          helpURI(rule),
 		Default:          sarifDefault{level(rule.Severity)},
 	}
 	if rest != "" {
@@ -130,6 +160,21 @@ func help(rule *rules.Rule) string {
 		return rule.Doc + "\n\nSallyport's docs/cli.md lists the findings that come from reading."
 	default:
 		return rule.Doc
+	}
+}
+
+// pages is where the documentation of the repository is read.
+const pages = "https://github.com/sallyport-io/sallyport/blob/main/"
+
+// helpURI is where a rule is documented; empty for one that is not Sallyport's own.
+func helpURI(rule *rules.Rule) string {
+	switch {
+	case slices.Contains(rules.All, rule):
+		return pages + "rules/README.md#" + rule.Name
+	case slices.Contains(Builtin, rule):
+		return pages + "docs/cli.md"
+	default:
+		return ""
 	}
 }
 

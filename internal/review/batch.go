@@ -24,7 +24,8 @@ type Batch struct {
 	Objects [][]byte
 	// Paths are the paths of every egress point that the objects register or
 	// can change, for every client namespace that the mesh names and for
-	// [mesh.AnyClient]; sorted. Egress points of the state that no object
+	// [mesh.AnyClient]; sorted, without those that are blocked but for [Judge.Blocked].
+	// Egress points of the state that no object
 	// bears on are left out: their number is that of the whole cluster.
 	Paths []mesh.Path
 	// Companions are what Sallyport would keep beside the objects, by host.
@@ -130,9 +131,12 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 			w.written[o.Ref] = b.Objects[i]
 		}
 	}
-	b.Companions, b.Mesh, b.Paths = w.companions(), w.after.Bounded(nil), w.paths(w.path)
+	b.Companions, b.Mesh, b.Paths = w.companions(), w.after.Bounded(nil), w.paths(w.after, j.Blocked, w.path)
 	if j.Stored {
-		b.Mesh, b.Paths = live, w.paths(w.live.Paths)
+		b.Mesh, b.Paths = live, w.paths(w.live, j.Blocked, w.live.Paths)
+	}
+	if j.Stored {
+		b.Mesh, b.Paths = live, w.paths(w.live, j.Blocked, w.live.Paths)
 	}
 	for i, o := range subjects {
 		if o == nil {
@@ -333,7 +337,9 @@ func (w *world) path(client, host string, port int) mesh.Path {
 	p, ok := w.known[key]
 	if !ok {
 		p = w.after.Paths(client, host, port)
-		w.known[key] = p
+		if p.Verdict != mesh.Blocked { // those are many, and nothing is said of them
+			w.known[key] = p
+		}
 	}
 	return p
 }
@@ -354,11 +360,17 @@ func (w *world) clientsOf(host string) []string {
 	return clients
 }
 
-// paths returns the path, as asked for, of every egress point for every client.
-func (w *world) paths(of func(client, host string, port int) mesh.Path) []mesh.Path {
+// paths returns the path, as asked for, of every egress point for every client in
+// the mesh, and of those that are blocked if they are wanted.
+func (w *world) paths(m *mesh.Mesh, blocked bool, of func(client, host string, port int) mesh.Path) []mesh.Path {
 	var paths []mesh.Path
 	for _, point := range w.points {
 		for _, client := range w.clientsOf(point.Host) {
+			if !blocked {
+				if verdict, _ := m.Verdict(client, point.Host, point.Port); verdict == mesh.Blocked {
+					continue
+				}
+			}
 			p := of(client, point.Host, point.Port)
 			if p.Entry == (mesh.Ref{}) || companion.Is(p.Entry) {
 				// The client sees no entry of a user's: what counts is what

@@ -68,6 +68,9 @@ type Judge struct {
 	// Stored says that the objects of a batch are in a cluster: admission has made of
 	// them what it makes, and their paths are those by what is there.
 	Stored bool
+	// Blocked says that the Paths of a batch have those that are blocked as well: most
+	// clients do not see most entries, and there are as many as the one times the other.
+	Blocked bool
 	// Revision identifies the policies among Rules and their parameters; it is
 	// told, not looked at.
 	Revision string
