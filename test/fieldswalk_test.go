@@ -37,7 +37,6 @@ var customKinds = []customKind{
 	{"gateway.networking.k8s.io", "v1", "TCPRoute"},
 	{"gateway.networking.k8s.io", "v1", "TLSRoute"},
 	{"gateway.networking.x-k8s.io", "v1alpha1", "XBackend"},
-	{"gateway.networking.x-k8s.io", "v1alpha1", "XBackendTrafficPolicy"},
 }
 
 // fieldRow is a field of a kind and what is made of it.

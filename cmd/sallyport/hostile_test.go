@@ -49,7 +49,7 @@ func carriers(h string) []any {
 		o{"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": meta("keys", nil), "spec": o{"jwtRules": []any{o{"issuer": "http://" + h, "jwksUri": "http://" + h}, o{"issuer": "http://" + h}}}},
 		o{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": meta("api", o{"annotations": o{"sallyport.io/" + h: h, "sallyport.io/originate-tls": h, "sallyport.io/issuer": h}}), "spec": o{"hosts": []any{"api.example.com"}, "resolution": "DNS", "ports": []any{o{"number": 443, "name": "tls", "protocol": "TLS"}, o{"number": 80, "name": "http", "protocol": "HTTP"}}}},
 		o{"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta("api", nil), "spec": o{"hosts": []any{"api.example.com"}, "http": []any{
-			o{"name": h, "match": []any{o{"headers": o{h: o{"exact": h}}, "uri": o{"prefix": h}}}, "route": []any{o{"destination": o{"host": "api.example.com", "subset": h}}}, "rewrite": o{"authority": h}},
+			o{"name": h, "match": []any{o{"headers": o{h: o{"exact": h}}, "uri": o{"prefix": h}}}, "route": []any{o{"destination": o{"host": "api.example.com"}, "headers": o{"request": o{"set": o{h: h}}}}}, "rewrite": o{"authority": h}},
 		}}},
 		o{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": meta("mine", nil), "spec": o{"gatewayClassName": h, "listeners": []any{o{"name": h, "port": 80, "protocol": h}}}},
 	}

@@ -96,7 +96,7 @@ var judged = []struct {
 	{mutateEntry, groupIstio, []string{"serviceentries", "virtualservices"}, false},
 	{validateEntry, groupIstio, []string{"serviceentries", "virtualservices", "gateways", "destinationrules", "sidecars", "workloadentries", "envoyfilters"}, true},
 	{validateEntry, groupGatewayAPI, []string{"gateways", "httproutes", "grpcroutes", "tlsroutes", "tcproutes", "backendtlspolicies"}, true},
-	{validateEntry, "gateway.networking.x-k8s.io", []string{"xbackends", "xbackendtrafficpolicies"}, true},
+	{validateEntry, "gateway.networking.x-k8s.io", []string{"xbackends"}, true},
 	{validateEntry, "networking.k8s.io", []string{"networkpolicies"}, true},
 	{validateEntry, "cilium.io", []string{"ciliumnetworkpolicies", "ciliumlocalredirectpolicies", "ciliumenvoyconfigs", "ciliumclusterwidenetworkpolicies", "ciliumclusterwideenvoyconfigs"}, false},
 	{validateEntry, "projectcalico.org", []string{"networkpolicies", "networksets", "globalnetworkpolicies"}, false},

@@ -52,7 +52,6 @@ var kinds = map[groupKind]kind{
 	{groupGatewayX, "XListenerSet"}:          {name: "XListenerSet", decode: decodeOther},
 	{groupGateway, "BackendTLSPolicy"}:       spec[BackendTLSPolicy]("BackendTLSPolicy", nil),
 	{groupGatewayX, "XBackend"}:              spec[XBackend]("XBackend", nil),
-	{groupGatewayX, "XBackendTrafficPolicy"}: {name: "XBackendTrafficPolicy", decode: decodeOther},
 	{groupGateway, "ReferenceGrant"}:         {name: "ReferenceGrant", decode: decodeOther},
 	{"", "Namespace"}:                        {name: "Namespace", clusterScoped: true, decode: decodeNamespace},
 	{"", "Node"}:                             {name: "Node", clusterScoped: true, decode: decodeNode},

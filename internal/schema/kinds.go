@@ -103,7 +103,6 @@ var goKinds = map[[2]string]goKind{
 	{gatewayGroup, "TCPRoute"}:               {[]string{"v1", "v1alpha2"}, func() any { return new(gatewayv1.TCPRoute) }},
 	{gatewayGroup, "TLSRoute"}:               {v1, func() any { return new(gatewayv1.TLSRoute) }},
 	{gatewayXGroup, "XBackend"}:              {v1alpha1, func() any { return new(gatewayx.XBackend) }},
-	{gatewayXGroup, "XBackendTrafficPolicy"}: {v1alpha1, func() any { return new(gatewayx.XBackendTrafficPolicy) }},
 }
 
 const (

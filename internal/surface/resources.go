@@ -174,7 +174,7 @@ var Resources = []Resource{
 
 	{Group: "gateway.networking.x-k8s.io", Name: "xbackends", Kind: "XBackend", Optional: true},
 	{Group: "gateway.networking.x-k8s.io", Name: "xbackends/status", Harmless: custom, Optional: true},
-	{Group: "gateway.networking.x-k8s.io", Name: "xbackendtrafficpolicies", Kind: "XBackendTrafficPolicy", Optional: true},
+	{Group: "gateway.networking.x-k8s.io", Name: "xbackendtrafficpolicies", Harmless: "How often requests are sent again to a Service, and which of its endpoints a session keeps to.", Optional: true},
 	{Group: "gateway.networking.x-k8s.io", Name: "xbackendtrafficpolicies/status", Harmless: custom, Optional: true},
 	{Group: "gateway.networking.x-k8s.io", Name: "xlistenersets", Kind: "XListenerSet", Harmless: "What listened at a gateway listens no longer.", Optional: true},
 
