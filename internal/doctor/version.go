@@ -62,7 +62,7 @@ may not be newer than their control plane, nor more than one version older.`,
 }
 
 const (
-	// provenMinor is that of Istio's API in go.mod, and of test/istio.
+	// provenMinor is that of the control plane that judges ours in test/istio.
 	provenMinor = 31
 	// oldestMinor is the first that serves networking.istio.io/v1.
 	oldestMinor = 22
