@@ -86,7 +86,7 @@ var scenes = []scene{
 		command: "kubectl apply -n shop -f direct.yaml",
 		fails:   true,
 		want: []string{
-			`denied the request`, `spec\.http\[0\]\.route\[0\]\.destination`, `\[route-straight-to-host\]`,
+			`denied the request`, `spec\.http\[0\]\.route\[0\]\.destination`, `\[direct-path\]`,
 			`host: istio-egressgateway\.istio-system\.svc\.cluster\.local`,
 		},
 	}, {

@@ -133,6 +133,5 @@ var Fields = map[FieldName]Class{
 	{"BackendSpec", "protocol"}:                             harmless("What is spoken with the host, not where it is."),
 	{"BackendSpec", "tls"}:                                  undetermined("says with which TLS, and by whose certificate, the host is spoken to"),
 	{"BackendPort", "name"}:                                 listing,
-	{"BackendTrafficPolicySpec", "*"}:                       harmless("How a Service's endpoints are shared out, and how often a request is sent again to one."),
 	{"ListenerSetSpec", "*"}:                                judged("A tenant's is denied whatever it says: rule tenant-gateway."),
 }
