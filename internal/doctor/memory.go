@@ -45,6 +45,6 @@ before is kept, however large, and may take the server past its limit of memory.
 					"its objects have %d bytes together, more than the %d that a namespace may have", all[namespace], limits.OfNamespace())
 			}
 		}
-		e.passed(mark, mesh.Ref{}, "", "%s, %d bytes of labels, annotations and specs", count(len(all), "namespace"), total)
+		e.passed(mark, mesh.Ref{}, "", "%s, %d KiB of labels, annotations and specs", count(len(all), "namespace"), (total+1023)>>10)
 	},
 }

@@ -13,6 +13,7 @@ const (
 	groupIstio       = "networking.istio.io"
 	groupIstioSec    = "security.istio.io"
 	groupGatewayAPI  = "gateway.networking.k8s.io"
+	groupGatewayX    = "gateway.networking.x-k8s.io"
 	groupCertManager = "cert-manager.io"
 	groupAdmission   = "admissionregistration.k8s.io"
 )
@@ -33,7 +34,7 @@ func (s source) builtIn() bool {
 		return false
 	}
 	switch s.group {
-	case groupIstio, groupIstioSec, groupGatewayAPI, groupCertManager:
+	case groupIstio, groupIstioSec, groupGatewayAPI, groupGatewayX, groupCertManager:
 		return false
 	}
 	return true
@@ -102,7 +103,7 @@ var sources = map[string]source{
 	"TCPRoute":   {group: groupGatewayAPI, versions: []string{"v1", "v1alpha2"}, resource: "tcproutes", add: model},
 
 	"BackendTLSPolicy": {group: groupGatewayAPI, versions: []string{"v1", "v1alpha3"}, resource: "backendtlspolicies", add: model},
-	"XBackend":         {group: "gateway.networking.x-k8s.io", versions: []string{"v1alpha1"}, resource: "xbackends", add: model},
+	"XBackend":         {group: groupGatewayX, versions: []string{"v1alpha1"}, resource: "xbackends", add: model},
 }
 
 // walls are the kinds on which the NetworkPolicies depend that Sallyport keeps.

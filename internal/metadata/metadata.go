@@ -23,6 +23,9 @@ type Service struct {
 	Addresses []netip.Addr `json:"addresses"`
 	// Names are host names in lower case; a label "*" stands for any one label.
 	Names []string `json:"names"`
+
+	labels  [][]string // of the names
+	written []string   // the addresses of IPv4 as they stand in names of others
 }
 
 //go:embed services.json
@@ -35,6 +38,18 @@ var Services = func() []Service {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&all); err != nil {
 		panic(fmt.Sprintf("services.json: %v", err)) // it is part of the program
+	}
+	for i := range all {
+		s := &all[i]
+		for _, name := range s.Names {
+			s.labels = append(s.labels, strings.Split(name, "."))
+		}
+		for _, ip := range s.Addresses {
+			if ip.Is4() {
+				a, dotted := ip.As4(), ip.String()
+				s.written = append(s.written, dotted, strings.ReplaceAll(dotted, ".", "-"), hex.EncodeToString(a[:]))
+			}
+		}
 	}
 	return all
 }()
@@ -56,8 +71,8 @@ func Host(host string) (Mention, bool) {
 	}
 	labels := strings.Split(host, ".")
 	for _, s := range Services {
-		for _, name := range s.Names {
-			if !meets(labels, strings.Split(name, ".")) {
+		for _, name := range s.labels {
+			if !meets(labels, name) {
 				continue
 			}
 			if strings.HasPrefix(host, "*") {
@@ -70,8 +85,8 @@ func Host(host string) (Mention, bool) {
 		return Mention{}, false
 	}
 	for _, s := range Services {
-		for _, ip := range s.Addresses {
-			if writtenInto(host, ip) {
+		for _, written := range s.written {
+			if writtenInto(host, written) {
 				return Mention{Service: s}, true
 			}
 		}
@@ -138,26 +153,18 @@ func meets(host, name []string) bool {
 // writtenInto reports whether a name has an address of IPv4 in it as servers like
 // nip.io and sslip.io read it: in four labels, in one with hyphens, or in
 // hexadecimal.
-func writtenInto(host string, ip netip.Addr) bool {
-	if !ip.Is4() {
-		return false
-	}
-	a := ip.As4()
-	dotted := ip.String()
-	for _, written := range []string{dotted, strings.ReplaceAll(dotted, ".", "-"), hex.EncodeToString(a[:])} {
-		for rest := host; ; {
-			i := strings.Index(rest, written)
-			if i < 0 {
-				break
-			}
-			end := i + len(written)
-			if (i == 0 || !digit(rest[i-1])) && end < len(rest) && !digit(rest[end]) {
-				return true
-			}
-			rest = rest[i+1:]
+func writtenInto(host, written string) bool {
+	for rest := host; ; {
+		i := strings.Index(rest, written)
+		if i < 0 {
+			return false
 		}
+		end := i + len(written)
+		if (i == 0 || !digit(rest[i-1])) && end < len(rest) && !digit(rest[end]) {
+			return true
+		}
+		rest = rest[i+1:]
 	}
-	return false
 }
 
 // digit reports whether a character can go on with a number.

@@ -103,7 +103,8 @@ func TestAllocations(t *testing.T) {
 	judge := &review.Judge{Rules: rules.All}
 	small, large := keptMesh(t, 50), keptMesh(t, 5_000)
 	for _, write := range benchWrites() {
-		most := map[string]float64{"create": 335, "update": 505, "route": 495, "deny": 780}[write.name]
+		// A denial is judged once more with its fix, which makes the companions anew.
+		most := map[string]float64{"create": 370, "update": 535, "route": 530, "deny": 3100}[write.name]
 		few := testing.AllocsPerRun(50, func() { write.judge(t, judge, small) })
 		many := testing.AllocsPerRun(50, func() { write.judge(t, judge, large) })
 		if many > most || many > 1.2*few {

@@ -30,7 +30,7 @@ type supposition struct {
 // what is too large for both stays denied. Deletions are judged as they are: what
 // would have to go first is there, and the answer names it.
 func (j *Judge) supposing(ctx context.Context, m *mesh.Mesh, w Write, out *Outcome) error {
-	if !w.Request.DryRun || w.Request.Operation == "DELETE" || !out.Denied() {
+	if !w.Request.DryRun || w.asEnd().Request.Operation == "DELETE" || !out.Denied() {
 		return nil
 	}
 	o, err := mesh.Decode(w.Object)
@@ -87,6 +87,13 @@ func suppositions(m *mesh.Mesh, o mesh.Object, paths []mesh.Path, update bool) [
 			hosts = hostsOf(o)
 		}
 		add(supposedRoutes(m, o), unled(hosts))
+		if ref, ok := mesh.UseWaypoint(o.Labels, o.Namespace); ok && ref.Name != "none" && m.Get(ref) == nil {
+			waypoint := &mesh.K8sGateway{
+				Meta: mesh.Meta{Ref: ref}, GatewayClassName: "istio-waypoint",
+				Listeners: []mesh.K8sListener{{Protocol: "HBONE", Port: 15008, Routes: mesh.RoutesFrom{From: "All"}}},
+			}
+			add([]mesh.Object{waypoint}, told.F("there is no waypoint %s", ref.Tell().As(ref.Namespace+"/"+ref.Name)))
+		}
 	case *mesh.VirtualService, *mesh.Route:
 		if hosts, ports := unregistered(m, o); len(hosts) > 0 {
 			add([]mesh.Object{supposedEntry(o, hosts, ports, false)}, told.F("no ServiceEntry registers %s", hostList(hosts)))

@@ -28,7 +28,7 @@ spec:
 	for _, version := range []string{"v1", "v1beta1", "v1alpha3"} {
 		out := c.denied(t, route(version, "straight", host), "apply", "-f", "-")
 		for _, want := range []string{
-			"VirtualService/shop/straight", "spec.http[0].route[0].destination", "fix:", "istio-egressgateway.istio-system.svc.cluster.local", "decision ",
+			"VirtualService/shop/straight", "spec.http[0].route[0].destination", "fix:", `sallyport.io/rewrite: "true"`, "timeout: 5s", "decision ",
 		} {
 			if !strings.Contains(out, want) {
 				t.Errorf("%s: the denial lacks %q:\n%s", version, want, out)
