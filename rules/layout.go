@@ -30,7 +30,7 @@ func (f Finding) Split() (what, why string) {
 func Wrap(s string, columns int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(s) {
+	for word := range strings.FieldsSeq(s) {
 		if line != "" && len(line)+1+len(word) > columns {
 			lines = append(lines, line)
 			line = ""

@@ -1,6 +1,9 @@
 package gen
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // serviceMutations add Kubernetes Services whose endpoints may lie outside the
 // mesh, lead routes and entries to them, and say who sees them.
@@ -68,15 +71,15 @@ var serviceMutations = []mutation{
 		if g.some("ConfigMap") != nil {
 			return false
 		}
-		config := ""
+		var config strings.Builder
 		for _, field := range []string{"defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo"} {
 			if g.chance(40) {
-				config += fmt.Sprintf("%s: [%q]\n", field, pick(g, ".", ".", "*"))
+				config.WriteString(fmt.Sprintf("%s: [%q]\n", field, pick(g, ".", ".", "*")))
 			}
 		}
 		g.mesh = append(g.mesh, Object{
 			"apiVersion": "v1", "kind": "ConfigMap",
-			"metadata": Object{"name": "istio", "namespace": rootNS}, "data": Object{"mesh": config},
+			"metadata": Object{"name": "istio", "namespace": rootNS}, "data": Object{"mesh": config.String()},
 		})
 		return true
 	},

@@ -148,9 +148,9 @@ func (s *set) wildcard() {
 	s.gatewayFor(rootNS, s.owner)
 	s.clientRule(rootNS, nil)
 	spec := Object{"hosts": strs(domain), "gateways": strs("mesh", s.gateway)}
-	spec[l.class] = []any{s.rule(l, "mesh", l.class, l.port, gatewayHost, s.subsets[0], l.gwPort)}
+	spec[l.class] = []any{s.rule("mesh", l.class, l.port, gatewayHost, s.subsets[0], l.gwPort)}
 	rules, _ := spec[l.gwClass].([]any)
-	spec[l.gwClass] = append(rules, s.rule(l, s.gateway, l.gwClass, l.gwPort, server, "", l.port))
+	spec[l.gwClass] = append(rules, s.rule(s.gateway, l.gwClass, l.gwPort, server, "", l.port))
 	s.add("VirtualService", s.owner, spec)
 }
 
@@ -272,14 +272,14 @@ func (s *set) virtualService(ns string, exportTo []any, mesh, gateway bool) {
 		gateways = append(gateways, "mesh")
 		for i, l := range s.lanes {
 			rules, _ := spec[l.class].([]any)
-			spec[l.class] = append(rules, s.rule(l, "mesh", l.class, l.port, gatewayHost, s.subsets[i], l.gwPort))
+			spec[l.class] = append(rules, s.rule("mesh", l.class, l.port, gatewayHost, s.subsets[i], l.gwPort))
 		}
 	}
 	if gateway {
 		gateways = append(gateways, s.gateway)
 		for _, l := range s.lanes {
 			rules, _ := spec[l.gwClass].([]any)
-			spec[l.gwClass] = append(rules, s.rule(l, s.gateway, l.gwClass, l.gwPort, s.host, "", l.port))
+			spec[l.gwClass] = append(rules, s.rule(s.gateway, l.gwClass, l.gwPort, s.host, "", l.port))
 		}
 	}
 	spec["gateways"] = strs(gateways...)
@@ -289,7 +289,7 @@ func (s *set) virtualService(ns string, exportTo []any, mesh, gateway bool) {
 	s.add("VirtualService", ns, spec)
 }
 
-func (s *set) rule(l lane, gateway, class string, port int, host, subset string, toPort int) Object {
+func (s *set) rule(gateway, class string, port int, host, subset string, toPort int) Object {
 	match := Object{"gateways": strs(gateway), "port": port}
 	if class == "tls" {
 		match["sniHosts"] = strs(s.host)

@@ -10,7 +10,7 @@ import (
 func Shrink(m Mesh, fails func(Mesh) bool) Mesh {
 	for smaller := true; smaller; {
 		smaller = false
-		for i := len(m) - 1; i >= 0; i-- {
+		for i := range slices.Backward(m) {
 			if less := slices.Delete(slices.Clone(m), i, i+1); fails(less) {
 				m, smaller = less, true
 			}

@@ -15,8 +15,10 @@ func TestInMesh(t *testing.T) {
 		Suffixes: []string{"mesh2.example"},
 	}
 	endpoint := func(e Endpoint, location string) *ServiceEntry {
-		return &ServiceEntry{Meta: Meta{Ref: Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "e"}}, Hosts: []string{"a.b.example"}, Location: location, Resolution: "STATIC",
-			Ports: []ServicePort{{Number: 80, Name: "http", Protocol: "HTTP"}}, Endpoints: []Endpoint{e}}
+		return &ServiceEntry{
+			Meta: Meta{Ref: Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "e"}}, Hosts: []string{"a.b.example"}, Location: location, Resolution: "STATIC",
+			Ports: []ServicePort{{Number: 80, Name: "http", Protocol: "HTTP"}}, Endpoints: []Endpoint{e},
+		}
 	}
 	named := func(host, resolution string) *ServiceEntry {
 		e := endpoint(Endpoint{}, "MESH_INTERNAL")

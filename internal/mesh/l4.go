@@ -170,7 +170,7 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 			}
 		}
 	}
-	if c.takes(l, host, port, subnets) {
+	if c.takes(l, host, subnets) {
 		return outcomes
 	}
 	return append(outcomes, c.unrouted(l, host, port, TCPLike))
@@ -180,7 +180,7 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 // of a TCP port. Such a listener is bound to one address of the entry, and what
 // arrives has that for its destination; for a range it is bound to every address,
 // and then the chain to the host itself is for the same range, and comes second.
-func (c *client) takes(l *listener, host string, port int, subnets []string) bool {
+func (c *client) takes(l *listener, host string, subnets []string) bool {
 	if len(subnets) == 0 || l.egress != nil && l.egress.Port != nil { // that one is bound elsewhere
 		return false
 	}

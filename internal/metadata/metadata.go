@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/address"
@@ -98,10 +99,8 @@ func Host(host string) (Mention, bool) {
 func Address(ip netip.Addr) (Mention, bool) {
 	for _, in := range address.Embedded(ip) {
 		for _, s := range Services {
-			for _, a := range s.Addresses {
-				if a == in {
-					return Mention{Service: s, Exactly: in.String()}, true
-				}
+			if slices.Contains(s.Addresses, in) {
+				return Mention{Service: s, Exactly: in.String()}, true
 			}
 		}
 	}
@@ -116,10 +115,8 @@ func Range(p netip.Prefix) (Mention, bool) {
 	}
 	for _, s := range Services {
 		for _, ip := range s.Addresses {
-			for _, own := range address.Ranges(ip) {
-				if p.Overlaps(own) {
-					return Mention{Service: s}, true
-				}
+			if slices.ContainsFunc(address.Ranges(ip), p.Overlaps) {
+				return Mention{Service: s}, true
 			}
 		}
 	}

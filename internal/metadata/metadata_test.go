@@ -3,6 +3,7 @@ package metadata
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -79,10 +80,8 @@ func TestEveryServiceIsFound(t *testing.T) {
 
 func known(ip netip.Addr) bool {
 	for _, s := range Services {
-		for _, a := range s.Addresses {
-			if a == ip {
-				return true
-			}
+		if slices.Contains(s.Addresses, ip) {
+			return true
 		}
 	}
 	return false

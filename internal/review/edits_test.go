@@ -28,7 +28,8 @@ metadata: {name: pay, namespace: shop, uid: u1, creationTimestamp: "2026-01-01T0
 spec: {%s}
 `, strings.Join(s.annotations, ", "), strings.Join(append([]string{
 		"hosts: [" + strings.Join(s.hosts, ", ") + "]", "ports: [" + strings.Join(s.ports, ", ") + "]",
-		"resolution: " + s.resolution, "exportTo: " + s.exportTo}, s.rest...), ", "))
+		"resolution: " + s.resolution, "exportTo: " + s.exportTo,
+	}, s.rest...), ", "))
 }
 
 // edits are what may become of an entry's fields; the first few are good.

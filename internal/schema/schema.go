@@ -268,18 +268,19 @@ func (k Kind) Where(name string) string {
 			if at.path == "" && (field == "metadata" || field == "status") {
 				continue
 			}
-			path := strings.TrimPrefix(at.path+"."+field, ".")
+			var path strings.Builder
+			path.WriteString(strings.TrimPrefix(at.path+"."+field, "."))
 			n := at.node.Fields[field].Node
 			for ; n.Each != nil; n = n.Each {
 				if n.List {
-					path += "[]"
+					path.WriteString("[]")
 				} else {
-					path += ".*"
+					path.WriteString(".*")
 				}
 			}
 			if n.Fields != nil && !seen[n] {
 				seen[n] = true
-				queue = append(queue, place{n, path})
+				queue = append(queue, place{n, path.String()})
 			}
 		}
 	}

@@ -15,13 +15,17 @@ func TestStrays(t *testing.T) {
 	}{
 		"nothing":         {"networking.istio.io/v1", "ServiceEntry", `{"spec":{"hosts":["a"],"ports":[{"number":80}]},"status":{"x":1}}`, nil},
 		"top of the spec": {"networking.istio.io/v1beta1", "ServiceEntry", `{"spec":{"futureKnob":1}}`, []schema.Stray{{Path: "spec.futureKnob"}}},
-		"in a list and a map": {"networking.istio.io/v1", "VirtualService",
+		"in a list and a map": {
+			"networking.istio.io/v1", "VirtualService",
 			`{"spec":{"http":[{},{"match":[{"headers":{"a":{"exact":"x","near":"y"}}}],"futureKnob":{}}]}}`,
-			[]schema.Stray{{Path: `spec.http[1].match[0].headers["a"].near`}, {Path: "spec.http[1].futureKnob"}}},
+			[]schema.Stray{{Path: `spec.http[1].match[0].headers["a"].near`}, {Path: "spec.http[1].futureKnob"}},
+		},
 		"absent":        {"networking.istio.io/v1", "ServiceEntry", `{"spec":{"futureKnob":null}}`, nil},
 		"anything goes": {"networking.istio.io/v1alpha3", "EnvoyFilter", `{"spec":{"configPatches":[{"patch":{"value":{"a":{"b":1}}}}]}}`, nil},
-		"known, unjudged": {"gateway.networking.k8s.io/v1", "HTTPRoute", `{"spec":{"rules":[{"filters":[{"type":"ExtensionRef","extensionRef":{"name":"x"}}]}]}}`,
-			[]schema.Stray{{Path: "spec.rules[0].filters[0].extensionRef", Why: "filters requests by an object of another kind"}}},
+		"known, unjudged": {
+			"gateway.networking.k8s.io/v1", "HTTPRoute", `{"spec":{"rules":[{"filters":[{"type":"ExtensionRef","extensionRef":{"name":"x"}}]}]}}`,
+			[]schema.Stray{{Path: "spec.rules[0].filters[0].extensionRef", Why: "filters requests by an object of another kind"}},
+		},
 		"of Kubernetes":  {"v1", "Pod", `{"spec":{"containers":[{"name":"a","futureKnob":1,"resources":{"limits":{"cpu":"1"}}}]}}`, []schema.Stray{{Path: "spec.containers[0].futureKnob"}}},
 		"without a spec": {"discovery.k8s.io/v1", "EndpointSlice", `{"metadata":{"futureKnob":1},"endpoints":[{"futureKnob":1}]}`, []schema.Stray{{Path: "endpoints[0].futureKnob"}}},
 		"bounded":        {"networking.istio.io/v1", "ServiceEntry", `{"spec":{"a1":1,"a2":1,"a3":1,"a4":1}}`, []schema.Stray{{Path: "spec.a1"}, {Path: "spec.a2"}, {Path: "spec.a3"}}},
