@@ -203,13 +203,12 @@ func heldSeverity(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 // entry, gets no companions: it would be held back for good, and who wrote it would
 // learn that from a warning at most. Nobody leads what follows no rule of a route.
 func hopeless(p *Pass, path mesh.Path) bool {
-	refused := slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Entry == path.Entry && r.With == mesh.Ref{} })
 	switch {
 	case path.Entry != p.Subject.Metadata().Ref:
 		return false
 	case mesh.ClassOf(path.Protocol) == mesh.Sniffed:
 		return true
-	case !refused:
+	case !refused(p):
 		return false
 	}
 	p.Spend(2 * lookupSteps)

@@ -2,12 +2,9 @@ package test
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/sallyport-io/sallyport/internal/schema"
 	"github.com/sallyport-io/sallyport/internal/surface"
@@ -17,21 +14,7 @@ import (
 // writes it. It fails for a field of Istio's and the Gateway API's types that is
 // in no class, or in two, and for a class that is of no field.
 func TestFieldsPage(t *testing.T) {
-	got := fieldsPage(t)
-	const file = "../docs/fields.md"
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("docs/fields.md is stale; run go test ./test -run %s -update (-want +got):\n%s", t.Name(), d)
-	}
+	checkPage(t, "../docs/fields.md", fieldsPage(t))
 }
 
 func fieldsPage(t *testing.T) string {

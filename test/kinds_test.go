@@ -2,7 +2,6 @@ package test
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,21 +17,7 @@ import (
 // TestKindsPage holds docs/kinds.md to what it is generated from; -update writes
 // it.
 func TestKindsPage(t *testing.T) {
-	got := kindsPage(t)
-	const file = "../docs/kinds.md"
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("docs/kinds.md is stale; run go test ./test -run %s -update (-want +got):\n%s", t.Name(), d)
-	}
+	checkPage(t, "../docs/kinds.md", kindsPage(t))
 }
 
 func kindsPage(t *testing.T) string {

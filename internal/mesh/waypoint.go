@@ -96,6 +96,15 @@ func (m *Mesh) waypoint(se *ServiceEntry) (*K8sGateway, Reason) {
 	return g, Reason{}
 }
 
+// NewWaypoint is the plainest waypoint of that name: for services, and open to
+// entries of every namespace.
+func NewWaypoint(ref Ref) *K8sGateway {
+	return &K8sGateway{
+		Meta: Meta{Ref: ref}, GatewayClassName: waypointClass,
+		Listeners: []K8sListener{{Protocol: "HBONE", Port: hbonePort, Routes: RoutesFrom{From: "All"}}},
+	}
+}
+
 // forServices reports whether a waypoint takes traffic for services.
 func (g *K8sGateway) forServices() bool {
 	kind, ok := g.Labels[waypointForLabel]

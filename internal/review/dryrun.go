@@ -88,11 +88,7 @@ func suppositions(m *mesh.Mesh, o mesh.Object, paths []mesh.Path, update bool) [
 		}
 		add(supposedRoutes(m, o), unled(hosts))
 		if ref, ok := mesh.UseWaypoint(o.Labels, o.Namespace); ok && ref.Name != "none" && m.Get(ref) == nil {
-			waypoint := &mesh.K8sGateway{
-				Meta: mesh.Meta{Ref: ref}, GatewayClassName: "istio-waypoint",
-				Listeners: []mesh.K8sListener{{Protocol: "HBONE", Port: 15008, Routes: mesh.RoutesFrom{From: "All"}}},
-			}
-			add([]mesh.Object{waypoint}, told.F("there is no waypoint %s", ref.Tell().As(ref.Namespace+"/"+ref.Name)))
+			add([]mesh.Object{mesh.NewWaypoint(ref)}, told.F("there is no waypoint %s", ref.Tell().As(ref.Namespace+"/"+ref.Name)))
 		}
 	case *mesh.VirtualService, *mesh.Route:
 		if hosts, ports := unregistered(m, o); len(hosts) > 0 {

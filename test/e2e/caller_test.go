@@ -59,22 +59,12 @@ plugins:
 	}
 	path := write("config.yaml", "%s\nserver: {clientCertificate: {ca: %s, names: [kube-apiserver-webhooks], required: true}}\n", config, write("ca.crt", "%s", ca.PEM))
 
-	cp, err := controlplane.Start(ctx, controlplane.Options{
+	c := startControlPlane(t, controlplane.Options{
 		CRDs:          []controlplane.CRDs{controlplane.IstioCRDs},
 		APIServerArgs: []string{"--admission-control-config-file=" + admission},
-		Progress:      t.Output(),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	c := &cluster{cp: cp}
 	c.kubectl(t, "", "apply", "-f", "testdata/platform.yaml")
-	if c.server, err = server.Start(ctx, cp, server.Options{Config: path}); err != nil {
+	if c.server, err = server.Start(ctx, c.cp, server.Options{Config: path}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -96,7 +86,7 @@ plugins:
 	}
 	for name, pair := range map[string]*controlplane.KeyPair{"no client certificate was presented": nil, `the names ["somebody-else"]`: &other} {
 		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM(cp.CA.PEM)
+		pool.AppendCertsFromPEM(c.cp.CA.PEM)
 		cfg := &tls.Config{RootCAs: pool}
 		if pair != nil {
 			cert, err := tls.X509KeyPair(pair.Cert, pair.Key)

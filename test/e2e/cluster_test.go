@@ -31,15 +31,11 @@ type cluster struct {
 	server *server.Server
 }
 
-// start starts a cluster that ends with the test.
-func start(t *testing.T, args ...string) *cluster {
+// startControlPlane starts a cluster without the server, which ends with the test.
+func startControlPlane(t *testing.T, o controlplane.Options) *cluster {
 	t.Helper()
-	ctx := t.Context()
-	cp, err := controlplane.Start(ctx, controlplane.Options{
-		ControllerManager: true,
-		CRDs:              []controlplane.CRDs{controlplane.IstioCRDs, controlplane.GatewayAPICRDs, controlplane.CertManagerCRDs},
-		Progress:          t.Output(),
-	})
+	o.Progress = t.Output()
+	cp, err := controlplane.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,13 +44,22 @@ func start(t *testing.T, args ...string) *cluster {
 			t.Error(err)
 		}
 	})
-	c := &cluster{cp: cp}
+	return &cluster{cp: cp}
+}
+
+// start starts a cluster that ends with the test.
+func start(t *testing.T, args ...string) *cluster {
+	t.Helper()
+	c := startControlPlane(t, controlplane.Options{
+		ControllerManager: true,
+		CRDs:              []controlplane.CRDs{controlplane.IstioCRDs, controlplane.GatewayAPICRDs, controlplane.CertManagerCRDs},
+	})
 	c.kubectl(t, "", "apply", "-f", "testdata/platform.yaml")
 	config, err := filepath.Abs("testdata/config.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.server, err = server.Start(ctx, cp, server.Options{Config: config, Args: args})
+	c.server, err = server.Start(t.Context(), c.cp, server.Options{Config: config, Args: args})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,19 +15,7 @@ import (
 // that has nothing to do with Sallyport, but while the webhooks are registered
 // and nobody answers.
 func TestInstallBlocksNobody(t *testing.T) {
-	cp, err := controlplane.Start(t.Context(), controlplane.Options{
-		CRDs:     []controlplane.CRDs{controlplane.IstioCRDs, controlplane.CertManagerCRDs},
-		Progress: t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	c := &cluster{cp: cp}
+	c := startControlPlane(t, controlplane.Options{CRDs: []controlplane.CRDs{controlplane.IstioCRDs, controlplane.CertManagerCRDs}})
 	c.kubectl(t, "", "create", "namespace", "istio-system")
 	c.kubectl(t, "", "create", "namespace", "shop")
 	c.kubectl(t, "", "create", "serviceaccount", "default", "-n", "shop")
