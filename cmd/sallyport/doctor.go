@@ -152,7 +152,7 @@ func (d *examination) facts(ctx context.Context, cmd *cobra.Command, names []str
 	}
 	cluster, err := d.cluster()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w, or give files", err)
 	}
 	client, err := gather.New(ctx, cluster)
 	if err != nil {
@@ -225,7 +225,7 @@ func (d *examination) cluster() (*rest.Config, error) {
 	overrides.AuthInfo.Impersonate = d.as
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w; name a kubeconfig with --kubeconfig, or give files", err)
+		return nil, fmt.Errorf("finding the cluster: %w; name a kubeconfig with --kubeconfig", err)
 	}
 	return cfg, nil
 }
