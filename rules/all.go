@@ -36,6 +36,7 @@ var All = []*Rule{
 	internalAnnotation,
 	istioKeys,
 	jwksURI,
+	meshConfig,
 	metadataService,
 	namespaceLabels,
 	networkPeers,

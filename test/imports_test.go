@@ -19,6 +19,8 @@ const module = "github.com/sallyport-io/sallyport"
 // import; arrows go one way. A new package takes its place here.
 var layers = map[string][]string{
 	// Pure: values in, values out.
+	"internal/meshconfig": {},
+
 	"internal/surface":   {},
 	"internal/build":     {},
 	"internal/budget":    {},
@@ -30,18 +32,18 @@ var layers = map[string][]string{
 	"internal/address":   {},
 	"internal/expiry":    {},
 	"internal/metadata":  {"internal/address"},
-	"internal/mesh":      {"internal/budget", "internal/metadata", "internal/rawjson", "internal/told"},
+	"internal/mesh":      {"internal/budget", "internal/meshconfig", "internal/metadata", "internal/rawjson", "internal/told"},
 	"internal/schema":    {"internal/rawjson"},
 	"internal/manifest":  {"internal/printable", "internal/readfile", "internal/schema"},
-	"internal/config":    {"internal/expiry", "internal/mesh", "internal/metadata", "internal/readfile"},
+	"internal/config":    {"internal/expiry", "internal/mesh", "internal/meshconfig", "internal/metadata", "internal/readfile"},
 	"internal/companion": {"internal/mesh", "internal/told"},
 	"internal/sight":     {"internal/companion", "internal/mesh", "internal/told"},
 	"internal/netpol":    {"internal/mesh", "internal/told"},
-	"rules":              {"internal/address", "internal/budget", "internal/mesh", "internal/metadata", "internal/netpol", "internal/rawjson", "internal/schema", "internal/told"},
+	"rules":              {"internal/address", "internal/budget", "internal/mesh", "internal/meshconfig", "internal/metadata", "internal/netpol", "internal/rawjson", "internal/schema", "internal/told"},
 	"policies":           {"internal/expiry", "internal/mesh", "internal/sight", "internal/told", "rules"},
 	"internal/review":    {"internal/budget", "internal/companion", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/sight", "internal/told", "rules"},
 	"internal/report":    {"internal/mesh", "internal/printable", "rules"},
-	"internal/doctor":    {"internal/companion", "internal/mesh", "internal/netpol", "internal/printable", "rules"},
+	"internal/doctor":    {"internal/companion", "internal/mesh", "internal/meshconfig", "internal/netpol", "internal/printable", "rules"},
 	"internal/release":   {"internal/companion", "internal/mesh", "internal/netpol"},
 	"internal/sample":    {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
 

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sallyport-io/sallyport/internal/live"
+	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/webhook"
 )
 
@@ -14,6 +15,8 @@ var (
 		"Objects left out of the mesh because they could not be decoded.", nil, nil)
 	meshSynced = prometheus.NewDesc("sallyport_mesh_synced",
 		"1 once the cluster has been read completely.", nil, nil)
+	meshNotes = prometheus.NewDesc("sallyport_mesh_config_notes",
+		"What is to be said about Istio's mesh configurations, by kind of note: overridden by Sallyport's configuration, different between revisions, malformed, and so on; the log has the text.", []string{"note"}, nil)
 	meshStale = prometheus.NewDesc("sallyport_mesh_stale_seconds",
 		"Time since the mesh was last known to be current, by kind; 0 while the API server tells of changes.", []string{"kind"}, nil)
 )
@@ -27,6 +30,7 @@ func (c meshCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- meshSkipped
 	ch <- meshSynced
 	ch <- meshStale
+	ch <- meshNotes
 }
 
 // Collect implements [prometheus.Collector].
@@ -35,6 +39,13 @@ func (c meshCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(meshObjects, prometheus.GaugeValue, float64(n), kind)
 	}
 	ch <- prometheus.MustNewConstMetric(meshSkipped, prometheus.CounterValue, float64(c.store.Skipped()))
+	notes := map[mesh.NoteKind]int{}
+	for _, n := range c.store.Mesh().Notes() {
+		notes[n.Kind]++
+	}
+	for _, kind := range mesh.NoteKinds {
+		ch <- prometheus.MustNewConstMetric(meshNotes, prometheus.GaugeValue, float64(notes[kind]), string(kind))
+	}
 	synced := 0.0
 	if c.store.Synced() {
 		synced = 1

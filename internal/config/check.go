@@ -3,9 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
+
+	"github.com/sallyport-io/sallyport/internal/meshconfig"
 )
 
 // check returns everything that a decoded file says and cannot mean. It runs
@@ -76,9 +79,17 @@ func (d *document) check(c *Config) error {
 	checkSwitch("policies.configMaps", c.Policies.ConfigMaps)
 	c.Policies.check(fail)
 	c.Server.check(fail)
-	if c.RootNamespace != "" {
-		for _, msg := range content.IsDNS1123Label(c.RootNamespace) {
-			fail("rootNamespace", "%q is not the name of a namespace: %s", c.RootNamespace, msg)
+	for path, ns := range map[string]string{"rootNamespace": c.RootNamespace, "istioNamespace": c.IstioNamespace} {
+		if ns == "" {
+			continue
+		}
+		for _, msg := range content.IsDNS1123Label(ns) {
+			fail(path, "%q is not the name of a namespace: %s", ns, msg)
+		}
+	}
+	if c.SharedMeshConfig != "" {
+		for _, msg := range content.IsDNS1123Subdomain(c.SharedMeshConfig) {
+			fail("sharedMeshConfig", "%q is not the name of a ConfigMap: %s", c.SharedMeshConfig, msg)
 		}
 	}
 	if c.ClusterDomain != "" {
@@ -86,8 +97,9 @@ func (d *document) check(c *Config) error {
 			fail("clusterDomain", "%q: %s", c.ClusterDomain, msg)
 		}
 	}
-	if p := c.OutboundTrafficPolicy; p != "" && p != registryOnly && p != allowAny {
-		fail("outboundTrafficPolicy", "must be %s or %s, is %q", registryOnly, allowAny, p)
+	modes := []string{meshconfig.RegistryOnly, meshconfig.AllowAny, meshconfig.AllowAnyDynamicDNS}
+	if p := c.OutboundTrafficPolicy; p != "" && !slices.Contains(modes, p) {
+		fail("outboundTrafficPolicy", "must be %s or %s, is %q", strings.Join(modes[:2], ", "), modes[2], p)
 	}
 	checkExport := func(path string, exportTo []string) {
 		for i, to := range exportTo {

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/meshconfig"
 	"github.com/sallyport-io/sallyport/internal/readfile"
 )
 
@@ -36,8 +38,8 @@ type Config struct {
 	// there may serve everybody, bind to an egress gateway and select its pods.
 	// Anyone who may write to one of them is trusted.
 	//
-	// Default: the gateways' namespaces, rootNamespace, kube-system,
-	// cert-manager and the namespace of serviceAccount.
+	// Default: the gateways' namespaces, istioNamespace, the mesh's root namespace,
+	// kube-system, cert-manager and the namespace of serviceAccount.
 	PlatformNamespaces []string `json:"platformNamespaces,omitempty"`
 	// Injection is whether Sallyport keeps the companions of a ServiceEntry in
 	// namespaces that do not say so themselves by the label
@@ -66,45 +68,61 @@ type Config struct {
 	//
 	// Default: disabled.
 	Authorization Switch `json:"authorization,omitempty"`
-	// RootNamespace is rootNamespace of Istio's mesh configuration: a Sidecar
-	// or DestinationRule there holds for every namespace.
+	// IstioNamespace is where istiod runs. Its mesh configuration is read there and
+	// followed, from the ConfigMaps istio and istio-REVISION, and the cluster
+	// domain from that of the sidecar injector. Where several revisions are in
+	// force, the worst of each field counts.
 	//
-	// Default: istio-system.
+	// Default: rootNamespace where that is given, else istio-system.
+	IstioNamespace string `json:"istioNamespace,omitempty"`
+	// SharedMeshConfig is the ConfigMap in istioNamespace that istiod is told to
+	// read below that of its revision (SHARED_MESH_CONFIG in its environment).
+	//
+	// Default: none.
+	SharedMeshConfig string `json:"sharedMeshConfig,omitempty"`
+	// RootNamespace overrides rootNamespace of Istio's mesh configuration: a
+	// Sidecar or DestinationRule there holds for every namespace.
+	//
+	// An override is for an istiod whose configuration is not in the cluster, and
+	// what it says goes before what the cluster says. Where the two differ, log,
+	// "sallyport doctor" and the metric sallyport_mesh_config_notes say so. The
+	// same holds for the six fields that follow.
+	//
+	// Default: as the mesh configuration says; istio-system where there is none.
 	RootNamespace string `json:"rootNamespace,omitempty"`
-	// ClusterDomain is the DNS suffix of Kubernetes Services.
+	// ClusterDomain overrides the DNS suffix of Kubernetes Services.
 	//
-	// Default: cluster.local.
+	// Default: as the sidecar injector's values say; cluster.local where there are
+	// none.
 	ClusterDomain string `json:"clusterDomain,omitempty"`
-	// OutboundTrafficPolicy is outboundTrafficPolicy.mode of Istio's mesh
-	// configuration: REGISTRY_ONLY or ALLOW_ANY. It must say what the mesh
-	// really does: under ALLOW_ANY every host that nobody registered is reached
-	// directly, and Sallyport can only say so.
+	// OutboundTrafficPolicy overrides outboundTrafficPolicy.mode of the mesh
+	// configuration: REGISTRY_ONLY, ALLOW_ANY or ALLOW_ANY_DYNAMIC_DNS. Under the
+	// latter two every host that nobody registered is reached directly, and
+	// Sallyport can only say so.
 	//
-	// Default: REGISTRY_ONLY.
+	// Default: as the mesh configuration says; REGISTRY_ONLY where there is none.
 	OutboundTrafficPolicy string `json:"outboundTrafficPolicy,omitempty"`
-	// DefaultServiceExportTo is the field of the same name in Istio's mesh
+	// DefaultServiceExportTo overrides the field of the same name in the mesh
 	// configuration: to whom ServiceEntries and Services are exported that do not
-	// say so themselves. It must say what the mesh really does, like the two
-	// fields that follow.
+	// say so themselves.
 	//
-	// Default: every namespace.
+	// Default: as the mesh configuration says; every namespace where there is none.
 	DefaultServiceExportTo []string `json:"defaultServiceExportTo,omitempty"`
-	// DefaultVirtualServiceExportTo is the same for VirtualServices. Where the
-	// mesh keeps them to their own namespace and this field does not say so, a
-	// route is believed to serve clients that in fact go straight out.
+	// DefaultVirtualServiceExportTo is the same for VirtualServices.
 	//
-	// Default: every namespace.
+	// Default: as the mesh configuration says; every namespace where there is none.
 	DefaultVirtualServiceExportTo []string `json:"defaultVirtualServiceExportTo,omitempty"`
 	// DefaultDestinationRuleExportTo is the same for DestinationRules.
 	//
-	// Default: every namespace.
+	// Default: as the mesh configuration says; every namespace where there is none.
 	DefaultDestinationRuleExportTo []string `json:"defaultDestinationRuleExportTo,omitempty"`
-	// DNSCapture is whether the sidecars of the mesh answer DNS queries themselves
-	// (ISTIO_META_DNS_CAPTURE in Istio's proxyMetadata): enabled or disabled. Two
-	// TCP hosts without addresses on one port can then be told apart; otherwise
-	// the second one is refused.
+	// DNSCapture overrides whether the sidecars of the mesh answer DNS queries
+	// themselves (ISTIO_META_DNS_CAPTURE in proxyMetadata of the mesh
+	// configuration's defaultConfig): enabled or disabled. Two TCP hosts without
+	// addresses on one port can then be told apart; otherwise the second one is
+	// refused.
 	//
-	// Default: disabled.
+	// Default: as the mesh configuration says; disabled where there is none.
 	DNSCapture Switch `json:"dnsCapture,omitempty"`
 	// ServiceAccount is the account that the server runs as, NAMESPACE/NAME.
 	// It alone may write companions.
@@ -395,12 +413,6 @@ const (
 	Disabled Switch = "disabled"
 )
 
-// The modes of [Config.OutboundTrafficPolicy].
-const (
-	registryOnly = "REGISTRY_ONLY"
-	allowAny     = "ALLOW_ANY"
-)
-
 // Default returns the configuration that an absent file stands for, with
 // every default spelt out.
 func Default() *Config {
@@ -465,7 +477,6 @@ func (c *Config) setDefaults() {
 		}
 	}
 	setDefault(&c.Injection, Enabled)
-	setDefault(&c.DNSCapture, Disabled)
 	setDefault(&c.NetworkPolicy, Unconfined)
 	setDefault(&c.Authorization, Disabled)
 	c.Walls.setDefaults(def.Walls)
@@ -479,9 +490,7 @@ func (c *Config) setDefaults() {
 		setDefault(&b.Algorithm, "RS256")
 		setDefault(&b.Interval, "1m")
 	}
-	setDefault(&c.RootNamespace, def.RootNamespace)
-	setDefault(&c.ClusterDomain, def.ClusterDomain)
-	setDefault(&c.OutboundTrafficPolicy, registryOnly)
+	setDefault(&c.IstioNamespace, cmp.Or(c.RootNamespace, def.IstioNamespace))
 	setDefault(&c.ServiceAccount, "sallyport-system/sallyport-webhook")
 	if c.PlatformNamespaces == nil {
 		for _, g := range c.Gateways {
@@ -489,7 +498,7 @@ func (c *Config) setDefaults() {
 			c.PlatformNamespaces = append(c.PlatformNamespaces, ns)
 		}
 		own, _ := c.Account()
-		c.PlatformNamespaces = append(c.PlatformNamespaces, c.RootNamespace, "kube-system", "cert-manager", own)
+		c.PlatformNamespaces = append(c.PlatformNamespaces, c.IstioNamespace, cmp.Or(c.RootNamespace, c.IstioNamespace), "kube-system", "cert-manager", own)
 		slices.Sort(c.PlatformNamespaces)
 		c.PlatformNamespaces = slices.Compact(c.PlatformNamespaces)
 	}
@@ -503,22 +512,37 @@ func setDefault[T ~string](field *T, value T) {
 
 // Settings returns the model's view of the configuration.
 func (c *Config) Settings() mesh.Settings {
+	exports := mesh.DefaultExports{
+		Services:         c.DefaultServiceExportTo,
+		VirtualServices:  c.DefaultVirtualServiceExportTo,
+		DestinationRules: c.DefaultDestinationRuleExportTo,
+	}
+	def := mesh.DefaultSettings()
 	s := mesh.Settings{
 		PlatformNamespaces: c.PlatformNamespaces,
-		RootNamespace:      c.RootNamespace,
-		ClusterDomain:      c.ClusterDomain,
-		Injection:          c.Injection == Enabled,
-		NetworkPolicy:      c.NetworkPolicy == Confined,
-		Walls:              c.Walls.settings(c.NetworkPolicy == Staged),
-		Authorization:      c.Authorization == Enabled,
-		AllowAny:           c.OutboundTrafficPolicy == allowAny,
-		DNSCapture:         c.DNSCapture == Enabled,
-		Limits:             mesh.Limits{Object: c.Limits.ObjectBytes, Namespace: c.Limits.NamespaceBytes},
-		DefaultExports: mesh.DefaultExports{
-			Services:         c.DefaultServiceExportTo,
-			VirtualServices:  c.DefaultVirtualServiceExportTo,
-			DestinationRules: c.DefaultDestinationRuleExportTo,
+		IstioNamespace:     c.IstioNamespace,
+		SharedMeshConfig:   c.SharedMeshConfig,
+		Overrides: mesh.Overrides{
+			RootNamespace: c.RootNamespace,
+			ClusterDomain: c.ClusterDomain,
+			Outbound:      c.OutboundTrafficPolicy,
+			Exports:       exports,
 		},
+		RootNamespace:  cmp.Or(c.RootNamespace, c.IstioNamespace),
+		TrustDomain:    def.TrustDomain,
+		ClusterDomain:  cmp.Or(c.ClusterDomain, def.ClusterDomain),
+		Injection:      c.Injection == Enabled,
+		NetworkPolicy:  c.NetworkPolicy == Confined,
+		Walls:          c.Walls.settings(c.NetworkPolicy == Staged),
+		Authorization:  c.Authorization == Enabled,
+		AllowAny:       c.OutboundTrafficPolicy != "" && c.OutboundTrafficPolicy != meshconfig.RegistryOnly,
+		Outbound:       c.OutboundTrafficPolicy,
+		DNSCapture:     c.DNSCapture == Enabled,
+		Limits:         mesh.Limits{Object: c.Limits.ObjectBytes, Namespace: c.Limits.NamespaceBytes},
+		DefaultExports: exports,
+	}
+	if c.DNSCapture != "" {
+		s.Overrides.DNSCapture = new(c.DNSCapture == Enabled)
 	}
 	s.Istio, _ = mesh.ParseIstioVersion(c.Versions.Istio)            // checked
 	s.GatewayAPI, _ = mesh.ParseBundleVersion(c.Versions.GatewayAPI) // checked

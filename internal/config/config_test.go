@@ -96,10 +96,17 @@ policies:
 			{Name: "second", Namespace: "istio-system", Service: "istio-egressgateway", Selector: map[string]string{"istio": "egressgateway"}, MutualTLS: true},
 		},
 		PlatformNamespaces: []string{"cert-manager", "gateways", "guard", "istio-system", "kube-system", "mesh"},
-		RootNamespace:      "mesh",
-		ClusterDomain:      "cluster.example",
-		AllowAny:           true,
-		DNSCapture:         true,
+		IstioNamespace:     "mesh",
+		Overrides: mesh.Overrides{
+			RootNamespace: "mesh", ClusterDomain: "cluster.example", Outbound: "ALLOW_ANY", DNSCapture: new(true),
+			Exports: mesh.DefaultExports{Services: []string{".", "mesh"}, VirtualServices: []string{"."}, DestinationRules: []string{"*"}},
+		},
+		RootNamespace: "mesh",
+		TrustDomain:   "cluster.local",
+		ClusterDomain: "cluster.example",
+		AllowAny:      true,
+		Outbound:      "ALLOW_ANY",
+		DNSCapture:    true,
 		DefaultExports: mesh.DefaultExports{
 			Services: []string{".", "mesh"}, VirtualServices: []string{"."}, DestinationRules: []string{"*"},
 		},
@@ -235,7 +242,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("gateways: [null]\nkind: [1, {}]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("fuzz", data)
-		if err == nil && (len(c.Settings().Gateways) == 0 || c.ClusterDomain == "") {
+		if err == nil && (len(c.Settings().Gateways) == 0 || c.IstioNamespace == "") {
 			t.Errorf("accepted %q without defaults: %+v", data, c)
 		}
 	})

@@ -158,8 +158,8 @@ func yamlOf(t *testing.T, c *Config) string {
 	fmt.Fprintf(&b, "injection: %s\nnetworkPolicy: %s\n", c.Injection, c.NetworkPolicy)
 	fmt.Fprintf(&b, "walls: {form: %s, neighbours: %s, nodeLocalDNS: [%s]}\n",
 		c.Walls.Form, c.Walls.Neighbours, strings.Join(c.Walls.NodeLocalDNS, ", "))
-	fmt.Fprintf(&b, "authorization: %s\nrootNamespace: %s\nclusterDomain: %s\noutboundTrafficPolicy: %s\nserviceAccount: %s\nownership: {labelGroups: [%s]}\n",
-		c.Authorization, c.RootNamespace, c.ClusterDomain, c.OutboundTrafficPolicy, c.ServiceAccount, strings.Join(c.Ownership.LabelGroups, ", "))
+	fmt.Fprintf(&b, "authorization: %s\nistioNamespace: %s\nserviceAccount: %s\nownership: {labelGroups: [%s]}\n",
+		c.Authorization, c.IstioNamespace, c.ServiceAccount, strings.Join(c.Ownership.LabelGroups, ", "))
 	// What is printed must be a configuration, and this one.
 	parsed, err := Parse("README.md", []byte(b.String()))
 	if err != nil {

@@ -87,7 +87,7 @@ bear on egress, and compares the versions of istiod and of the gateway's proxies
 			}
 		}
 		if istiods == 0 {
-			e.unknown(mesh.Ref{}, "", "Set rootNamespace in Sallyport's configuration to the namespace of istiod.", "there is no pod of istiod in namespace %s", e.Settings.RootNamespace)
+			e.unknown(mesh.Ref{}, "", "Set istioNamespace in Sallyport's configuration to the namespace of istiod.", "there is no pod of istiod in namespace %s", e.Settings.IstioNamespace)
 		}
 		e.passed(mark, mesh.Ref{}, "", "%s looked for, none found", count(len(advisories), "fault"))
 	},
@@ -122,7 +122,7 @@ func versionOf(image string) (minor, patch int, ok bool) {
 
 // istiod reports whether a pod is one of the control plane's.
 func (f *Facts) istiod(p pod) bool {
-	return p.Namespace == f.Settings.RootNamespace && p.Labels["app"] == "istiod" && !finished(&p)
+	return p.Namespace == f.Settings.IstioNamespace && p.Labels["app"] == "istiod" && !finished(&p)
 }
 
 // debugPorts are those at which istiod answers whoever asks: XDS without TLS,
@@ -145,7 +145,7 @@ NetworkPolicy must close the ports at istiod's pods.`,
 		}
 		mark, m, n := e.mark(), e.Mesh(), 0
 		if !slices.ContainsFunc(e.pods, e.istiod) {
-			e.unknown(mesh.Ref{}, "", "Set rootNamespace in Sallyport's configuration to the namespace of istiod.", "there is no pod of istiod in namespace %s", e.Settings.RootNamespace)
+			e.unknown(mesh.Ref{}, "", "Set istioNamespace in Sallyport's configuration to the namespace of istiod.", "there is no pod of istiod in namespace %s", e.Settings.IstioNamespace)
 			return
 		}
 		for o := range m.All("Namespace") {

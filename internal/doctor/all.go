@@ -22,6 +22,7 @@ const (
 var All = []*Check{
 	istioVersion,
 	knownFaults,
+	meshConfiguration,
 	outboundTrafficPolicy,
 	sidecarOutbound,
 	captureDefaults,

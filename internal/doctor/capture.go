@@ -43,7 +43,7 @@ The traffic concerned leaves without the sidecar.`,
 			e.injector(c)
 		}
 		if len(e.injectors()) == 0 {
-			e.unknown(mesh.Ref{}, "", "Look at the values of the injector where istiod runs: global.proxy.", "there is no ConfigMap istio-sidecar-injector in namespace %s", e.Settings.RootNamespace)
+			e.unknown(mesh.Ref{}, "", "Look at the values of the injector where istiod runs: global.proxy.", "there is no ConfigMap istio-sidecar-injector in namespace %s", e.Settings.IstioNamespace)
 		}
 	},
 }

@@ -59,10 +59,11 @@ func of(path string, p *mesh.TrafficPolicy) []setting {
 // namespace: each holds for somebody.
 func (f *Facts) rulesFor(g mesh.EgressGateway) []*mesh.DestinationRule {
 	var drs []*mesh.DestinationRule
-	host := g.Host(f.Settings.ClusterDomain)
+	domain := f.Mesh().Settings().ClusterDomain
+	host := g.Host(domain)
 	for o := range f.Mesh().All("DestinationRule") {
 		dr := o.(*mesh.DestinationRule)
-		if mesh.HostCovers(mesh.ResolveHost(dr.Host, dr.Namespace, f.Settings.ClusterDomain), host) {
+		if mesh.HostCovers(mesh.ResolveHost(dr.Host, dr.Namespace, domain), host) {
 			drs = append(drs, dr)
 		}
 	}
@@ -161,7 +162,7 @@ func (f *Facts) peersFor(g mesh.EgressGateway) []*peerAuthentication {
 			if older(p, namespace) {
 				namespace = p
 			}
-		case p.Namespace == f.Settings.RootNamespace:
+		case p.Namespace == f.Mesh().Settings().RootNamespace:
 			if older(p, root) {
 				root = p
 			}

@@ -28,7 +28,7 @@ func (f *Facts) injectors() []*corev1.ConfigMap {
 	var found []*corev1.ConfigMap
 	for i := range f.configMaps {
 		c := &f.configMaps[i]
-		if c.Namespace == f.Settings.RootNamespace && strings.HasPrefix(c.Name, "istio-sidecar-injector") {
+		if c.Namespace == f.Settings.IstioNamespace && strings.HasPrefix(c.Name, "istio-sidecar-injector") {
 			found = append(found, c)
 		}
 	}

@@ -33,7 +33,7 @@ func (f *Facts) meshConfigs() []meshConfig {
 	for i := range f.configMaps {
 		c := &f.configMaps[i]
 		text, ok := c.Data["mesh"]
-		if !ok || c.Namespace != f.Settings.RootNamespace || c.Name != "istio" && !strings.HasPrefix(c.Name, "istio-") {
+		if !ok || c.Namespace != f.Settings.IstioNamespace || c.Name != "istio" && !strings.HasPrefix(c.Name, "istio-") {
 			continue
 		}
 		m := meshConfig{ref: ref("ConfigMap", &c.ObjectMeta), data: &meshconfig.MeshConfig{}}
@@ -89,8 +89,8 @@ func (e *Exam) readable() []meshConfig {
 	}
 	configs := e.meshConfigs()
 	if len(configs) == 0 {
-		e.unknown(mesh.Ref{}, "", "Set rootNamespace in Sallyport's configuration to the namespace of istiod. Where istiod runs outside the cluster, look there.",
-			"there is no mesh configuration: no ConfigMap istio in namespace %s", e.Settings.RootNamespace)
+		e.unknown(mesh.Ref{}, "", "Set istioNamespace in Sallyport's configuration to the namespace of istiod. Where istiod runs outside the cluster, look there.",
+			"there is no mesh configuration: no ConfigMap istio in namespace %s", e.Settings.IstioNamespace)
 	}
 	return slices.DeleteFunc(configs, func(m meshConfig) bool {
 		if m.err != nil {

@@ -86,7 +86,7 @@ func (q Query) remedy(files bool) string {
 // [Facts.SecretQueries].
 func (f *Facts) Queries() []Query {
 	qs := []Query{
-		{Kind: "ConfigMap", Namespace: f.Settings.RootNamespace},
+		{Kind: "ConfigMap", Namespace: f.Settings.IstioNamespace},
 		ciliumConfig,
 		istioCNI,
 		f.certificatesIn(),
@@ -106,7 +106,7 @@ var ciliumConfig = Query{Kind: "ConfigMap", Namespace: "kube-system", Name: "cil
 func (f *Facts) certificatesIn() Query { return Query{Kind: "Certificate", Namespace: f.Namespace} }
 
 func (f *Facts) meshConfigMaps() Query {
-	return Query{Kind: "ConfigMap", Namespace: f.Settings.RootNamespace}
+	return Query{Kind: "ConfigMap", Namespace: f.Settings.IstioNamespace}
 }
 
 // Permissions are the resources that are read, as RBAC names them, by API

@@ -169,7 +169,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
   name: sallyport-doctor
-  namespace: istio-system # rootNamespace
+  namespace: istio-system # istioNamespace
 rules:
 - apiGroups: [""]
   resources: [configmaps]

@@ -55,7 +55,7 @@ var (
 
 // sources are the kinds that are read, by name.
 var sources = map[string]source{
-	"ConfigMap":     {versions: v1, resource: "configmaps", partly: true, add: take(func(f *Facts) *[]corev1.ConfigMap { return &f.configMaps })},
+	"ConfigMap":     {versions: v1, resource: "configmaps", partly: true, add: both(take(func(f *Facts) *[]corev1.ConfigMap { return &f.configMaps }), model)},
 	"Secret":        {versions: v1, resource: "secrets", partly: true, add: take(func(f *Facts) *[]corev1.Secret { return &f.secrets })},
 	"Node":          {versions: v1, resource: "nodes", add: both(model, take(func(f *Facts) *[]corev1.Node { return &f.nodes }))},
 	"Pod":           {versions: v1, resource: "pods", add: addPod},

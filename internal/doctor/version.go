@@ -45,7 +45,7 @@ may not be newer than their control plane, nor more than one version older.`,
 			}
 		}
 		if e.mark() == mark {
-			e.unknown(mesh.Ref{}, "", "Set rootNamespace in Sallyport's configuration to the namespace of istiod.", "there is no pod of istiod in namespace %s", e.Settings.RootNamespace)
+			e.unknown(mesh.Ref{}, "", "Set istioNamespace in Sallyport's configuration to the namespace of istiod.", "there is no pod of istiod in namespace %s", e.Settings.IstioNamespace)
 		}
 		if newest == 0 {
 			return

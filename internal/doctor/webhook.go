@@ -110,7 +110,7 @@ var judged = []struct {
 	{validateEntry, "networking.k8s.io", []string{"ingresses", "ingresses/status"}, false},
 	{validateEntry, groupIstio, []string{"serviceentries/status"}, false},
 	{validateEntry, groupGatewayAPI, []string{"gateways/status"}, false},
-	{validateEntry, "", []string{"services", "services/status", "namespaces", "namespaces/status", "namespaces/finalize"}, true},
+	{validateEntry, "", []string{"configmaps", "services", "services/status", "namespaces", "namespaces/status", "namespaces/finalize"}, true},
 	{validateEntry, "", []string{
 		"endpoints", "pods", "pods/ephemeralcontainers", "pods/status", "pods/binding", "bindings", "podtemplates",
 		"replicationcontrollers", "replicationcontrollers/status",
@@ -281,7 +281,7 @@ func (e *Exam) excluded(w entry) {
 }
 
 // shippedConditions are those of manifests/webhooks.yaml; the tests compare.
-var shippedConditions = []string{"not-sallyport-itself", "not-kubernetes-controllers", "not-istiod-self-probe", "not-other-definitions", "not-status-alone", "not-binding-alone"}
+var shippedConditions = []string{"not-sallyport-itself", "not-kubernetes-controllers", "not-istiod-self-probe", "not-other-definitions", "not-other-configmaps", "not-status-alone", "not-binding-alone"}
 
 // conditions looks for writes that a condition leaves out.
 func (e *Exam) conditions(w entry) {

@@ -30,6 +30,7 @@ var gatewayAPIShapes = []shape{
 
 var kubernetesShapes = []shape{
 	{apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", name: "shortNames", before: openSpec + `"group":"networking.istio.io","scope":"Namespaced","names":{"kind":"VirtualService","plural":"virtualservices","shortNames":[`, item: with(`"s%"`), after: `]}}}`},
+	{apiVersion: "v1", kind: "ConfigMap", name: "mesh", before: `},"data":{"mesh":"discoverySelectors: [`, item: with(`{matchLabels: {team: a%}}`), after: `]"}}`},
 	{apiVersion: "v1", kind: "Service", name: "ownerReferences", meta: `,"ownerReferences":[`, item: with(`{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","name":"a%","uid":"u%"}`), after: `]` + openSpec + `"ports":[{"port":80}]}}`},
 	{apiVersion: "v1", kind: "Namespace", name: "labels", meta: `,"labels":{"istio.io/dataplane-mode":"ambient",`, item: with(`"l%":"v"`), after: `}}}`},
 	{apiVersion: "v1", kind: "Node", name: "addresses", before: `},"status":{"addresses":[`, item: func(i int) string { return `{"type":"InternalIP","address":` + address(i) + `}` }, after: `]}}`},

@@ -27,7 +27,7 @@ func (s *Store) List(ctx context.Context, kind string, each func(raw []byte) err
 	if err != nil || !served {
 		return err
 	}
-	reader, err := s.wire.reader(r, gv)
+	reader, err := s.reader(r, gv)
 	if err != nil {
 		return fmt.Errorf("client for reading %s: %w", r.name, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
@@ -44,6 +45,7 @@ type Store struct {
 	newest      *mesh.Mesh // published from the first sync on
 	states      map[string]*state
 	subscribers []func(old, new mesh.Object)
+	noted       []mesh.MeshNote // what the log has
 	sizes       map[string]int
 	skipped     int
 }
@@ -141,6 +143,30 @@ func (s *Store) Start(ctx context.Context) error {
 	return nil
 }
 
+// reader is a reader of what the model reads of a resource.
+func (s *Store) reader(r resource, gv schema.GroupVersion) (*reader, error) {
+	namespace := ""
+	if r.istiod {
+		namespace = s.Mesh().Settings().IstioNamespace
+	}
+	return s.wire.reader(r, gv, namespace)
+}
+
+// note logs what is to be said about Istio's mesh configurations, once. It is
+// called with mu held, after a change of the kind.
+func (s *Store) note(kind string) {
+	if kind != mesh.IstioConfigKind {
+		return
+	}
+	notes := s.newest.Notes()
+	for _, n := range notes {
+		if !slices.Contains(s.noted, n) {
+			s.log.Info("mesh configuration: "+n.Message, "note", n.Kind, "field", n.Field, "object", n.Ref.String())
+		}
+	}
+	s.noted = notes
+}
+
 // upsert puts one object into the mesh.
 func (s *Store) upsert(o mesh.Object) {
 	s.mu.Lock()
@@ -151,6 +177,7 @@ func (s *Store) upsert(o mesh.Object) {
 		s.sizes[ref.Kind]++
 	}
 	s.publish(s.newest.With(o))
+	s.note(ref.Kind)
 	s.announce(old, o)
 }
 
@@ -164,6 +191,7 @@ func (s *Store) remove(ref mesh.Ref) {
 	}
 	s.sizes[ref.Kind]--
 	s.publish(s.newest.Without(ref))
+	s.note(ref.Kind)
 	s.announce(old, nil)
 }
 
@@ -184,6 +212,7 @@ func (s *Store) replace(kind string, objects []mesh.Object) {
 		delete(gone, ref)
 	}
 	s.publish(s.newest.Without(slices.Collect(maps.Keys(gone))...).With(objects...))
+	s.note(kind)
 	for i, o := range objects {
 		s.announce(olds[i], o)
 	}

@@ -25,8 +25,11 @@ func TestReaderRole(t *testing.T) {
 		if err := yaml.Unmarshal(doc, &role); err != nil {
 			t.Fatal(err)
 		}
-		if role.Kind != "ClusterRole" || role.Name != "sallyport-reader" {
+		if role.Name != "sallyport-reader" || role.Kind != "ClusterRole" && role.Kind != "Role" {
 			continue
+		}
+		if istiod := len(role.Rules) == 1 && slices.Contains(role.Rules[0].Resources, "configmaps"); istiod != (role.Kind == "Role") {
+			t.Errorf("%s: ConfigMaps are read in the namespace of istiod alone, and nothing else there", role.Kind)
 		}
 		for _, r := range role.Rules {
 			if d := cmp.Diff([]string{"get", "list", "watch"}, r.Verbs); d != "" {

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,7 @@ type resource struct {
 	group    string
 	versions []string // in order of preference
 	name     string
+	istiod   bool // read in the namespace of istiod alone
 }
 
 // resources are all that the model reads. Pods are not among them: what lets
@@ -27,6 +29,7 @@ type resource struct {
 var resources = []resource{
 	{kind: "Namespace", apiKind: "Namespace", versions: []string{"v1"}, name: "namespaces"},
 	{kind: "Service", apiKind: "Service", versions: []string{"v1"}, name: "services"},
+	{kind: mesh.IstioConfigKind, apiKind: "ConfigMap", versions: []string{"v1"}, name: "configmaps", istiod: true},
 	{kind: "EndpointSlice", apiKind: "EndpointSlice", group: "discovery.k8s.io", versions: []string{"v1"}, name: "endpointslices"},
 	{kind: "Node", apiKind: "Node", versions: []string{"v1"}, name: "nodes"},
 	{kind: "ServiceCIDR", apiKind: "ServiceCIDR", group: "networking.k8s.io", versions: []string{"v1", "v1beta1"}, name: "servicecidrs"},
@@ -107,7 +110,7 @@ func (s *Store) find(r resource) (gv schema.GroupVersion, served bool, err error
 // reflect runs a reflector until the context ends or the API server no longer
 // serves the resource.
 func (s *Store) reflect(ctx context.Context, r resource, gv schema.GroupVersion) error {
-	reader, err := s.wire.reader(r, gv)
+	reader, err := s.reader(r, gv)
 	if err != nil {
 		return fmt.Errorf("client for reading %s: %w", r.name, err)
 	}
@@ -156,7 +159,7 @@ func (f *feed) Update(o any) error {
 	it := o.(*item)
 	if it.object == nil {
 		// What stood there before is not what stands there now.
-		f.store.skip(it.String(), it.other.err)
+		f.skip(it)
 		f.store.remove(it.ref(f.kind))
 		return nil
 	}
@@ -174,7 +177,7 @@ func (f *feed) Replace(items []any, _ string) error {
 	for _, o := range items {
 		it := o.(*item)
 		if it.object == nil {
-			f.store.skip(it.String(), it.other.err)
+			f.skip(it)
 			continue
 		}
 		objects = append(objects, it.object)
@@ -182,6 +185,14 @@ func (f *feed) Replace(items []any, _ string) error {
 	f.store.replace(f.kind, objects)
 	f.store.settle(f.kind, state{done: true, why: "not watched yet", lost: time.Now()})
 	return nil
+}
+
+// skip counts what could not be decoded. A ConfigMap that is not one of Istio's
+// configuration is nobody's loss.
+func (f *feed) skip(it *item) {
+	if !errors.Is(it.other.err, mesh.ErrUnknownKind) {
+		f.store.skip(it.String(), it.other.err)
+	}
 }
 
 func (f *feed) Resync() error { return nil }

@@ -48,11 +48,16 @@ type reader struct {
 	pool mesh.Pool
 }
 
-func (w wire) reader(r resource, gv schema.GroupVersion) (*reader, error) {
-	out := &reader{path: []string{"apis", gv.Group, gv.Version, r.name}, gvk: gv.WithKind(r.apiKind)}
+// reader reads a resource in all namespaces, or in the one that is given.
+func (w wire) reader(r resource, gv schema.GroupVersion, namespace string) (*reader, error) {
+	out := &reader{path: []string{"apis", gv.Group, gv.Version}, gvk: gv.WithKind(r.apiKind)}
 	if gv.Group == "" {
-		out.path = []string{"api", gv.Version, r.name}
+		out.path = []string{"api", gv.Version}
 	}
+	if namespace != "" {
+		out.path = append(out.path, "namespaces", namespace)
+	}
+	out.path = append(out.path, r.name)
 	cfg := rest.CopyConfig(w.config)
 	cfg.ContentConfig = rest.ContentConfig{
 		AcceptContentTypes:   runtime.ContentTypeJSON,
@@ -64,7 +69,7 @@ func (w wire) reader(r resource, gv schema.GroupVersion) (*reader, error) {
 	return out, err
 }
 
-// get is a request for the resource in all namespaces.
+// get is a request for the resource.
 func (r *reader) get(opts metav1.ListOptions) *rest.Request {
 	return r.client.Get().AbsPath(r.path...).SpecificallyVersionedParams(&opts, metav1.ParameterCodec, metav1.SchemeGroupVersion)
 }
@@ -76,7 +81,7 @@ type watched struct {
 	failed func(error) // the API server refused a request, or was not reached
 }
 
-// listWatch lists and watches the resource in all namespaces.
+// listWatch lists and watches the resource.
 func (r *reader) listWatch(tell watched) cache.ListerWatcher {
 	return listFirst{&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {

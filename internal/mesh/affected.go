@@ -119,9 +119,12 @@ func (m *Mesh) affected(o Object, limit int) []Point {
 	case *Namespace:
 		a.namespace(o.Name)
 		a.dataplane(o)
-		if o.Deleting {
+		// Its labels may decide whether Istio reads what is in it, and shows it.
+		if s := m.settings; o.Deleting || len(s.Discovery) > 0 || s.Visibility != nil {
 			a.contents(o.Name)
 		}
+	case *IstioConfig:
+		a.everywhere(nil)
 	case *K8sGateway:
 		a.namespace(o.Namespace)
 		a.bound(o)

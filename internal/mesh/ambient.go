@@ -1,5 +1,7 @@
 package mesh
 
+import "github.com/sallyport-io/sallyport/internal/meshconfig"
+
 const dataplaneLabel = "istio.io/dataplane-mode"
 
 // InMesh reports whether the labels of a namespace put its pods into the mesh, by
@@ -45,10 +47,16 @@ func (m *Mesh) throughZtunnel(namespace, host string, port int) (o outcome, entr
 	if m.ambient.empty() {
 		return outcome{}, nil, false
 	}
+	hides := m.settings.Visibility != nil
 	for se := range m.entries.exactly(host) {
 		m.Spend(lookupSteps)
 		if !m.inAmbient(namespace, se) {
 			return outcome{}, nil, false
+		}
+		if hides {
+			if shown := m.shown(se); shown == meshconfig.Nobody || shown == meshconfig.OwnNamespace && se.Namespace != namespace {
+				continue
+			}
 		}
 		// ztunnel prefers an entry of the client's namespace, else the oldest.
 		if entry == nil || se.Namespace == namespace && entry.Namespace != namespace {
@@ -56,7 +64,11 @@ func (m *Mesh) throughZtunnel(namespace, host string, port int) (o outcome, entr
 		}
 	}
 	if entry == nil {
-		return outcome{}, nil, false
+		if !hides || !m.Namespace(namespace).Ambient() {
+			return outcome{}, nil, false
+		}
+		why := Reason{Ref: m.settings.MeshConfig, Path: "data.mesh"}.with("serviceEntryVisibility shows ztunnel no entry for the host, and what ztunnel does not know it passes on")
+		return outcome{verdict: Direct, passed: true, because: []Reason{why}}, nil, true
 	}
 	g, why := m.waypoint(entry)
 	if g != nil && !captured(entry, host) {

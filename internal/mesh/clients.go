@@ -100,6 +100,15 @@ func (m *Mesh) crowd(c crowd, host string) {
 	}
 	if ns, ok := m.ambient.first(""); ok {
 		c.add(ns.Name)
+		if m.settings.Visibility != nil { // an entry may be hidden from all but its own
+			for ns := range m.ambient.under("") {
+				m.Spend(1)
+				if !slices.ContainsFunc(entries, func(se *ServiceEntry) bool { return se.Namespace == ns.Name }) {
+					c.add(ns.Name)
+					break
+				}
+			}
+		}
 		// Of namespaces with sidecars one that nothing else singles out stands
 		// for all; one that is in both is like no other.
 		for ns := range m.injected.under("") {

@@ -57,7 +57,7 @@ func (m *Mesh) httpRules(vs *VirtualService) []httpRule {
 func (m *Mesh) delegate(vs *VirtualService, d *Delegate) *VirtualService {
 	m.Spend(lookupSteps)
 	ref := Ref{Kind: "VirtualService", Namespace: orDefault(d.Namespace, vs.Namespace), Name: d.Name}
-	found, ok := m.Get(ref).(*VirtualService)
+	found, ok := m.read(ref).(*VirtualService)
 	if !ok || len(found.Hosts) > 0 || m.routeVisibility(found, vs.Namespace) == hidden {
 		return nil
 	}

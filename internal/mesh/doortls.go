@@ -251,7 +251,7 @@ func (d *door) takes(r *TLSRoute, vs *VirtualService, h hostedServer, name strin
 // gateway returns the Gateway of that name, if it is on this gateway's pods.
 func (d *door) gateway(name string) (*Gateway, bool) {
 	namespace, name, _ := strings.Cut(name, "/")
-	gw, ok := d.m.Get(Ref{Kind: "Gateway", Namespace: namespace, Name: name}).(*Gateway)
+	gw, ok := d.m.read(Ref{Kind: "Gateway", Namespace: namespace, Name: name}).(*Gateway)
 	return gw, ok && d.a.gateway.SelectedBy(gw.Selector)
 }
 

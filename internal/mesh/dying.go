@@ -74,7 +74,7 @@ func (m *Mesh) updateSurvivors(before *Mesh, changed []Ref) {
 	// The index is complete, and nobody changes it in place any more: what it
 	// shares with the survivors' is safe under an edit of its own.
 	e := &edit{draft: m.draft}
-	if before.rest == nil {
+	if before.rest == nil || before.settings != m.settings {
 		rest := *m.index
 		m.rest = &rest
 		for _, o := range slices.Collect(m.dying.under("")) {

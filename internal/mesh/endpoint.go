@@ -74,7 +74,7 @@ func (m *Mesh) leavesAlone(se *ServiceEntry) bool {
 // selectsOutside reports whether a WorkloadEntry that the entry selects has an
 // address outside the mesh. The pods it may select are inside.
 func (m *Mesh) selectsOutside(se *ServiceEntry) bool {
-	for o := range m.In("WorkloadEntry", se.Namespace) {
+	for o := range m.readIn("WorkloadEntry", se.Namespace) {
 		we := o.(*WorkloadEntry)
 		m.Spend(labelSteps * (1 + len(se.WorkloadLabels.Labels) + len(we.Meta.Labels) + len(we.Endpoint.Labels)))
 		if hasLabels(se.WorkloadLabels.Labels, we.SelectorLabels()) && m.endpointOutside(&we.Endpoint, se.Location) {
@@ -238,7 +238,7 @@ func (m *Mesh) service(host string) *Service {
 	if !ok {
 		return nil
 	}
-	svc, _ := m.Get(Ref{Kind: "Service", Namespace: namespace, Name: name}).(*Service)
+	svc, _ := m.read(Ref{Kind: "Service", Namespace: namespace, Name: name}).(*Service)
 	return svc
 }
 

@@ -1,6 +1,10 @@
 package mesh
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/sallyport-io/sallyport/internal/meshconfig"
+)
 
 // visibility is how an object comes to be seen from a namespace. Istio
 // prefers objects in this order.
@@ -46,8 +50,43 @@ func visibleFrom(exportTo []string, owner, viewer string) visibility {
 // Sallyport will make it say where the mesh is read as open, or what the mesh
 // configuration says for it.
 func (m *Mesh) ExportTo(se *ServiceEntry) []string {
-	return orDefaults(m.declaredExport(se), m.settings.DefaultExports.Services)
+	to := orDefaults(m.declaredExport(se), m.settings.DefaultExports.Services)
+	if v := m.settings.Visibility; v != nil && v.ToSidecars {
+		return capped(to, m.shown(se), se.Namespace)
+	}
+	return to
 }
+
+// shown is to whom serviceEntryVisibility of the mesh configuration shows an entry
+// at the most. Of a namespace that the mesh does not hold it is taken to show all:
+// its labels are not known.
+func (m *Mesh) shown(se *ServiceEntry) meshconfig.Level {
+	if m.settings.Visibility == nil {
+		return meshconfig.Everybody
+	}
+	ns := m.Namespace(se.Namespace)
+	if ns == nil {
+		return meshconfig.Everybody
+	}
+	m.Spend(lookupSteps + labelSteps*len(ns.Labels))
+	return m.settings.Visibility.Of(ns.Labels)
+}
+
+// capped is an exportTo that is narrowed to a level (serviceExportTo in Istio's
+// pilot/pkg/model).
+func capped(exportTo []string, level meshconfig.Level, owner string) []string {
+	own := len(exportTo) == 0 || slices.ContainsFunc(exportTo, func(to string) bool { return to == "*" || to == "." || to == owner })
+	switch {
+	case level == meshconfig.Everybody:
+		return exportTo
+	case level == meshconfig.OwnNamespace && own:
+		return ownOnly
+	default:
+		return nobody
+	}
+}
+
+var ownOnly, nobody = []string{"."}, []string{"~"}
 
 // Held reports whether Sallyport holds the entry back: no sidecar sees it until
 // its paths are via, and it is then opened to what it says it is to be.

@@ -229,7 +229,7 @@ func (c *client) unknown(r Reason) outcome {
 func (c *client) passthrough() (bool, []Reason) {
 	if c.sidecar == nil || c.sidecar.OutboundTrafficPolicy == nil {
 		if c.m.settings.AllowAny {
-			return true, []Reason{Reason{}.with("meshConfig.outboundTrafficPolicy.mode is ALLOW_ANY")}
+			return true, []Reason{c.m.outboundReason()}
 		}
 		return false, nil
 	}

@@ -145,7 +145,7 @@ func (m *Mesh) deployed(g *EgressGateway) *K8sGateway {
 	if !ok {
 		return nil
 	}
-	k, _ := m.Get(Ref{Kind: "K8sGateway", Namespace: g.Namespace, Name: name}).(*K8sGateway)
+	k, _ := m.read(Ref{Kind: "K8sGateway", Namespace: g.Namespace, Name: name}).(*K8sGateway)
 	if k == nil || k.GatewayClassName == waypointClass {
 		return nil
 	}

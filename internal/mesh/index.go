@@ -15,7 +15,8 @@ const sep = "\x00"
 // index holds every object once, and the ways to find it that Paths needs.
 // All of it is persistent: a copy of the struct is a copy of the index.
 type index struct {
-	settings *Settings
+	given    *Settings // as [New] got them
+	settings *Settings // with what the mesh configurations say; see revisions.go
 	names    *names
 	// objects by kind, namespace and name.
 	objects tree[Object]
@@ -77,10 +78,23 @@ type names struct {
 	suffix   string   // of every Service: ".svc." and the cluster domain
 }
 
+func namesOf(s *Settings) *names {
+	n := &names{suffix: ".svc." + s.ClusterDomain}
+	for _, g := range s.Gateways {
+		n.gateways = append(n.gateways, g.Host(s.ClusterDomain))
+	}
+	return n
+}
+
 func objectKey(r Ref) string { return r.Kind + sep + r.Namespace + sep + r.Name }
 
 func (x *index) add(e *edit, o Object) {
-	x.objects.set(e, objectKey(o.Metadata().Ref), o)
+	set := func() { x.objects.set(e, objectKey(o.Metadata().Ref), o) }
+	if ns, ok := o.(*Namespace); ok {
+		x.setNamespace(e, ns.Name, set)
+	} else {
+		set()
+	}
 	x.weigh(e, o.Metadata(), 1)
 	x.visit(o, indexer{e: e, add: true})
 }
@@ -91,7 +105,12 @@ func (x *index) remove(e *edit, r Ref) {
 		return
 	}
 	i := indexer{e: e}
-	put(i, &x.objects, o, r.Kind, sep, r.Namespace, sep, r.Name)
+	drop := func() { put(i, &x.objects, o, r.Kind, sep, r.Namespace, sep, r.Name) }
+	if r.Kind == "Namespace" {
+		x.setNamespace(e, r.Name, drop)
+	} else {
+		drop()
+	}
 	x.weigh(e, o.Metadata(), -1)
 	x.visit(o, i)
 }
@@ -246,6 +265,17 @@ func (x *index) visit(o Object, i indexer) {
 	if o.Metadata().Deleting && Missed(o) {
 		put(i, &x.dying, o, objectKey(o.Metadata().Ref))
 	}
+	switch o.(type) {
+	case *Service, *Node, *K8sGateway: // an address is the cluster's, whoever reads of it
+		x.visitAddresses(o, ofCluster(o), i)
+	}
+	if x.Reads(o.Metadata().Namespace) {
+		x.visitRead(o, i)
+	}
+}
+
+// visitRead puts the index entries that an object has where Istio reads it.
+func (x *index) visitRead(o Object, i indexer) {
 	switch o := o.(type) {
 	case *ServiceEntry:
 		for _, h := range o.Hosts {
@@ -264,9 +294,6 @@ func (x *index) visit(o Object, i indexer) {
 		if o.Type == "ExternalName" {
 			putBelow(i, &x.aliases, o, CanonicalHost(o.ExternalName), ageKey(&o.Meta))
 		}
-		x.visitAddresses(o, ofCluster(o), i)
-	case *Node, *K8sGateway:
-		x.visitAddresses(o, ofCluster(o), i)
 	case *Namespace:
 		x.visitWaypoint(o, o.Name, i)
 		if o.Ambient() {

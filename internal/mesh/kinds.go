@@ -56,6 +56,7 @@ var kinds = map[groupKind]kind{
 	{"", "Namespace"}:                        {name: "Namespace", clusterScoped: true, decode: decodeNamespace},
 	{"", "Node"}:                             {name: "Node", clusterScoped: true, decode: decodeNode},
 	{"networking.k8s.io", "ServiceCIDR"}:     clusterScoped(spec[ServiceCIDR]("ServiceCIDR", nil)),
+	{"", "ConfigMap"}:                        {name: IstioConfigKind, decode: decodeConfigMap},
 	{"", "Service"}:                          {name: "Service", decode: decodeService},
 	{"", "Endpoints"}:                        {name: "Endpoints", decode: decodeEndpoints},
 	{"discovery.k8s.io", "EndpointSlice"}:    {name: "EndpointSlice", decode: decodeEndpointSlice},

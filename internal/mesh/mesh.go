@@ -22,14 +22,12 @@ type Mesh struct {
 
 // New builds a mesh.
 func New(s Settings, objects ...Object) *Mesh {
-	m := &Mesh{index: &index{settings: &s, names: &names{suffix: ".svc." + s.ClusterDomain}}}
-	for _, g := range s.Gateways {
-		m.names.gateways = append(m.names.gateways, g.Host(s.ClusterDomain))
-	}
+	m := &Mesh{index: &index{given: &s, settings: &s, names: namesOf(&s)}}
 	return m.With(objects...)
 }
 
-// Settings returns the settings the mesh was built with.
+// Settings returns the settings the mesh was built with and, where it holds
+// Istio's mesh configurations, what these say.
 func (m *Mesh) Settings() Settings { return *m.settings }
 
 // With returns a mesh in which the objects replace those of the same Ref. It
@@ -38,10 +36,23 @@ func (m *Mesh) Settings() Settings { return *m.settings }
 func (m *Mesh) With(objects ...Object) *Mesh {
 	out := m.copied()
 	e := &edit{draft: m.draft}
+	settle := false
 	for _, o := range objects {
 		m.Spend(indexSteps * entriesOf(o))
+		switch subject := o.(type) {
+		case *Namespace:
+			m.spendToReread(subject.Name)
+		case *IstioConfig:
+			if m.given.Heeds(subject.Ref) {
+				m.Spend(len(subject.Text))
+				settle, o = true, subject.after(out.Get(subject.Ref))
+			}
+		}
 		out.remove(e, o.Metadata().Ref)
 		out.add(e, o)
+	}
+	if settle {
+		out.resettle(e)
 	}
 	out.seal(e)
 	if out.anyDying() {
@@ -54,6 +65,17 @@ func (m *Mesh) With(objects ...Object) *Mesh {
 	return out
 }
 
+// spendToReread takes what it may cost that Istio comes to read a namespace, or no
+// longer does.
+func (m *Mesh) spendToReread(namespace string) {
+	if len(m.settings.Discovery) == 0 {
+		return
+	}
+	for o := range m.Within(namespace) {
+		m.Spend(indexSteps * entriesOf(o))
+	}
+}
+
 // Without returns a mesh that lacks the named objects.
 func (m *Mesh) Without(refs ...Ref) *Mesh {
 	if !slices.ContainsFunc(refs, func(r Ref) bool { return m.Get(r) != nil }) {
@@ -61,11 +83,21 @@ func (m *Mesh) Without(refs ...Ref) *Mesh {
 	}
 	out := m.copied()
 	e := &edit{draft: m.draft}
+	settle := false
 	for _, r := range refs {
 		if o := m.Get(r); o != nil {
 			m.Spend(indexSteps * entriesOf(o))
 		}
+		switch r.Kind {
+		case "Namespace":
+			m.spendToReread(r.Name)
+		case IstioConfigKind:
+			settle = settle || m.given.Heeds(r)
+		}
 		out.remove(e, r)
+	}
+	if settle {
+		out.resettle(e)
 	}
 	out.seal(e)
 	if out.anyDying() {
@@ -212,6 +244,9 @@ func (m *Mesh) HasPoints(se *ServiceEntry) bool {
 // whose host shares a name with the given one, all where that is empty.
 func (m *Mesh) points(se *ServiceEntry, of string) iter.Seq[Point] {
 	return func(yield func(Point) bool) {
+		if !m.Reads(se.Namespace) {
+			return // to Istio it registers nothing
+		}
 		alone := m.leavesAlone(se)
 		for _, h := range se.Hosts {
 			host := m.canonical(h)

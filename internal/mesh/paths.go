@@ -98,7 +98,10 @@ func (m *Mesh) pathOf(sidecars []*Sidecar, from, host string, port int, terse bo
 		return m.throughSidecars(sidecars, from, host, port, terse)
 	}
 	path.Verdict, path.Because, path.Hops, path.Gateway, path.Passed = o.verdict, o.because, o.hops, o.gateway, o.passed
-	path.Entry, path.Protocol = se.Ref, m.protocolOf(host, port)
+	path.Protocol = m.protocolOf(host, port)
+	if se != nil {
+		path.Entry = se.Ref
+	}
 	if (o.verdict != Direct || o.passed) && m.Namespace(namespace).Injected() {
 		if beside := m.throughSidecars(sidecars, from, host, port, terse); graver(beside.Verdict, beside.Passed, path.Verdict, path.Passed) {
 			return beside
@@ -332,7 +335,7 @@ func (m *Mesh) sidecarsFor(namespace string) []*Sidecar {
 // oldest of the root namespace that has no selector at all.
 func (m *Mesh) rootSidecar() *Sidecar {
 	var root *Sidecar
-	for o := range m.In("Sidecar", m.settings.RootNamespace) {
+	for o := range m.readIn("Sidecar", m.settings.RootNamespace) {
 		if s := o.(*Sidecar); s.WorkloadSelector == nil && (root == nil || compareAge(&s.Meta, &root.Meta) < 0) {
 			root = s
 		}
@@ -354,7 +357,7 @@ func precedes(a, b *Sidecar) bool {
 // sidecarsIn returns the Sidecar for every workload of a namespace, the first
 // of several, and those for some workloads.
 func (m *Mesh) sidecarsIn(namespace string) (whole *Sidecar, some []*Sidecar) {
-	for o := range m.In("Sidecar", namespace) {
+	for o := range m.readIn("Sidecar", namespace) {
 		s := o.(*Sidecar)
 		switch {
 		case s.WorkloadSelector != nil && len(s.WorkloadSelector.Labels) > 0:
@@ -395,7 +398,7 @@ func (m *Mesh) envoyFilter(namespace string, g *EgressGateway) *EnvoyFilter {
 		return nil
 	}
 	for _, from := range []string{namespace, m.settings.RootNamespace} {
-		for o := range m.In("EnvoyFilter", from) {
+		for o := range m.readIn("EnvoyFilter", from) {
 			f := o.(*EnvoyFilter)
 			var selector map[string]string
 			if f.WorkloadSelector != nil {

@@ -44,7 +44,12 @@ var (
 // listeners, which serve every port on one of their own. Both are empty where
 // the Sidecar has none: the port is not listened on.
 func (c *client) listeners(port int) (serving, proxies []*listener) {
+	// The mesh configuration may make every sidecar an HTTP proxy beside.
+	proxy := c.gateway == nil && c.m.settings.ProxyHTTPPort != 0
 	if c.sidecar == nil || len(c.sidecar.Egress) == 0 {
+		if proxy {
+			return allListeners, allListeners
+		}
 		return allListeners, nil
 	}
 	c.m.Spend(2 * len(c.sidecar.Egress))
@@ -55,6 +60,9 @@ func (c *client) listeners(port int) (serving, proxies []*listener) {
 			proxies = append(proxies, l)
 		case l.egress.Port == nil || l.egress.Port.Number == port:
 			serving = append(serving, l)
+		}
+		if proxy && l.egress.Port == nil {
+			proxies = append(proxies, l)
 		}
 	}
 	return serving, proxies
@@ -312,7 +320,7 @@ func (m *Mesh) k8sService(host string) *service {
 	if svc := m.service(host); svc != nil {
 		return &service{host: host, namespace: svc.Namespace, k8s: svc}
 	}
-	if g := m.gatewayOf(host); g != nil {
+	if g := m.gatewayOf(host); g != nil && m.Reads(g.Namespace) {
 		return &service{host: host, namespace: g.Namespace, assumed: g}
 	}
 	return nil

@@ -143,7 +143,7 @@ func (m *Mesh) firstServer(g, port int, plain bool) (hostedServer, bool) {
 
 // gatewayService is the Service of an approved gateway, or nil.
 func (m *Mesh) gatewayService(g *EgressGateway) *Service {
-	svc, _ := m.Get(Ref{Kind: "Service", Namespace: g.Namespace, Name: g.Service}).(*Service)
+	svc, _ := m.read(Ref{Kind: "Service", Namespace: g.Namespace, Name: g.Service}).(*Service)
 	return svc
 }
 

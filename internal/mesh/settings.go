@@ -3,6 +3,8 @@ package mesh
 import (
 	"slices"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/meshconfig"
 )
 
 // Settings are the facts about an installation that no object of the mesh
@@ -14,8 +16,19 @@ type Settings struct {
 	// PlatformNamespaces may register hosts for everybody, bind to egress
 	// gateways and select them.
 	PlatformNamespaces []string
-	// RootNamespace is meshConfig.rootNamespace.
+	// IstioNamespace is where istiod runs, and its ConfigMaps are.
+	IstioNamespace string
+	// SharedMeshConfig is the name of the ConfigMap whose mesh configuration those
+	// of all revisions override; empty for none.
+	SharedMeshConfig string
+	// Overrides go before what Istio's mesh configuration says.
+	Overrides Overrides
+	// RootNamespace is meshConfig.rootNamespace. It and the other fields named for
+	// one of the mesh configuration are what counts where the mesh holds none; see
+	// [Mesh.Settings].
 	RootNamespace string
+	// TrustDomain is meshConfig.trustDomain.
+	TrustDomain string
 	// ClusterDomain is the DNS suffix of Kubernetes Services.
 	ClusterDomain string
 	// Injection is whether Sallyport keeps companions in namespaces without
@@ -32,9 +45,20 @@ type Settings struct {
 	// Authorization is whether the gateway admits to a host only those
 	// namespaces that registered it.
 	Authorization bool
-	// AllowAny is meshConfig.outboundTrafficPolicy.mode: ALLOW_ANY. The
-	// default is REGISTRY_ONLY, which Sallyport requires.
+	// AllowAny is true where meshConfig.outboundTrafficPolicy.mode is not
+	// REGISTRY_ONLY, which Sallyport requires.
 	AllowAny bool
+	// Outbound is that mode; empty for ALLOW_ANY or REGISTRY_ONLY, as AllowAny says.
+	Outbound string
+	// Discovery are meshConfig.discoverySelectors.
+	Discovery meshconfig.Discovery
+	// Visibility is meshConfig.serviceEntryVisibility.
+	Visibility *meshconfig.Visibility
+	// ProxyHTTPPort is meshConfig.proxyHttpPort.
+	ProxyHTTPPort int
+	// MeshConfig is the ConfigMap that these were read from, the first of several;
+	// the zero Ref where the mesh holds none.
+	MeshConfig Ref
 	// DNSCapture is whether sidecars answer DNS queries themselves, with an
 	// address of Istio's for every host that has none.
 	DNSCapture bool
@@ -170,7 +194,9 @@ func DefaultSettings() Settings {
 			MutualTLS: true,
 		}},
 		PlatformNamespaces: []string{"istio-system", "kube-system", "cert-manager", "sallyport-system"},
+		IstioNamespace:     "istio-system",
 		RootNamespace:      "istio-system",
+		TrustDomain:        "cluster.local",
 		Injection:          true,
 		ClusterDomain:      "cluster.local",
 		Walls:              Walls{NodeLocalDNS: []string{"169.254.20.10"}},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sallyport-io/sallyport/internal/meshconfig"
 	"github.com/sallyport-io/sallyport/internal/told"
 )
 
@@ -84,12 +85,14 @@ func (m *Mesh) waypoint(se *ServiceEntry) (*K8sGateway, Reason) {
 	if ref.Name == "none" {
 		return nil, at.with("the label %s opts out of waypoints", told.Plain(waypointLabel))
 	}
-	g, _ := m.Get(ref).(*K8sGateway)
+	g, _ := m.read(ref).(*K8sGateway)
 	switch {
 	case g == nil || g.GatewayClassName != waypointClass:
 		return nil, at.with("there is no waypoint %s", ref.Tell().As(ref.Namespace+"/"+ref.Name))
 	case !g.forServices():
 		return nil, Reason{Ref: g.Ref, Path: "metadata.labels"}.with("the label %s makes it a waypoint for %s, not for services", told.Plain(waypointForLabel), g.Labels[waypointForLabel])
+	case g.Namespace != se.Namespace && m.shown(se) == meshconfig.OwnNamespace:
+		return nil, at.with("serviceEntryVisibility of the mesh configuration keeps the entry to its own namespace, and the waypoint is in another")
 	case !m.admits(g, se.Namespace):
 		return nil, Reason{Ref: g.Ref, Path: "spec.listeners"}.with("allowedRoutes admits nothing of %s", told.InNamespace(se.Namespace))
 	}

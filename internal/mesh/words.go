@@ -79,7 +79,7 @@ var texts = map[string]bool{"string": true, "bytes": true}
 var verbose = map[string]bool{
 	"EnvoyFilter": true, "WasmPlugin": true, "TrafficExtension": true, "Telemetry": true, "ProxyConfig": true,
 	"RequestAuthentication": true, "Ingress": true, "Node": true, "CiliumEnvoyConfig": true, "CiliumClusterwideEnvoyConfig": true,
-	"Pod": true, "ReplicationController": true, "Deployment": true, "StatefulSet": true, "DaemonSet": true, "ReplicaSet": true, "Job": true, "CronJob": true,
+	IstioConfigKind: true, "Pod": true, "ReplicationController": true, "Deployment": true, "StatefulSet": true, "DaemonSet": true, "ReplicaSet": true, "Job": true, "CronJob": true,
 }
 
 // CheckWords returns an error for an object with a name, a host or another

@@ -135,7 +135,7 @@ func Walled(m *mesh.Mesh, namespace string) bool {
 }
 
 func controlPlane(s mesh.Settings, namespace string) bool {
-	return ServesDNS(s, namespace) || namespace == s.RootNamespace || s.GatewayNamespace(namespace)
+	return ServesDNS(s, namespace) || namespace == s.RootNamespace || namespace == s.IstioNamespace || s.GatewayNamespace(namespace)
 }
 
 // wall confines the pods of a namespace to DNS, istiod, the egress gateways,

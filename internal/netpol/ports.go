@@ -66,10 +66,10 @@ func target(p mesh.K8sServicePort) string {
 
 // istiodRules allow proxies to reach their control plane, of every revision.
 func istiodRules(m *mesh.Mesh) []networkingv1.NetworkPolicyEgressRule {
-	root := m.Settings().RootNamespace
+	istiod := m.Settings().IstioNamespace
 	ports := portSet{}
 	ports.add("TCP", strconv.Itoa(istiodPort))
-	for o := range m.In("Service", root) {
+	for o := range m.In("Service", istiod) {
 		s := o.(*mesh.Service)
 		if s.Selector["app"] != "istiod" {
 			continue
@@ -81,7 +81,7 @@ func istiodRules(m *mesh.Mesh) []networkingv1.NetworkPolicyEgressRule {
 		}
 	}
 	return []networkingv1.NetworkPolicyEgressRule{{
-		To: []networkingv1.NetworkPolicyPeer{pods(istiodSelector, root)}, Ports: ports.list(),
+		To: []networkingv1.NetworkPolicyPeer{pods(istiodSelector, istiod)}, Ports: ports.list(),
 	}}
 }
 

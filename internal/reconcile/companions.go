@@ -339,6 +339,9 @@ func (c *Companions) spread(old, new mesh.Object) {
 			c.enqueueAffected(o)
 		case *mesh.NetworkPolicy:
 			c.enqueueEntries(o.Namespace)
+		case *mesh.IstioConfig: // what holds for the whole mesh
+			c.enqueueEntries("")
+			return
 		case *mesh.EnvoyFilter: // what it does to the proxies on the way cannot be told
 			if s := c.store.Mesh().Settings(); o.Namespace != s.RootNamespace && !s.GatewayNamespace(o.Namespace) {
 				c.enqueueEntries(o.Namespace)

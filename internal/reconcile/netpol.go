@@ -155,6 +155,8 @@ func (n *NetworkPolicies) changed(old, new mesh.Object) {
 		}
 	case "ServiceCIDR":
 		n.enqueueGateways(settings)
+	case mesh.IstioConfigKind:
+		n.enqueueAll()
 	}
 }
 
@@ -177,7 +179,7 @@ func (n *NetworkPolicies) enqueueGateways(s mesh.Settings) {
 // netpolConcerns reports whether a Service of the namespace can be one that
 // policies are derived from, platform or not.
 func netpolConcerns(s mesh.Settings, namespace string) bool {
-	return namespace == s.RootNamespace || netpol.ServesDNS(s, namespace) ||
+	return namespace == s.RootNamespace || namespace == s.IstioNamespace || netpol.ServesDNS(s, namespace) ||
 		slices.ContainsFunc(s.Gateways, func(g mesh.EgressGateway) bool { return g.Namespace == namespace })
 }
 

@@ -172,6 +172,8 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 		soften(findings, softened(j.Rules))
 		rules.Sort(findings)
 	}
+	soften(findings, opensNothing(o))
+	rules.Sort(findings)
 	out.Findings = rules.OneCause(findings)
 	return nil
 }

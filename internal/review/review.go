@@ -165,9 +165,20 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, steps *budget.Budget, 
 	if mode == modeWarn {
 		soften(findings, softened(j.Rules))
 	}
+	if w.Request.Operation == "CREATE" {
+		soften(findings, opensNothing(subject))
+	}
 	rules.Sort(findings)
 	out.Findings = rules.OneCause(findings)
 	return nil
+}
+
+// opensNothing reports of a mesh configuration which findings are only warnings
+// where it is new: without it istiod has Istio's defaults, which are open, and no
+// pod is of a new revision yet. What istiod does not take is refused in any case.
+func opensNothing(o mesh.Object) func(rules.Finding) bool {
+	_, ok := o.(*mesh.IstioConfig)
+	return func(f rules.Finding) bool { return ok && f.Rule != "mesh-config" }
 }
 
 // bounded reports whether a write is refused that bears on more egress points than
