@@ -10,7 +10,7 @@ import (
 
 var meshConfig = &Rule{
 	Name: "mesh-config",
-	Doc: `Istio's mesh configuration keeps closed what is closed
+	Doc: `the mesh configuration keeps closed what is closed
 
 What the ConfigMap istio, or istio-REVISION, says holds for every proxy of its
 revision. A change is denied that lets traffic for hosts out that nobody

@@ -120,8 +120,8 @@ func (m *Mesh) affected(o Object, limit int) []Point {
 		a.namespace(o.Name)
 		a.dataplane(o)
 		// Its labels may decide whether Istio reads what is in it, and shows it.
-		if s := m.settings; o.Deleting || len(s.Discovery) > 0 || s.Visibility != nil {
-			a.contents(o.Name)
+		if chosen := len(m.settings.Discovery) > 0 || m.settings.Visibility != nil; chosen || o.Deleting {
+			a.contents(o.Name, chosen)
 		}
 	case *IstioConfig:
 		a.everywhere(nil)
@@ -456,14 +456,14 @@ func (a *affected) dataplane(n *Namespace) {
 
 // contents adds the egress points to which anything in a namespace matters that
 // others can see: it goes with the namespace, and so do those who alone see the
-// rest of it.
-func (a *affected) contents(namespace string) {
+// rest of it. With its pods staying, what is kept private matters too.
+func (a *affected) contents(namespace string, private bool) {
 	for o := range a.m.Within(namespace) {
 		a.m.Spend(1)
 		if a.full() {
 			return
 		}
-		if Missed(o) && !a.m.keptPrivate(o) {
+		if Missed(o) && (private || !a.m.keptPrivate(o)) {
 			for _, p := range a.m.affected(o, a.limit) {
 				if !a.add(p) {
 					return

@@ -51,7 +51,9 @@ func withDeleting(o Object, deleting bool, why string) Object {
 }
 
 // Missed reports whether it changes a path, or a wall, that an object is gone:
-// pods and what makes them come and go all day long.
+// pods and what makes them come and go all day long. A mesh configuration counts
+// until it is gone: that the last one goes is refused for its own sake, and of
+// what is assumed without one nothing is known to be so.
 func Missed(o Object) bool {
 	switch o.(type) {
 	case *ServiceEntry, *VirtualService, *Gateway, *DestinationRule, *Sidecar, *WorkloadEntry, *EnvoyFilter,

@@ -70,7 +70,7 @@ func checkDying(t *testing.T, name string, m *mesh.Mesh, state map[mesh.Ref]mesh
 		ns, _ := state[mesh.Ref{Kind: "Namespace", Name: ref.Namespace}].(*mesh.Namespace)
 		undead := mesh.NotDeleting(o)
 		standing = append(standing, undead)
-		if ref.Kind == "Namespace" || !o.Metadata().Deleting && (ns == nil || !ns.Deleting) {
+		if ref.Kind == "Namespace" || !mesh.Missed(o) || !o.Metadata().Deleting && (ns == nil || !ns.Deleting) {
 			alive = append(alive, undead)
 		}
 	}

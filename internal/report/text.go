@@ -130,7 +130,7 @@ var past = map[Verdict]string{Allow: "allowed", Warn: "allowed with warnings", D
 func (o Object) unknown() string {
 	group, _, ok := strings.Cut(o.APIVersion, "/")
 	switch {
-	case !slices.Contains(mesh.Kinds(), o.Kind):
+	case !slices.Contains(mesh.Kinds(), o.Kind), !ok && o.Kind == mesh.IstioConfigKind: // of which most are nobody's configuration
 		return o.Kind
 	case !ok:
 		return o.Kind + " of the core group"

@@ -170,7 +170,6 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 	}
 	if mode == modeWarn {
 		soften(findings, softened(j.Rules))
-		rules.Sort(findings)
 	}
 	soften(findings, opensNothing(o))
 	rules.Sort(findings)
