@@ -230,11 +230,12 @@ func decodeEndpointSlice(m Meta, _, raw []byte) (Object, error) {
 				Ready *bool `json:"ready"` // unknown counts as ready
 			} `json:"conditions"`
 		} `json:"endpoints"`
+		Ports []EndpointPort `json:"ports"`
 	}
 	if err := unmarshal(raw, &w); err != nil {
 		return nil, fieldError("object", err)
 	}
-	s := &EndpointSlice{Meta: m, Service: m.Labels["kubernetes.io/service-name"]}
+	s := &EndpointSlice{Meta: m, Service: m.Labels["kubernetes.io/service-name"], Ports: w.Ports}
 	for _, e := range w.Endpoints {
 		s.Addresses = append(s.Addresses, e.Addresses...)
 		if e.Conditions.Ready == nil || *e.Conditions.Ready {

@@ -471,6 +471,15 @@ type EndpointSlice struct {
 	Addresses []string
 	Ready     int    // how many of its endpoints take traffic
 	Service   string // the kubernetes.io/service-name label
+	Ports     []EndpointPort
+}
+
+// EndpointPort is a port of the pods behind a Service: what its targetPort is
+// for them, where that is a name.
+type EndpointPort struct {
+	Name     string `json:"name"` // of the Service's port
+	Protocol string `json:"protocol"`
+	Port     int    `json:"port"`
 }
 
 // Route is a Gateway API HTTPRoute, GRPCRoute, TLSRoute or TCPRoute.

@@ -64,6 +64,69 @@ func target(p mesh.K8sServicePort) string {
 	return cmp.Or(p.TargetPort, strconv.Itoa(p.Port))
 }
 
+// resolved is the policy with the numbers of its named ports beside the names:
+// those that the EndpointSlices of the Services with the same pods have for them.
+// It is for comparisons. A policy that is written keeps the name alone, which goes
+// with the pods.
+func resolved(m *mesh.Mesh, policy *networkingv1.NetworkPolicy) *networkingv1.NetworkPolicy {
+	out := policy.DeepCopy()
+	for i := range out.Spec.Egress {
+		rule := &out.Spec.Egress[i]
+		numbers := portSet{}
+		for _, port := range rule.Ports {
+			if port.Port == nil || port.Port.Type != intstr.String {
+				continue
+			}
+			for _, peer := range rule.To {
+				for _, n := range numbersOf(m, peer, port) {
+					numbers.add(string(protocolOf(port)), strconv.Itoa(n))
+				}
+			}
+		}
+		rule.Ports = append(rule.Ports, numbers.list()...)
+	}
+	return out
+}
+
+// numbersOf are what a named port is for the pods of a peer that is one
+// namespace's.
+func numbersOf(m *mesh.Mesh, peer networkingv1.NetworkPolicyPeer, port networkingv1.NetworkPolicyPort) []int {
+	if peer.NamespaceSelector == nil || peer.PodSelector == nil {
+		return nil
+	}
+	namespace := peer.NamespaceSelector.MatchLabels[nameLabel]
+	if namespace == "" {
+		return nil
+	}
+	names := map[[2]string]bool{} // of Services and their ports
+	for o := range m.In("Service", namespace) {
+		s := o.(*mesh.Service)
+		m.Spend(1 + len(s.Ports))
+		if !maps.Equal(s.Selector, peer.PodSelector.MatchLabels) {
+			continue
+		}
+		for _, p := range s.Ports {
+			if p.TargetPort == port.Port.StrVal && cmp.Or(p.Protocol, "TCP") == string(protocolOf(port)) {
+				names[[2]string{s.Name, p.Name}] = true
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	var numbers []int
+	for o := range m.In("EndpointSlice", namespace) {
+		slice := o.(*mesh.EndpointSlice)
+		m.Spend(1 + len(slice.Ports))
+		for _, p := range slice.Ports {
+			if names[[2]string{slice.Service, p.Name}] && cmp.Or(p.Protocol, "TCP") == string(protocolOf(port)) && p.Port > 0 {
+				numbers = append(numbers, p.Port)
+			}
+		}
+	}
+	return numbers
+}
+
 // istiodRules allow proxies to reach their control plane, of every revision.
 func istiodRules(m *mesh.Mesh) []networkingv1.NetworkPolicyEgressRule {
 	istiod := m.Settings().IstioNamespace

@@ -85,21 +85,24 @@ type view struct {
 	m     *mesh.Mesh
 	own   string
 	wall  permits
-	ports []networkingv1.NetworkPolicyPort // that the wall opens by name
+	ports []networkingv1.NetworkPolicyPort // that the wall opens by a name of which nobody knows the number
 	opens map[string]bool                  // by egress gateway: whether the wall does
 	// slices are the EndpointSlices by namespace and Service.
 	slices map[[2]string][]*mesh.EndpointSlice
 }
 
 func newView(m *mesh.Mesh, own string) *view {
-	policy := wall(m, own)
+	policy := resolved(m, wall(m, own))
 	v := &view{
 		m: m, own: own, wall: newPermits(m, []*networkingv1.NetworkPolicy{policy}),
 		opens: map[string]bool{}, slices: map[[2]string][]*mesh.EndpointSlice{},
 	}
 	for _, rule := range policy.Spec.Egress {
 		for _, port := range rule.Ports {
-			if port.Port != nil && port.Port.Type == intstr.String {
+			if port.Port == nil || port.Port.Type != intstr.String {
+				continue
+			}
+			if !slices.ContainsFunc(rule.To, func(p networkingv1.NetworkPolicyPeer) bool { return len(numbersOf(m, p, port)) > 0 }) {
 				v.ports = append(v.ports, port)
 			}
 		}

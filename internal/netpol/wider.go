@@ -169,7 +169,7 @@ func (w *widener) rule(at string, rule networkingv1.NetworkPolicyEgressRule, pee
 		return nil
 	}
 	if w.landscape == nil {
-		if w.landscape, err = newLandscape(w.m, wall(w.m, w.ref.Namespace)); err != nil {
+		if w.landscape, err = newLandscape(w.m, resolved(w.m, wall(w.m, w.ref.Namespace))); err != nil {
 			return err
 		}
 	}
