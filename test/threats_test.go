@@ -55,7 +55,7 @@ var threats = []threat{
 	},
 	{
 		class: "Stored objects fill the model",
-		tests: []string{"internal/review.TestSizesAreBounded", "internal/mesh.TestKeptBytes", "rules.TestCases/object-size", "test/hostile.TestHostile"},
+		tests: []string{"internal/review.TestSizesAreBounded", "internal/review.TestOverlongObjectsGo", "internal/mesh.TestKeptBytes", "rules.TestCases/object-size", "test/hostile.TestHostile"},
 		why:   "a tenant's object and namespace have a size; what is larger is refused, on the command line too",
 	},
 	{

@@ -72,6 +72,7 @@ var serviceMutations = []mutation{
 			return false
 		}
 		var config strings.Builder
+		config.WriteString("outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n")
 		for _, field := range []string{"defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo"} {
 			if g.chance(40) {
 				config.WriteString(fmt.Sprintf("%s: [%q]\n", field, pick(g, ".", ".", "*")))

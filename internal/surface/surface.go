@@ -44,12 +44,12 @@ func Find(group, name string) (Resource, bool) {
 	return Resources[i], true
 }
 
-// Harmless says why objects of a kind that nobody judges open no way out, and is
-// empty where nobody has looked at the kind.
+// Harmless says why objects that nobody judges open no way out, of a kind of which
+// none is, or not this one, and is empty where nobody has looked at the kind.
 func Harmless(group, kind string) string {
 	name := strings.ToLower(kind)
 	for _, plural := range []string{name + "s", name + "es", strings.TrimSuffix(name, "y") + "ies", name} {
-		if r, ok := Find(group, plural); ok && r.Kind == "" {
+		if r, ok := Find(group, plural); ok {
 			return r.Harmless
 		}
 	}
