@@ -162,6 +162,7 @@ kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
 data:
   mesh: |
+    outboundTrafficPolicy: {mode: REGISTRY_ONLY}
     defaultServiceExportTo: ["."]
     defaultVirtualServiceExportTo: ["."]
     defaultDestinationRuleExportTo: ["."]
@@ -171,10 +172,7 @@ data:
 		config, undecided,
 		entry("shop", "api.partner.com", "{number: 80, name: http, protocol: HTTP, targetPort: 443}", "{number: 443, name: tls, protocol: TLS}"),
 	}, "---\n")
-	settings, err := settingsOf(manifests)
-	if err != nil {
-		t.Fatal(err)
-	}
+	settings := mesh.DefaultSettings()
 	want := map[string]string{
 		"shop api.partner.com:80": originated, "shop api.partner.com:443": plaintext, "billing b.partner.com:80": plaintext,
 	}

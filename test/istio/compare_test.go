@@ -63,11 +63,7 @@ func ask(manifests string) (answers, error) {
 	if err != nil {
 		return out, err
 	}
-	settings, err := settingsOf(manifests)
-	if err != nil {
-		return out, err
-	}
-	m, err := load(settings, manifests)
+	m, err := load(mesh.DefaultSettings(), manifests)
 	if err != nil {
 		return out, err
 	}
@@ -85,6 +81,9 @@ func ask(manifests string) (answers, error) {
 		}
 		for _, p := range world.Points() {
 			verdict, why := world.Verdict(c, p)
+			if verdict == oracle.Blocked && c.Passthrough() {
+				verdict, why = oracle.Direct, "the client's proxy lets everything else out"
+			}
 			key := fmt.Sprintf("%s %s:%d", name, p.Host, p.Port)
 			at, seen := index[key]
 			if !seen {
@@ -111,10 +110,7 @@ func ask(manifests string) (answers, error) {
 // denials returns the rules by which a review of the whole set, without
 // companions, denies an object of it.
 func denials(manifests string, platform []string) ([]string, error) {
-	settings, err := settingsOf(manifests)
-	if err != nil {
-		return nil, err
-	}
+	settings := mesh.DefaultSettings()
 	settings.PlatformNamespaces, settings.InjectionOverride, settings.Injection = platform, new(bool), false
 	objects, err := documents(manifests)
 	if err != nil {
@@ -157,34 +153,6 @@ func because(p mesh.Path) string {
 	return strings.Join(reasons, "; ")
 }
 
-// settingsOf are the settings of a mesh whose configuration is among the
-// manifests, as the ConfigMap that Istio reads it from.
-func settingsOf(manifests string) (mesh.Settings, error) {
-	settings := mesh.DefaultSettings()
-	for doc := range strings.SplitSeq("\n"+manifests, "\n---") {
-		var object struct {
-			Kind string            `json:"kind"`
-			Data map[string]string `json:"data"`
-		}
-		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
-			return settings, err
-		}
-		if object.Kind != "ConfigMap" {
-			continue
-		}
-		var config struct {
-			Services         []string `json:"defaultServiceExportTo"`
-			VirtualServices  []string `json:"defaultVirtualServiceExportTo"`
-			DestinationRules []string `json:"defaultDestinationRuleExportTo"`
-		}
-		if err := yaml.UnmarshalStrict([]byte(object.Data["mesh"]), &config); err != nil {
-			return settings, err
-		}
-		settings.DefaultExports = mesh.DefaultExports(config)
-	}
-	return settings, nil
-}
-
 // load reads the manifests into our model.
 func load(settings mesh.Settings, manifests string) (*mesh.Mesh, error) {
 	docs, err := documents(manifests)
@@ -211,7 +179,7 @@ func documents(manifests string) ([][]byte, error) {
 		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
 			return nil, err
 		}
-		if len(object) == 0 || object["kind"] == "ConfigMap" {
+		if len(object) == 0 {
 			continue
 		}
 		if meta, ok := object["metadata"].(map[string]any); ok && meta["namespace"] == nil {

@@ -238,7 +238,8 @@ func parse(manifests string) (input, error) {
 	return in, nil
 }
 
-// meshConfigOf reads the ConfigMap of the mesh configuration.
+// meshConfigOf reads the ConfigMap of the mesh configuration, with Istio's own
+// defaults where it says nothing.
 func meshConfigOf(doc string) (*meshconfig.MeshConfig, error) {
 	var m struct {
 		Data map[string]string `json:"data"`
@@ -246,7 +247,7 @@ func meshConfigOf(doc string) (*meshconfig.MeshConfig, error) {
 	if err := yaml.Unmarshal([]byte(doc), &m); err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
-	config, err := mesh.ApplyMeshConfig(m.Data["mesh"], registryOnly())
+	config, err := mesh.ApplyMeshConfigDefaults(m.Data["mesh"])
 	if err != nil {
 		return nil, fmt.Errorf("istio rejects the mesh configuration: %w", err)
 	}
