@@ -62,7 +62,7 @@ gateway without the object, and no longer do with it.`,
 func breakFix(o mesh.Object) told.Text {
 	switch o.(type) {
 	case *mesh.ServiceEntry, *mesh.VirtualService, *mesh.DestinationRule:
-		return "Leave the host to the namespace that routes it, or confine the object to its own namespace: spec.exportTo: [\".\"].\n"
+		return leaveHost
 	case *mesh.Namespace:
 		return "Leave the labels and annotations of the namespace as they are: they decide whose routes and gateways serve its workloads.\n"
 	default:

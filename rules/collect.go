@@ -57,6 +57,9 @@ func (f *Finding) bound() {
 		f.About += "\x00" + hex.EncodeToString(digest[:])
 		f.Message = mesh.Cut(f.Message, maxMessage)
 	}
+	if len(f.Fix) > maxFix && f.Words != "" {
+		f.ToldFix, f.Fix = f.Words, f.Words.String() // half of it would be no fix
+	}
 	// The marks of the names take some room, and need not be whole.
 	f.Told, f.ToldFix = f.Told[:min(len(f.Told), 2*maxMessage)], f.ToldFix[:min(len(f.ToldFix), 2*maxFix)]
 	f.Path = mesh.Cut(f.Path, maxPath)
@@ -153,6 +156,7 @@ func (c *collector) findings() []Finding {
 // as makes no other finding of one.
 func sameFinding(a, b Finding) bool {
 	a.Told, a.ToldFix, b.Told, b.ToldFix = "", "", "", ""
+	a.Decided, b.Decided = mesh.Ref{}, mesh.Ref{}
 	return a == b
 }
 

@@ -251,6 +251,7 @@ func (g *pathGroup) finding(p *Pass, verb string) Finding {
 	}
 	if len(path.Because) > 0 {
 		why := path.Because[0]
+		f.Decided = why.Ref
 		f.Told += ": " + why.Says().WithoutStop()
 		if why.Ref != p.Subject.Metadata().Ref {
 			f.Told += told.F(" (%s)", why.Tell().As(strings.TrimSpace(why.Ref.String()+" "+why.Path)))

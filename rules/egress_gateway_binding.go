@@ -26,7 +26,7 @@ denies it.`,
 			return
 		}
 		if len(gw.Selector) == 0 {
-			f := Finding{Path: "spec.selector", Told: "without a selector the Gateway programs every gateway of the mesh", ToldFix: "spec:\n  selector: {istio: ingressgateway} # the labels of your own gateway's pods\n"}
+			f := Finding{Path: "spec.selector", Told: "without a selector the Gateway programs every gateway of the mesh", ToldFix: "Select the pods of your own gateway, by their labels, in spec.selector.\n"}
 			if slices.ContainsFunc(gw.Servers, func(s mesh.Server) bool { return slices.ContainsFunc(s.Hosts, anyHost) }) {
 				f.Severity = Deny
 				f.Told += ", for any host"

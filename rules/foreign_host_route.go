@@ -35,7 +35,7 @@ path, direct-path denies it.`,
 			path := fmt.Sprintf("spec.hosts[%d]", i)
 			if strings.HasSuffix(host, ".svc."+domain) {
 				if !strings.HasSuffix(host, "."+vs.Namespace+".svc."+domain) {
-					p.Report(Finding{Path: path, Told: told.F("host %q is a Service of another namespace, whose traffic every namespace that sees this object would send where it says", h), ToldFix: ownNamespaceOnly})
+					p.Report(Finding{Path: path, Told: told.F("host %q is a Service of another namespace, whose traffic every namespace that sees this object would send where it says", h), ToldFix: ownNamespaceOnly, Words: leaveHost})
 				}
 				continue
 			}
@@ -43,15 +43,20 @@ path, direct-path denies it.`,
 			switch {
 			case !ok:
 			case relay != nil && strings.HasSuffix(mesh.ResolveHost(relay.Host, vs.Namespace, domain), ".svc."+domain):
-				p.Report(Finding{Path: relay.path, Told: told.F("sends host %q, which %s registered, to %s inside the mesh, for other namespaces too", h, owner, relay.Host), ToldFix: ownNamespaceOnly})
+				p.Report(Finding{Path: relay.path, Told: told.F("sends host %q, which %s registered, to %s inside the mesh, for other namespaces too", h, owner, relay.Host), ToldFix: ownNamespaceOnly, Words: leaveHost})
 			default:
-				p.Report(Finding{Path: path, Severity: Warn, Told: told.F("host %q is registered by %s; this object routes it for other namespaces too", h, owner), ToldFix: ownNamespaceOnly})
+				p.Report(Finding{Path: path, Severity: Warn, Told: told.F("host %q is registered by %s; this object routes it for other namespaces too", h, owner), ToldFix: ownNamespaceOnly, Words: leaveHost})
 			}
 		}
 	}),
 }
 
-const ownNamespaceOnly = "spec:\n  exportTo: [\".\"]\n"
+// ownNamespaceOnly has an object act on its own namespace alone, and leaveHost says
+// what else there is.
+const (
+	ownNamespaceOnly told.Text = "spec:\n  exportTo: [\".\"]\n"
+	leaveHost        told.Text = "Leave the host to the namespace that has it, or confine the object to its own: spec.exportTo: [\".\"].\n"
+)
 
 // foreignOwner returns an entry of another namespace that registers a host
 // which the pattern overlaps.

@@ -40,7 +40,7 @@ for your information.`,
 				p.Report(Finding{Path: base + ".tls.mode", Told: "AUTO_PASSTHROUGH lets whoever connects choose any Service of the registry by its SNI"})
 			case !g.MutualTLS || mode == "ISTIO_MUTUAL":
 			case mode == "PASSTHROUGH":
-				p.Report(Finding{Path: base + ".tls.mode", Severity: Info, Told: "PASSTHROUGH does not tell who connects; ISTIO_MUTUAL does", ToldFix: "tls: {mode: ISTIO_MUTUAL}\n"})
+				p.Report(Finding{Path: base + ".tls.mode", Severity: Info, Told: "PASSTHROUGH does not tell who connects; ISTIO_MUTUAL does", ToldFix: mutualServer})
 			case mode == "" && mesh.ClassOf(s.Port.Protocol) != mesh.UDPLike:
 				protocol := "TLS" // with HTTPS the gateway looks for HTTP inside
 				if mesh.ClassOf(s.Port.Protocol) == mesh.HTTPLike {
@@ -49,9 +49,13 @@ for your information.`,
 				p.Report(Finding{
 					Path: base + ".port.protocol", Severity: Info,
 					Told:    told.F("protocol %s without TLS does not tell who connects; %s with ISTIO_MUTUAL does", told.Plain(strings.ToUpper(s.Port.Protocol)), told.Plain(protocol)),
-					ToldFix: told.F("port: {protocol: %s}\ntls: {mode: ISTIO_MUTUAL}\n", told.Plain(protocol)),
+					ToldFix: mutualServer,
 				})
 			}
 		}
 	}),
 }
+
+// mutualServer is words, for it takes more than this object: a sidecar that does not
+// speak mutual TLS gets no answer from such a server.
+const mutualServer told.Text = "Set mode ISTIO_MUTUAL in tls, and in the DestinationRule by which sidecars come here.\n"

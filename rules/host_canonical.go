@@ -34,7 +34,7 @@ func checkCanonical(p *Pass, hosts []string) {
 			p.Report(Finding{
 				Path:    fmt.Sprintf("spec.hosts[%d]", i),
 				Told:    told.F("host %q is not in the form in which Istio compares hosts", h),
-				ToldFix: told.F("write %q\n", told.Host(canonical)),
+				ToldFix: told.F("Write %q.\n", told.Host(canonical)),
 			})
 		} else if mesh.IsAddress(h) {
 			p.Reportf(fmt.Sprintf("spec.hosts[%d]", i), "host %q is an address: name the host, and put the address in addresses or endpoints", h)

@@ -42,7 +42,7 @@ the same endpoints is not.`,
 			p.Report(Finding{
 				Path:    fmt.Sprintf("spec.hosts[%d]", i),
 				Told:    told.F("answers for host %q in %s in place of %s, with other endpoints", told.Host(host), few(clients, replaced), replaced),
-				ToldFix: "spec:\n  exportTo: [\".\"]\n",
+				ToldFix: ownNamespaceOnly, Words: leaveHost,
 			})
 		}
 	}),

@@ -41,7 +41,7 @@ such a namespace comes to be.`,
 				Path:     "metadata.labels",
 				Told: told.F("the namespace is in the mesh and has no wall: the confined pods of %s reach its pods, and these reach what they like",
 					told.InNamespace(walled)),
-				ToldFix: mesh.NetworkPolicyLabel + ": enabled",
+				ToldFix: told.F("Wall it in as well: kubectl label namespace %s %s=enabled --overwrite\n", told.Namespace(ns.Name), told.Plain(mesh.NetworkPolicyLabel)),
 			})
 		}
 	}),

@@ -54,7 +54,7 @@ func reportBackendTLS(p *Pass, policy *mesh.BackendTLSPolicy) {
 				p.Report(Finding{
 					Path:    "spec.validation",
 					Told:    told.F("with hostname and without subjectAltNames Istio lets any valid certificate pass for %s", told.Host(host)),
-					ToldFix: told.F("subjectAltNames: [{type: Hostname, hostname: %s}]\n", told.Host(tls.SNI)),
+					ToldFix: told.F("Name whom the certificate is for: subjectAltNames: [{type: Hostname, hostname: %s}].\n", told.Host(tls.SNI)),
 				})
 			}
 		} else if names := foreignNames(host, tls.SubjectAltNames); len(names) > 0 {
@@ -117,7 +117,7 @@ func reportOrigination(p *Pass, path, host string, t clientTLS) {
 		p.Report(Finding{
 			Path:    path + ".sni",
 			Told:    told.F("with sni and without subjectAltNames any valid certificate passes for %q", host),
-			ToldFix: told.F("subjectAltNames: [%s]\n", told.Host(t.SNI)),
+			ToldFix: told.F("Name whom the certificate is for, beside the sni: subjectAltNames: [%s].\n", told.Host(t.SNI)),
 		})
 	case (t.Mode == "SIMPLE" || t.Mode == "MUTUAL") && len(foreignNames(host, t.SubjectAltNames)) > 0:
 		reportForeign(p, path+".subjectAltNames", host, t.SubjectAltNames)

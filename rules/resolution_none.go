@@ -26,17 +26,17 @@ has named the server behind it, nobody dials what the client has chosen.`,
 		if !slices.ContainsFunc(se.Hosts, func(h string) bool { return !p.After.Settings().Serves(mesh.CanonicalHost(h)) }) {
 			return
 		}
-		fix := told.Text("spec:\n  resolution: DNS\n")
+		fix, words := told.Text("spec:\n  resolution: DNS\n"), told.Text("Have the proxy look the hosts up: spec.resolution: DNS.\n")
 		if slices.ContainsFunc(se.Hosts, mesh.IsWildcard) {
-			fix = "Register every name on its own, with resolution DNS: a wildcard has no address to look up.\n"
+			fix, words = "Register every name on its own, with resolution DNS: a wildcard has no address to look up.\n", ""
 		}
 		if se.WideRange() >= 0 { // which Istio takes with no resolution by name
-			fix = mesh.RangeFix
+			fix, words = mesh.RangeFix, ""
 		}
 		p.Report(Finding{
 			Path:    "spec.resolution",
 			Told:    "resolution NONE dials whatever address the client chooses",
-			ToldFix: fix,
+			ToldFix: fix, Words: words,
 		})
 	}),
 }

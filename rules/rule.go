@@ -85,7 +85,7 @@ type Finding struct {
 	Severity Severity `json:"severity"`
 	Path     string   `json:"path"` // JSON path in the object, "spec.http[0].route[1].destination.host"
 	Message  string   `json:"message"`
-	Fix      string   `json:"fix"` // YAML to apply or a sentence; may be empty
+	Fix      string   `json:"fix"` // YAML to apply or to merge, or a sentence; see [Fixed]; may be empty
 	// About is what was found, where the message is the same for anything: a
 	// finding about something else is another one, and no old sin excuses it.
 	About string `json:"-"`
@@ -93,6 +93,8 @@ type Finding struct {
 	// the gateway; empty in one about something else.
 	Host string `json:"-"`
 	Port int    `json:"-"` // of the host; 0 for any
+	// Decided is the object that decides the way, where it is known.
+	Decided mesh.Ref `json:"-"`
 	// Rest is set where the finding stands for others that are not listed.
 	Rest Rest `json:"-"`
 	// Told and ToldFix are what is said with its names marked: of a name that is
@@ -101,6 +103,9 @@ type Finding struct {
 	// writer is told the title of the rule.
 	Told    told.Text `json:"-"`
 	ToldFix told.Text `json:"-"`
+	// Words are what is said in the place of a ToldFix that is YAML, where that turns
+	// out not to do: every finding with YAML that [Pass.Mends] has not tried has some.
+	Words told.Text `json:"-"`
 }
 
 // On adapts a check of one kind of object: the subject arrives with its type.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -36,9 +37,9 @@ warned about: the listener is used only by who asks for it.`,
 			switch {
 			case o.EgressProxy != nil && egressGateway(p.After, mesh.ResolveHost(o.EgressProxy.Host, s.Namespace, domain)) != nil:
 			case o.EgressProxy != nil:
-				p.Report(Finding{Path: "spec.outboundTrafficPolicy.egressProxy", Told: told.F("sends all traffic of %s for unknown hosts to %q", whose, o.EgressProxy.Host), ToldFix: registryOnly(p)})
+				p.Report(Finding{Path: "spec.outboundTrafficPolicy.egressProxy", Told: told.F("sends all traffic of %s for unknown hosts to %q", whose, o.EgressProxy.Host), ToldFix: registryOnly(p), Words: keepClosed})
 			case o.Mode != "REGISTRY_ONLY":
-				p.Report(Finding{Path: "spec.outboundTrafficPolicy.mode", Told: told.F("mode %s lets %s reach every host that nobody registered, directly", o.Mode, whose), ToldFix: registryOnly(p)})
+				p.Report(Finding{Path: "spec.outboundTrafficPolicy.mode", Told: told.F("mode %s lets %s reach every host that nobody registered, directly", o.Mode, whose), ToldFix: registryOnly(p), Words: keepClosed})
 			}
 		}
 		for i, l := range s.Egress {
@@ -58,8 +59,7 @@ warned about: the listener is used only by who asks for it.`,
 
 // registryOnly is the Sidecar that keeps closed what the mesh keeps closed.
 func registryOnly(p *Pass) told.Text {
-	if fix := p.withSpec("outboundTrafficPolicy", map[string]any{"mode": "REGISTRY_ONLY"}); fix != "" {
-		return fix
-	}
-	return "spec:\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"
+	return cmp.Or(p.withSpec("outboundTrafficPolicy", map[string]any{"mode": "REGISTRY_ONLY"}), keepClosed)
 }
+
+const keepClosed told.Text = "Set mode REGISTRY_ONLY in spec.outboundTrafficPolicy, without an egressProxy.\n"

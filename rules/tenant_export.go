@@ -56,6 +56,9 @@ func reportExport(p *Pass, exportTo []string, namespace string, absentMatters bo
 		}
 	}
 	if len(exportTo) == 0 && absentMatters {
-		p.Report(Finding{Path: "spec.exportTo", Told: "without exportTo every namespace sees the entry of a tenant", ToldFix: "spec:\n  exportTo: [\".\"]\n"})
+		p.Report(Finding{
+			Path: "spec.exportTo", Told: "without exportTo every namespace sees the entry of a tenant",
+			ToldFix: ownNamespaceOnly, Words: "Say in spec.exportTo who sees the entry, \".\" being its own namespace, and route its hosts for those.\n",
+		})
 	}
 }

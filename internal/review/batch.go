@@ -108,12 +108,14 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 	}
 	// What is too large for the server is too large here, too, and is found to be
 	// so in the same way: alone, into the mesh in which all the others stand.
+	server := *j
+	server.unmended = true // what it finds is not told
 	for i, o := range subjects {
 		if o == nil {
 			continue
 		}
 		alone := Write{Request: rules.Request{Operation: "CREATE", Time: j.Time}, Object: b.Objects[i]}
-		out, err := j.Review(ctx, live, alone)
+		out, err := server.Review(ctx, live, alone)
 		if err != nil {
 			errs = append(errs, &ObjectError{i, err})
 		}
@@ -132,9 +134,6 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 		}
 	}
 	b.Companions, b.Mesh, b.Paths = w.companions(), w.after.Bounded(nil), w.paths(w.after, j.Blocked, w.path)
-	if j.Stored {
-		b.Mesh, b.Paths = live, w.paths(w.live, j.Blocked, w.live.Paths)
-	}
 	if j.Stored {
 		b.Mesh, b.Paths = live, w.paths(w.live, j.Blocked, w.live.Paths)
 	}
@@ -168,6 +167,7 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 	if err != nil {
 		return err
 	}
+	fixes.vouch(findings)
 	if mode == modeWarn {
 		soften(findings, softened(j.Rules))
 	}

@@ -50,15 +50,11 @@ func (d *mender) mends(host string, fix []rules.Applied) bool {
 	if len(fix) == 0 || !d.room(host) {
 		return false
 	}
-	try := budget.New(d.ctx, d.left)
 	var does bool
-	err := within(new(mesh.Ref), func() (err error) {
-		does, err = d.try(try, host, fix)
+	err := d.spend(func(steps *budget.Budget) (err error) {
+		does, err = d.try(steps, host, fix)
 		return err
 	})
-	spent := min(try.Spent(), d.left)
-	d.left -= spent
-	d.steps.Spend(int(spent))
 	return err == nil && does
 }
 

@@ -74,6 +74,8 @@ type Judge struct {
 	// Revision identifies the policies among Rules and their parameters; it is
 	// told, not looked at.
 	Revision string
+	// unmended says that nobody is told what is found, so that no fix is looked for.
+	unmended bool
 }
 
 // Review judges one write into the mesh. An error means "could not judge": a
@@ -93,8 +95,8 @@ func (j *Judge) Review(ctx context.Context, m *mesh.Mesh, w Write) (out Outcome,
 	return out, err
 }
 
-// review judges one write. The steps pay for fixes as well; without any of their own
-// none is looked for.
+// review judges one write. The steps pay for fixes as well; without any no fix is
+// looked for.
 func (j *Judge) review(ctx context.Context, m *mesh.Mesh, steps *budget.Budget, w Write, out *Outcome) error {
 	spendToRead(m, w)
 	w = w.asEnd()
@@ -158,8 +160,9 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, steps *budget.Budget, 
 		}
 		return nil
 	}
-	if steps != nil {
-		fixes := &mender{judge: j, ctx: ctx, steps: steps, write: w, pass: p}
+	var fixes *mender
+	if steps != nil && !j.unmended {
+		fixes = &mender{judge: j, ctx: ctx, steps: steps, write: w, pass: p}
 		p.Mends, p.Mendable = fixes.mends, fixes.room
 	}
 	out.Paths, out.Companions = p.Paths, p.Companions
@@ -174,6 +177,7 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, steps *budget.Budget, 
 			return fmt.Errorf("could not judge the object before the update: %w", err)
 		}
 	}
+	fixes.vouch(findings)
 	if mode == modeWarn {
 		soften(findings, softened(j.Rules))
 	}

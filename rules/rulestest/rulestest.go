@@ -113,6 +113,7 @@ func runCase(t *testing.T, rule *rules.Rule, all []*rules.Rule, file string, upd
 			if isBad {
 				bad++
 				Print(&got, f.Name, out)
+				checkFixes(t, rule, every, world, w)
 			} else {
 				good++
 			}
