@@ -37,6 +37,10 @@ are blocked; --blocked lists them, too. Of the hosts in
 the --state those are listed that the judged objects bear on. The JSON form is
 described by docs/review.schema.json.
 
+What several objects do wrong for one cause is told once, at the one that decides
+where the traffic goes; the others are named there, and count as denied all the
+same. The JSON form tells it at each, with the field sameAs.
+
 Objects that all come out of a cluster (each has a uid) are judged as they stand
 there: admission fills in nothing any more, an entry that is held back is closed,
 and paths have those companions that are there.

@@ -18,7 +18,7 @@ import (
 func writeGitHub(w io.Writer, r *Review) error {
 	b := bufio.NewWriter(w)
 	for _, o := range r.Objects {
-		for _, f := range o.Findings {
+		for _, f := range o.own() {
 			fmt.Fprintf(b, "::%s file=%s,line=%s,title=%s::%s\n", command(f.Severity),
 				property(o.File), strconv.Itoa(cmp.Or(f.Line, o.Line, 1)), property(o.title()+": "+f.Rule),
 				data(join(": ", f.Path, f.text())))

@@ -60,6 +60,11 @@ type Object struct {
 type Finding struct {
 	rules.Finding
 	Line int `json:"-"`
+	// SameAs is the object, "Kind namespace/name", of whose finding this one has the
+	// cause: what ends that ends this. Empty in that one itself.
+	SameAs string `json:"sameAs,omitempty"`
+	// Also are the places of the findings whose SameAs says this one.
+	Also []Place `json:"-"`
 }
 
 // Summary counts.
@@ -71,7 +76,8 @@ type Summary struct {
 
 // New makes a review of its parts. Each object's verdict and the summary
 // follow from the findings, which are put in order: the worst first. Findings of
-// severity audit are of severity info here.
+// severity audit are of severity info here, and those of several objects that have
+// one cause say so.
 func New(objects []Object, paths []mesh.Path, companions []json.RawMessage) *Review {
 	r := &Review{
 		APIVersion: APIVersion,
@@ -103,6 +109,7 @@ func New(objects []Object, paths []mesh.Path, companions []json.RawMessage) *Rev
 		}
 		notNull(&o.Findings)
 	}
+	oneCause(r.Objects)
 	for i := range r.Paths {
 		notNull(&r.Paths[i].Because)
 	}

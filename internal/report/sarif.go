@@ -55,12 +55,14 @@ type (
 		Level     string          `json:"level"`
 		Message   sarifText       `json:"message"`
 		Locations []sarifLocation `json:"locations"`
+		Related   []sarifLocation `json:"relatedLocations,omitempty"`
 
 		Fingerprints map[string]string `json:"partialFingerprints"`
 	}
 	sarifLocation struct {
 		Physical sarifPhysical  `json:"physicalLocation"`
 		Logical  []sarifLogical `json:"logicalLocations"`
+		Message  *sarifText     `json:"message,omitempty"`
 	}
 	sarifPhysical struct {
 		Artifact sarifArtifact `json:"artifactLocation"`
@@ -88,7 +90,7 @@ func (wr Writer) writeSARIF(w io.Writer, r *Review) error {
 	results := []sarifResult{}
 	seen := map[string]int{}
 	for _, o := range r.Objects {
-		for _, f := range o.Findings {
+		for _, f := range o.own() {
 			i, ok := index[f.Rule]
 			if !ok {
 				i = len(driver.Rules)
@@ -103,9 +105,10 @@ func (wr Writer) writeSARIF(w io.Writer, r *Review) error {
 				Level:     level(f.Severity),
 				Message:   sarifText{f.text()},
 				Locations: []sarifLocation{{
-					Physical: sarifPhysical{Artifact: sarifArtifact{uri(o.File)}, Region: sarifRegion{cmp.Or(f.Line, o.Line, 1)}},
+					Physical: physical(o.File, cmp.Or(f.Line, o.Line)),
 					Logical:  []sarifLogical{{Name: join("/", o.Kind, o.Namespace, o.Name) + "#" + f.Path, Kind: "member"}},
 				}},
+				Related: related(f.Also),
 				Fingerprints: map[string]string{fingerprintName: mark + ":" + strconv.Itoa(seen[mark])},
 			})
 		}
@@ -115,6 +118,23 @@ func (wr Writer) writeSARIF(w io.Writer, r *Review) error {
 		Version: "2.1.0",
 		Runs:    []sarifRun{{Tool: sarifTool{driver}, Results: results}},
 	})
+}
+
+// related are the other places of one cause: a result says what is wrong, and once.
+func related(places []Place) []sarifLocation {
+	var out []sarifLocation
+	for _, p := range places {
+		out = append(out, sarifLocation{
+			Physical: physical(p.File, p.Line),
+			Logical:  []sarifLogical{{Name: strings.Replace(p.Object, " ", "/", 1) + "#" + p.Path, Kind: "member"}},
+			Message:  &sarifText{"The same goes for " + p.Object + "."},
+		})
+	}
+	return out
+}
+
+func physical(file string, line int) sarifPhysical {
+	return sarifPhysical{Artifact: sarifArtifact{uri(file)}, Region: sarifRegion{cmp.Or(line, 1)}}
 }
 
 // fingerprintName has the version of what it is made of: another way to make it gets
@@ -189,12 +209,20 @@ func level(s rules.Severity) string {
 	}
 }
 
-// text is the message with its fix, for formats without a place for it.
+// text is the message with what else there is to a finding, for formats without a
+// place for it.
 func (f Finding) text() string {
-	if f.Fix == "" {
-		return f.Message
+	text := f.Message
+	if len(f.Also) > 0 {
+		text += "\nThe same goes for:\n" + strings.TrimRight(listed(f.Also), "\n")
 	}
-	return f.Message + "\nFix:\n" + strings.TrimRight(f.Fix, "\n")
+	switch {
+	case f.SameAs != "":
+		text += "\nIt has one cause with what is found in " + f.SameAs + ", and one fix."
+	case f.Fix != "":
+		text += "\nFix:\n" + strings.TrimRight(f.Fix, "\n")
+	}
+	return text
 }
 
 // uri makes a file name a relative or file URI.

@@ -62,11 +62,12 @@ func writeText(w io.Writer, r *Review, color bool) error {
 			absent[o.Namespace][o.Kind]++
 			continue
 		}
-		if len(o.Findings) == 0 {
+		findings := o.own()
+		if len(findings) == 0 {
 			continue
 		}
 		printable.Fprintf(b, "%s%s: %s%s: %s%s%s\n", p.bold, place(o.File, o.Line), o.title(), p.reset, p.of(o.Verdict), past[o.Verdict], p.reset)
-		for _, f := range o.Findings {
+		for _, f := range findings {
 			printable.Fprintf(b, "  %s%s%s %s %s(%s)%s\n", p.severity(f.Severity), f.Severity, p.reset,
 				place(cmp.Or(f.Path, o.Kind), 0), p.faint, join(", ", lineNote(f.Line), f.Rule), p.reset)
 			what, why := f.Message, ""
@@ -76,6 +77,9 @@ func writeText(w io.Writer, r *Review, color bool) error {
 			printable.Fprintf(b, "%s", indent("    ", what))
 			for _, line := range rules.Wrap(why, rules.Columns-6) {
 				printable.Fprintf(b, "%s", indent("      ", line))
+			}
+			if len(f.Also) > 0 {
+				printable.Fprintf(b, "    The same goes for:\n%s", indent("      ", listed(f.Also)))
 			}
 			given, known := fixes[f.Fix]
 			long := strings.Contains(strings.TrimSpace(f.Fix), "\n")
