@@ -139,6 +139,9 @@ func (o object) String() string {
 // istioKinds are the kinds that companions are of.
 const istioKinds = "serviceentries.networking.istio.io,gateways.networking.istio.io,destinationrules.networking.istio.io,virtualservices.networking.istio.io"
 
+// meshKinds are the kinds that paths depend on, in the tests.
+const meshKinds = istioKinds + ",sidecars.networking.istio.io,networkpolicies.networking.k8s.io,namespaces,services"
+
 // list returns the JSON of all objects of some kinds.
 func (c *cluster) list(t *testing.T, kinds string) []json.RawMessage {
 	t.Helper()
@@ -192,7 +195,7 @@ func (c *cluster) companions(t *testing.T, host string) []string {
 func (c *cluster) mesh(t *testing.T, settings mesh.Settings) *mesh.Mesh {
 	t.Helper()
 	var objects []mesh.Object
-	for _, raw := range c.list(t, istioKinds+",namespaces,services") {
+	for _, raw := range c.list(t, meshKinds) {
 		o, err := mesh.Decode(raw)
 		if err != nil {
 			t.Fatal(err)

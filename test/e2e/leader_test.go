@@ -11,26 +11,17 @@ import (
 // server or another replica would, and gives it back. The process goes on, and
 // answers all the while; it writes only while it leads.
 func testLeadership(t *testing.T, c *cluster) {
-	leads := func(want bool) func() error {
-		return func() error {
-			page := c.get(t, strings.TrimSuffix(c.server.Metrics, "/metrics")+"/status?format=json")
-			if got := strings.Contains(page, `"leader": true`); got != want {
-				return fmt.Errorf("it leads: %v, want %v", got, want)
-			}
-			return nil
-		}
-	}
 	answers := func() {
 		c.denied(t, entry("shop", "paste", "paste.example.org", tls443), "create", "--dry-run=server", "-f", "-")
 	}
-	eventually(t, "the server leads", leads(true))
+	eventually(t, "the server leads", c.leads(t, true))
 	pid := c.server.Process().PID()
 
 	now := time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
 	c.kubectl(t, "", "-n", "sallyport-system", "patch", "lease", "sallyport-webhook", "--type=merge", "-p",
 		fmt.Sprintf(`{"spec":{"holderIdentity":"another","leaseDurationSeconds":300,"acquireTime":%q,"renewTime":%q}}`, now, now))
 	answers()
-	eventually(t, "the server has lost the lead", leads(false))
+	eventually(t, "the server has lost the lead", c.leads(t, false))
 	answers()
 	before := c.versions(t, istioKinds)
 	c.kubectl(t, entry("shop", "leaderless", "leaderless.example.com", tls443), "apply", "-f", "-")
@@ -50,7 +41,7 @@ func testLeadership(t *testing.T, c *cluster) {
 
 	// The Lease is gone: whoever comes first leads.
 	c.kubectl(t, "", "-n", "sallyport-system", "delete", "lease", "sallyport-webhook")
-	eventually(t, "the server leads again", leads(true))
+	eventually(t, "the server leads again", c.leads(t, true))
 	eventually(t, "it does what was left undone", func() error {
 		if companions := c.companions(t, "leaderless.example.com"); len(companions) < 4 {
 			return fmt.Errorf("only %q", companions)
@@ -67,5 +58,16 @@ func testLeadership(t *testing.T, c *cluster) {
 	}
 	if restarts := strings.Count(c.server.Process().LogTail(100_000), `"msg":"starting"`); restarts != 1 {
 		t.Errorf("the process has been started %d times", restarts)
+	}
+}
+
+// leads reports by an error where the server does not lead, or does.
+func (c *cluster) leads(t *testing.T, want bool) func() error {
+	return func() error {
+		page := c.get(t, strings.TrimSuffix(c.server.Metrics, "/metrics")+"/status?format=json")
+		if got := strings.Contains(page, `"leader": true`); got != want {
+			return fmt.Errorf("it leads: %v, want %v", got, want)
+		}
+		return nil
 	}
 }
