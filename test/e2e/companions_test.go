@@ -137,6 +137,86 @@ func testDryRun(t *testing.T, c *cluster) {
 	})
 }
 
+// testDryRunOfSets tries out whole sets before anything of them is written, as Flux
+// does, and then writes them.
+func testDryRunOfSets(t *testing.T, c *cluster) {
+	rewritten := entry("shop", "asked", "asked.example.com", "{number: 80, name: http, protocol: HTTP}") + `---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {namespace: shop, name: asked, annotations: {sallyport.io/rewrite: "true"}}
+spec:
+  hosts: [asked.example.com]
+  exportTo: ["."]
+  http:
+  - timeout: 5s
+    route: [{destination: {host: asked.example.com, port: {number: 80}}}]
+`
+	// The five objects by which one leads a host by hand, which opens its entry at
+	// once: it comes last, for it is refused before its routes are there.
+	byHand := `apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {namespace: istio-system, name: by-hand}
+spec:
+  selector: {istio: egressgateway}
+  servers:
+  - port: {number: 443, name: tls, protocol: TLS}
+    hosts: ["shop/by-hand.example.com"]
+    tls: {mode: PASSTHROUGH}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {namespace: istio-system, name: by-hand}
+spec:
+  host: istio-egressgateway.istio-system.svc.cluster.local
+  subsets: [{name: by-hand}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {namespace: shop, name: by-hand}
+spec:
+  hosts: [by-hand.example.com]
+  gateways: [mesh]
+  exportTo: ["."]
+  tls:
+  - match: [{gateways: [mesh], port: 443, sniHosts: [by-hand.example.com]}]
+    route: [{destination: {host: istio-egressgateway.istio-system.svc.cluster.local, subset: by-hand, port: {number: 443}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {namespace: shop, name: by-hand-gateway}
+spec:
+  hosts: [by-hand.example.com]
+  gateways: [istio-system/by-hand]
+  exportTo: [istio-system]
+  tls:
+  - match: [{gateways: [istio-system/by-hand], port: 443, sniHosts: [by-hand.example.com]}]
+    route: [{destination: {host: by-hand.example.com, port: {number: 443}}}]
+---
+` + entry("shop", "by-hand", "by-hand.example.com", tls443) + `  exportTo: [".", istio-system]
+`
+	for _, test := range []struct {
+		name, set string
+		says      string // what the dry run waits for
+		stays     string // what is not admitted by itself, and what for
+	}{
+		{"a route that asks to be rewritten", rewritten, "denied while no ServiceEntry registers asked.", "route-straight-to-host"},
+		{"five objects by hand", byHand, "denied while no VirtualService leads by-hand.", "open-gap"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			out := c.kubectl(t, test.set, "apply", "--dry-run=server", "-f", "-")
+			if !strings.Contains(out, test.says) {
+				t.Errorf("the dry run does not say %q:\n%s", test.says, out)
+			}
+			objects := strings.Split(test.set, "---\n")
+			if last := objects[len(objects)-1]; !strings.Contains(c.denied(t, last, "apply", "-f", "-"), test.stays) {
+				t.Errorf("by itself the last object is not denied by %s", test.stays)
+			}
+			c.kubectl(t, test.set, "apply", "-f", "-")
+			c.kubectl(t, test.set, "apply", "--dry-run=server", "-f", "-") // as each reconciliation does
+		})
+	}
+}
+
 // testNamespaceDeletion deletes a namespace with an entry and its companions:
 // nothing may hold it up.
 func testNamespaceDeletion(t *testing.T, c *cluster) {
