@@ -15,7 +15,7 @@ TEST := go test -count=1 -p 2 -timeout 25m
 # Modules of their own below test/: what they import stays out of the product.
 TESTS := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
-.PHONY: help build test lint generate verify control-plane demo demo-stop differential bench bench-webhook hostile clean
+.PHONY: help build test test-fast lint generate generate-rules verify control-plane demo demo-stop differential bench bench-webhook hostile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,14 @@ test: control-plane ## Run every test, those against the real API server include
 	$(TEST) ./...
 	for m in $(TESTS); do (cd $$m && go vet ./... && $(TEST) ./...) || exit 1; done
 
+# What needs no cluster, no other program and no more than a few seconds.
+FAST := ./internal/address ./internal/budget ./internal/companion ./internal/config ./internal/doctor ./internal/expiry ./internal/fair ./internal/mesh \
+	./internal/meshconfig ./internal/metadata ./internal/netpol ./internal/printable ./internal/rawjson ./internal/release ./internal/report ./internal/sample \
+	./internal/schema ./internal/sight ./internal/told ./policies ./rules
+
+test-fast: ## Run the tests of the pure packages, within a minute once compiled
+	go test -short $(FAST)
+
 lint: ## Check format and code, with gofmt, go vet and golangci-lint
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
@@ -36,6 +44,9 @@ lint: ## Check format and code, with gofmt, go vet and golangci-lint
 
 generate: ## Rewrite the generated pages and the golden files
 	go test -count=1 $$(git grep -l 'flag.Bool("update"' -- '*_test.go' $(TESTS:%=':!%') | xargs -n 1 dirname | sort -u | sed 's|^|./|') -update
+
+generate-rules: ## Rewrite what is generated from rules: their findings and pages
+	go test -count=1 ./rules ./test -update
 
 verify: generate ## Fail where a generated file is stale
 	git diff --exit-code

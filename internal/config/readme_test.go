@@ -53,7 +53,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 }
 
-var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Wildcard](), reflect.TypeFor[Credential](), reflect.TypeFor[Grant](), reflect.TypeFor[Issuer](), reflect.TypeFor[Ownership](), reflect.TypeFor[Owner](), reflect.TypeFor[InMesh](), reflect.TypeFor[MetadataException](), reflect.TypeFor[Policies](), reflect.TypeFor[Bundle](), reflect.TypeFor[Walls](), reflect.TypeFor[Destination](), reflect.TypeFor[Pods](), reflect.TypeFor[Server](), reflect.TypeFor[ClientCertificate](), reflect.TypeFor[Versions](), reflect.TypeFor[Limits]()}
+var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Wildcard](), reflect.TypeFor[Credential](), reflect.TypeFor[Grant](), reflect.TypeFor[Issuer](), reflect.TypeFor[Ownership](), reflect.TypeFor[Owner](), reflect.TypeFor[InMesh](), reflect.TypeFor[MetadataException](), reflect.TypeFor[Policies](), reflect.TypeFor[Bundle](), reflect.TypeFor[Walls](), reflect.TypeFor[DNSService](), reflect.TypeFor[Destination](), reflect.TypeFor[Pods](), reflect.TypeFor[Server](), reflect.TypeFor[ClientCertificate](), reflect.TypeFor[Versions](), reflect.TypeFor[Limits]()}
 
 func readme(t *testing.T) []byte {
 	docs := fieldDocs(t)

@@ -15,7 +15,7 @@ var keptObjects = &Check{
 Sallyport holds the objects of the mesh in memory. What is written is bounded by
 limits.objectBytes and limits.namespaceBytes (rule object-size); what was there
 before is kept, however large, and may take the server past its limit of memory.`,
-	Sources: []string{"rules/README.md#object-size"},
+	Sources: []string{"../rules/README.md#object-size"},
 	Check: func(e *Exam) {
 		if !e.need(kinds("Namespace", "ServiceEntry", "VirtualService", "DestinationRule", "Gateway", "Sidecar")...) {
 			return
