@@ -20,6 +20,7 @@ const module = "github.com/sallyport-io/sallyport"
 var layers = map[string][]string{
 	// Pure: values in, values out.
 	"internal/meshconfig": {},
+	"internal/validation": {},
 
 	"internal/surface":   {},
 	"internal/build":     {},
@@ -34,7 +35,7 @@ var layers = map[string][]string{
 	"internal/metadata":  {"internal/address"},
 	"internal/mesh":      {"internal/budget", "internal/meshconfig", "internal/metadata", "internal/rawjson", "internal/told"},
 	"internal/schema":    {"internal/rawjson"},
-	"internal/manifest":  {"internal/printable", "internal/readfile", "internal/schema"},
+	"internal/manifest":  {"internal/printable", "internal/readfile", "internal/schema", "internal/validation"},
 	"internal/config":    {"internal/expiry", "internal/mesh", "internal/meshconfig", "internal/metadata", "internal/readfile"},
 	"internal/companion": {"internal/mesh", "internal/told"},
 	"internal/sight":     {"internal/companion", "internal/mesh", "internal/told"},

@@ -77,7 +77,7 @@ spec:
 		{service, "", "", ""},
 		{service, `["."]`, `["~"]`, "spec.exportTo[0]"},
 		{service, `["."]`, `["*", other]`, "spec.exportTo[0]"},
-		{service, "istio-system/egress", "istio_system/egress", "spec.gateways[1]"},
+		{service, "mesh, istio-system/egress", "istio_system/egress", "spec.gateways[0]"},
 		{service, "istio-system/egress", "egress", ""},
 		{service, "hosts: [api.partner.example]", `hosts: [api.partner.example, "*"]`, "spec.hosts[1]"},
 		{service, "hosts: [api.partner.example]", `hosts: [api.partner.example, "*.partner.example"]`, "spec.hosts[1]"},

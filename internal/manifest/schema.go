@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"iter"
@@ -22,6 +23,7 @@ type checker struct {
 	stored bool // see [Reader.Stored]
 	kind   schema.Kind
 	errs   []error
+	beyond int // errors among them that are not about types
 	notes  []Note
 }
 
@@ -117,9 +119,13 @@ func (c *checker) message(v *value, md protoreflect.MessageDescriptor, path stri
 		c.field(f.value, fd, join(path, f.key))
 	}
 	for fd := range fields(md) {
-		if got := v.get(fd.JSONName()); isRequired(fd) && (got == nil || got.kind == null) {
+		if isRequired(fd) && !v.has(fd.JSONName()) {
 			c.errorf(v.line, join(path, fd.JSONName()), "missing: %s needs it", path)
 		}
+	}
+	if before := len(c.errs); !c.stored {
+		c.cross(v, md, path)
+		c.beyond += len(c.errs) - before
 	}
 }
 
@@ -137,6 +143,16 @@ func (c *checker) rename(v *value, f *field, modern, path string) {
 
 // field checks the value of one field.
 func (c *checker) field(v *value, fd protoreflect.FieldDescriptor, path string) {
+	before := len(c.errs)
+	c.typed(v, fd, path)
+	if b, ok := bounds[fd.FullName()]; ok && !c.stored && len(c.errs) == before {
+		c.bounded(v, &b, path)
+		c.beyond += len(c.errs) - before
+	}
+}
+
+// typed checks the type of the value of one field.
+func (c *checker) typed(v *value, fd protoreflect.FieldDescriptor, path string) {
 	switch {
 	case fd.IsMap():
 		if v.kind != object {
@@ -144,7 +160,13 @@ func (c *checker) field(v *value, fd protoreflect.FieldDescriptor, path string) 
 			return
 		}
 		for _, f := range v.fields {
-			c.single(f.value, fd.MapValue(), path+`["`+f.key+`"]`)
+			at := path + `["` + f.key + `"]`
+			if fd.MapKey().Kind() != protoreflect.StringKind {
+				c.integer(&value{kind: number, line: f.line, text: f.key}, fd.MapKey().Kind(), at)
+			}
+			if f.value.kind != null { // as good as absent
+				c.single(f.value, fd.MapValue(), at)
+			}
 		}
 	case fd.IsList():
 		if v.kind != array {
@@ -163,13 +185,22 @@ func (c *checker) field(v *value, fd protoreflect.FieldDescriptor, path string) 
 func (c *checker) single(v *value, fd protoreflect.FieldDescriptor, path string) {
 	switch fd.Kind() {
 	case protoreflect.MessageKind, protoreflect.GroupKind:
+		if fd.Message().FullName() == "google.protobuf.Duration" {
+			c.duration(v, fd, path)
+			return
+		}
 		c.message(v, fd.Message(), path)
 	case protoreflect.EnumKind:
 		c.enum(v, fd.Enum(), path)
 	case protoreflect.BoolKind:
 		c.is(v, path, boolean)
-	case protoreflect.StringKind, protoreflect.BytesKind:
+	case protoreflect.StringKind:
 		c.is(v, path, text)
+	case protoreflect.BytesKind:
+		c.is(v, path, text)
+		if _, err := base64.StdEncoding.DecodeString(v.str()); err != nil {
+			c.errorf(v.line, path, "is not in base64")
+		}
 	case protoreflect.DoubleKind, protoreflect.FloatKind:
 		c.is(v, path, number)
 	default:
@@ -241,7 +272,7 @@ func (c *checker) wellKnown(v *value, md protoreflect.MessageDescriptor, path st
 		return false
 	}
 	switch name := md.Name(); {
-	case name == "Duration" || name == "Timestamp" || name == "FieldMask":
+	case name == "Timestamp" || name == "FieldMask":
 		c.is(v, path, text)
 	case name == "Struct":
 		c.is(v, path, object)
