@@ -12,8 +12,6 @@ import (
 	"github.com/sallyport-io/sallyport/internal/validation"
 )
 
-var istioVersions = []string{"v1", "v1beta1", "v1alpha3", "v1alpha1"}
-
 // object checks what lies beneath apiVersion, kind and metadata.
 func (c *checker) object(o *Object) {
 	g := group(o.APIVersion)
@@ -27,8 +25,9 @@ func (c *checker) object(o *Object) {
 		c.errorf(o.root.at("kind").line, "kind", "%s has no kind %s%s", g, o.Kind, suggest(o.Kind, schema.IstioKinds(g)))
 		return
 	}
-	if _, version, _ := strings.Cut(o.APIVersion, "/"); !slices.Contains(istioVersions, version) {
-		c.errorf(o.root.at("apiVersion").line, "apiVersion", "%s is not a version that Istio serves; write %s/v1", o.APIVersion, g)
+	served := schema.IstioVersions(g, o.Kind)
+	if _, version, _ := strings.Cut(o.APIVersion, "/"); !c.stored && !slices.Contains(served, version) {
+		c.errorf(o.root.at("apiVersion").line, "apiVersion", "%s is not a version of %s that Istio serves; write %s/%s", o.APIVersion, o.Kind, g, served[0])
 	}
 	for _, f := range o.root.fields {
 		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "spec", "status"}, f.key) {

@@ -198,7 +198,7 @@ func (c *checker) single(v *value, fd protoreflect.FieldDescriptor, path string)
 		c.is(v, path, text)
 	case protoreflect.BytesKind:
 		c.is(v, path, text)
-		if _, err := base64.StdEncoding.DecodeString(v.str()); err != nil {
+		if _, err := base64.StdEncoding.DecodeString(v.str()); err != nil || v.str() == "" {
 			c.errorf(v.line, path, "is not in base64")
 		}
 	case protoreflect.DoubleKind, protoreflect.FloatKind:

@@ -64,6 +64,24 @@ func Istio(group, kind string) (proto.Message, bool) {
 	return m, ok
 }
 
+// IstioVersions returns the versions in which one of Istio's kinds is served, the newest
+// first.
+func IstioVersions(group, kind string) []string {
+	switch {
+	case group == "extensions.istio.io":
+		return v1alpha1
+	case kind == "EnvoyFilter":
+		return []string{"v1alpha3"}
+	case kind == "ProxyConfig":
+		return []string{"v1beta1"}
+	case group == "security.istio.io":
+		return []string{"v1", "v1beta1"}
+	case group == "telemetry.istio.io":
+		return []string{"v1", "v1alpha1"}
+	}
+	return []string{"v1", "v1beta1", "v1alpha3"}
+}
+
 // goKind is a kind that has a Go type.
 type goKind struct {
 	versions []string // those whose fields are those of the type

@@ -60,7 +60,7 @@ func (c *checker) servicePorts(e *networking.ServiceEntry) {
 // endpoints checks the endpoints of a ServiceEntry, and the hosts that are looked up in
 // their place.
 func (c *checker) endpoints(e *networking.ServiceEntry) {
-	var names []string
+	names := []string{} // none, and not unknown
 	for _, p := range e.GetPorts() {
 		names = append(names, p.GetName())
 	}

@@ -17,6 +17,8 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -86,7 +88,10 @@ func (s *Server) Refuses(apiVersion, kind string, raw []byte) error {
 	if len(unknown) > 0 {
 		return fmt.Errorf("unknown fields: %s", strings.Join(unknown, ", "))
 	}
+	// As the server does before it looks: where null is no value, it is none.
+	defaulting.PruneNonNullableNullsWithoutDefaults(content, v.structural)
 	errs := validation.ValidateCustomResource(nil, content, v.schema)
+	errs = append(errs, listtype.ValidateListSetsAndMaps(field.NewPath("object"), v.structural, content)...)
 	if len(errs) == 0 {
 		ruleErrs, _ := v.rules.Validate(s.t.Context(), field.NewPath("object"), v.structural, content, nil, celconfig.RuntimeCELCostBudget)
 		errs = append(errs, ruleErrs...)
