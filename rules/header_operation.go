@@ -47,7 +47,7 @@ func reportHeaders(p *Pass, path string, h *mesh.Headers) {
 		return
 	}
 	p.Spend(sizeOf(h) * 3)
-	for op, set := range map[string]map[string]string{"add": h.Request.Add, "set": h.Request.Set} {
+	for op, set := range inOrder(map[string]map[string]string{"add": h.Request.Add, "set": h.Request.Set}) {
 		for _, name := range slices.Sorted(maps.Keys(set)) {
 			if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-envoy-") || strings.HasPrefix(lower, "x-forwarded-") || lower == "authorization" {
 				p.Reportf(fmt.Sprintf("%s.request.%s[%q]", path, op, name), "header %s is one that the gateway's policies trust", name)

@@ -30,7 +30,7 @@ here.`,
 			return nil
 		}
 		meta := p.Subject.Metadata()
-		for what, set := range map[string]map[string]string{"annotation": meta.Annotations, "label": meta.Labels} {
+		for what, set := range inOrder(map[string]map[string]string{"annotation": meta.Annotations, "label": meta.Labels}) {
 			for _, k := range slices.Sorted(maps.Keys(set)) {
 				if strings.HasPrefix(k, "internal.istio.io/") {
 					p.Report(Finding{

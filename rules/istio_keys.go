@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -46,7 +47,7 @@ both.`,
 			if !p.ByTenant() || !p.After.HasPoints(se) {
 				return
 			}
-			for field, set := range map[string]map[string]string{"labels": se.Labels, "annotations": se.Annotations} {
+			for field, set := range inOrder(map[string]map[string]string{"labels": se.Labels, "annotations": se.Annotations}) {
 				for _, k := range []string{"istio.io/use-waypoint-canary", "istio.io/use-waypoint-canary-namespace", "istio.io/use-waypoint-canary-weight"} {
 					if v, ok := set[k]; ok {
 						p.Reportf(fmt.Sprintf("metadata.%s[%q]", field, k), "%s: %q leads part of the traffic past the entry's waypoint", k, v)
@@ -59,7 +60,7 @@ both.`,
 
 // judgePodKeys judges the annotations and labels of a pod.
 func judgePodKeys(p *Pass, w *mesh.Workload, base string) {
-	for field, set := range map[string]map[string]string{"labels": w.PodLabels, "annotations": w.PodAnnotations} {
+	for field, set := range inOrder(map[string]map[string]string{"labels": w.PodLabels, "annotations": w.PodAnnotations}) {
 		for _, k := range slices.Sorted(maps.Keys(set)) {
 			v, at := set[k], fmt.Sprintf("%smetadata.%s[%q]", base, field, k)
 			key, known := podKey(k)
@@ -179,4 +180,16 @@ func variables(value string) bool {
 		}
 	}
 	return true
+}
+
+// inOrder yields the entries of a map by their keys: of more findings than there is room
+// for the same are told each time.
+func inOrder[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
 }

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"iter"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/told"
@@ -130,26 +131,31 @@ type clientTLS struct {
 	tlsPort bool // it is for a port that is TLS by custom
 }
 
-// policies returns the TLS settings of a DestinationRule by JSON path.
-func policies(p *Pass, dr *mesh.DestinationRule) map[string]clientTLS {
-	found := map[string]clientTLS{}
-	add := func(base string, tp *mesh.TrafficPolicy) {
-		if tp == nil {
+// policies yields the TLS settings of a DestinationRule and their JSON paths, in the order
+// in which they are written.
+func policies(p *Pass, dr *mesh.DestinationRule) iter.Seq2[string, clientTLS] {
+	return func(yield func(string, clientTLS) bool) {
+		within := func(base string, tp *mesh.TrafficPolicy) bool {
+			if tp == nil {
+				return true
+			}
+			if tp.TLS != nil && !yield(base+".tls", clientTLS{tp.TLS, false}) {
+				return false
+			}
+			for i, pp := range tp.PortLevelSettings {
+				if p.Spend(lookupSteps); pp.TLS != nil && !yield(fmt.Sprintf("%s.portLevelSettings[%d].tls", base, i), clientTLS{pp.TLS, pp.Port.Number == 443}) {
+					return false
+				}
+			}
+			return true
+		}
+		if !within("spec.trafficPolicy", dr.TrafficPolicy) {
 			return
 		}
-		if tp.TLS != nil {
-			found[base+".tls"] = clientTLS{tp.TLS, false}
-		}
-		for i, pp := range tp.PortLevelSettings {
-			if p.Spend(lookupSteps); pp.TLS != nil {
-				found[fmt.Sprintf("%s.portLevelSettings[%d].tls", base, i)] = clientTLS{pp.TLS, pp.Port.Number == 443}
+		for i, s := range dr.Subsets {
+			if p.Spend(lookupSteps); !within(fmt.Sprintf("spec.subsets[%d].trafficPolicy", i), s.TrafficPolicy) {
+				return
 			}
 		}
 	}
-	add("spec.trafficPolicy", dr.TrafficPolicy)
-	for i, s := range dr.Subsets {
-		p.Spend(lookupSteps)
-		add(fmt.Sprintf("spec.subsets[%d].trafficPolicy", i), s.TrafficPolicy)
-	}
-	return found
 }

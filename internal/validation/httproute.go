@@ -118,7 +118,7 @@ func isClaim(name string) bool {
 // claims checks that a rule that is for sidecars matches no claims of tokens.
 func (c *checker) claims(path string, r *networking.HTTPRoute) {
 	for i, m := range r.GetMatch() {
-		for name, headers := range map[string]map[string]*networking.StringMatch{"headers": m.GetHeaders(), "withoutHeaders": m.GetWithoutHeaders()} {
+		for name, headers := range inOrder(map[string]map[string]*networking.StringMatch{"headers": m.GetHeaders(), "withoutHeaders": m.GetWithoutHeaders()}) {
 			for _, h := range sorted(headers) {
 				if isClaim(h) {
 					c.refuse(key(index(path+".match", i)+"."+name, h), "a gateway alone knows the claims of tokens, and the VirtualService is for sidecars")
@@ -201,8 +201,8 @@ func (c *checker) program(path, s string) {
 
 // headers checks what is added to requests and answers, and removed from them.
 func (c *checker) headers(path string, h *networking.Headers) {
-	for side, o := range map[string]*networking.Headers_HeaderOperations{".request": h.GetRequest(), ".response": h.GetResponse()} {
-		for op, set := range map[string]map[string]string{".add": o.GetAdd(), ".set": o.GetSet()} {
+	for side, o := range inOrder(map[string]*networking.Headers_HeaderOperations{".request": h.GetRequest(), ".response": h.GetResponse()}) {
+		for op, set := range inOrder(map[string]map[string]string{".add": o.GetAdd(), ".set": o.GetSet()}) {
 			for _, name := range sorted(set) {
 				at := key(path+side+op, name)
 				c.setHeader(at, name, side == ".request")
@@ -357,7 +357,7 @@ func (c *checker) cors(path string, p *networking.CorsPolicy) {
 			c.refuse(index(path+".allowMethods", i), "%q is not a method of HTTP", m)
 		}
 	}
-	for name, list := range map[string][]string{".allowHeaders": p.GetAllowHeaders(), ".exposeHeaders": p.GetExposeHeaders()} {
+	for name, list := range inOrder(map[string][]string{".allowHeaders": p.GetAllowHeaders(), ".exposeHeaders": p.GetExposeHeaders()}) {
 		for i, h := range list {
 			if h != "*" && !headerName.MatchString(h) {
 				c.refuse(index(path+name, i), "%q is not the name of a header", h)

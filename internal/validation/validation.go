@@ -9,6 +9,7 @@ package validation
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -101,6 +102,17 @@ func key(path, k string) string { return path + `["` + k + `"]` }
 
 // sorted yields the keys of a map in order, so that an answer is always the same.
 func sorted[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+// inOrder yields the entries of a map by their keys.
+func inOrder[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for _, k := range sorted(m) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}
 
 // Annotations by which Istio's own controllers mark the objects that they make of others.
 // Its validation looks at those of the first two, and lets nobody set the last.
