@@ -46,10 +46,10 @@ func carriers(h string) []any {
 		o{"apiVersion": "v1", "kind": "Pod", "metadata": o{"name": "lost", "namespace": "elsewhere", "annotations": o{h: h}}, "spec": pod["spec"]},
 		o{"apiVersion": "v1", "kind": "Service", "metadata": meta("alias", o{"labels": o{"topology.istio.io/network": h}}), "spec": o{"type": "ExternalName", "externalName": h, "selector": o{h: h}, "ports": []any{o{"port": 80, "name": h}}}},
 		o{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": meta("wide", nil), "spec": o{"podSelector": o{"matchLabels": o{h: h}}, "policyTypes": []any{"Egress"}, "egress": []any{o{}}}},
-		o{"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": meta("keys", nil), "spec": o{"jwtRules": []any{o{"issuer": "http://" + h, "jwksUri": "http://" + h}, o{"issuer": "http://" + h}}}},
+		o{"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": meta("keys", nil), "spec": o{"jwtRules": []any{o{"issuer": "http://" + h, "jwksUri": "http://keys.example"}, o{"issuer": "http://" + h}}}},
 		o{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": meta("api", o{"annotations": o{"sallyport.io/" + h: h, "sallyport.io/originate-tls": h, "sallyport.io/issuer": h}}), "spec": o{"hosts": []any{"api.example.com"}, "resolution": "DNS", "ports": []any{o{"number": 443, "name": "tls", "protocol": "TLS"}, o{"number": 80, "name": "http", "protocol": "HTTP"}}}},
 		o{"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta("api", nil), "spec": o{"hosts": []any{"api.example.com"}, "http": []any{
-			o{"name": h, "match": []any{o{"headers": o{h: o{"exact": h}}, "uri": o{"prefix": h}}}, "route": []any{o{"destination": o{"host": "api.example.com"}, "headers": o{"request": o{"set": o{h: h}}}}}, "rewrite": o{"authority": h}},
+			o{"name": h, "match": []any{o{"queryParams": o{h: o{"exact": h}}, "uri": o{"prefix": h}}}, "route": []any{o{"destination": o{"host": "api.example.com"}}}, "rewrite": o{"authority": h}},
 		}}},
 		o{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": meta("mine", nil), "spec": o{"gatewayClassName": h, "listeners": []any{o{"name": h, "port": 80, "protocol": h}}}},
 	}

@@ -107,19 +107,22 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 		}
 	}
 	// What is too large for the server is too large here, too, and is found to be
-	// so in the same way: alone, into the mesh in which all the others stand.
+	// so in the same way: alone, into the mesh in which all the others stand. Of one
+	// object alone nothing else is said than the server says, unless that holds it back:
+	// then it is said what becomes of it when it is opened.
+	held := false
 	server := *j
-	server.unmended = true // what it finds is not told
+	server.unmended = len(judged) > 1 || j.Stored // what it finds is not told
 	for i, o := range subjects {
 		if o == nil {
 			continue
 		}
-		alone := Write{Request: rules.Request{Operation: "CREATE", Time: j.Time}, Object: b.Objects[i]}
-		out, err := server.Review(ctx, live, alone)
+		out, waits, err := server.alone(ctx, live.Without(o.Metadata().Ref), objects[i])
 		if err != nil {
 			errs = append(errs, &ObjectError{i, err})
 		}
-		b.Outcomes[i].Steps = out.Steps
+		held = held || waits
+		b.Outcomes[i] = out
 	}
 	if len(errs) > 0 {
 		return Batch{}, errors.Join(errs...)
@@ -138,7 +141,7 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 		b.Mesh, b.Paths = live, w.paths(w.live, j.Blocked, w.live.Paths)
 	}
 	for i, o := range subjects {
-		if o == nil {
+		if o == nil || len(judged) == 1 && !j.Stored && !held {
 			continue
 		}
 		if err := j.reviewOne(ctx, w, judged, o, b.Objects[i], &b.Outcomes[i]); err != nil {
@@ -151,10 +154,34 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 	return b, nil
 }
 
+// alone judges an object as the server does that creates it among all others, and
+// reports whether it holds it back.
+func (j *Judge) alone(ctx context.Context, others *mesh.Mesh, raw []byte) (out Outcome, held bool, err error) {
+	w := Write{Request: rules.Request{Operation: "CREATE", Time: j.Time}, Object: raw}
+	if !j.Stored {
+		// Where nothing can be filled in the server judges what was written.
+		if ops, err := Default(ctx, others, w); err == nil && len(ops) > 0 {
+			if w.Object, err = Patched(raw, ops); err != nil {
+				return out, false, err
+			}
+			o, err := mesh.Decode(w.Object)
+			if err != nil {
+				return out, false, err
+			}
+			entry, ok := o.(*mesh.ServiceEntry)
+			held = ok && entry.Held()
+		}
+	}
+	out, err = j.Review(ctx, others, w)
+	return out, held, err
+}
+
 func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]bool, o mesh.Object, raw []byte, out *Outcome) error {
-	mode := modeOf(w.live, o)
+	mode, judging := modeOf(w.live, o), j.Rules
 	if mode == modeOff {
-		return nil
+		if judging = always(j.Rules, out.Ref.Kind); len(judging) == 0 {
+			return nil
+		}
 	}
 	p := w.pass(o)
 	p.Raw, p.Batch = raw, judged
@@ -163,7 +190,7 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 	fixes := &mender{judge: j, ctx: ctx, steps: budget.New(ctx, MaxSteps), write: Write{Request: p.Request, Object: raw}, pass: p}
 	p.Mends, p.Mendable = fixes.mends, fixes.room
 	out.Paths, out.Companions = p.Paths, p.Companions
-	findings, err := rules.Run(ctx, j.Rules, p)
+	findings, err := rules.Run(ctx, judging, p)
 	if err != nil {
 		return err
 	}
