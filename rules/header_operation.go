@@ -47,7 +47,8 @@ func reportHeaders(p *Pass, path string, h *mesh.Headers) {
 		return
 	}
 	p.Spend(sizeOf(h) * 3)
-	for op, set := range inOrder(map[string]map[string]string{"add": h.Request.Add, "set": h.Request.Set}) {
+	for _, f := range []stringMap{{"add", h.Request.Add}, {"set", h.Request.Set}} {
+		op, set := f.field, f.values
 		for _, name := range slices.Sorted(maps.Keys(set)) {
 			if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-envoy-") || strings.HasPrefix(lower, "x-forwarded-") || lower == "authorization" {
 				p.Reportf(fmt.Sprintf("%s.request.%s[%q]", path, op, name), "header %s is one that the gateway's policies trust", name)

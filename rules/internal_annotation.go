@@ -30,7 +30,8 @@ here.`,
 			return nil
 		}
 		meta := p.Subject.Metadata()
-		for what, set := range inOrder(map[string]map[string]string{"annotation": meta.Annotations, "label": meta.Labels}) {
+		for _, f := range []stringMap{{"annotation", meta.Annotations}, {"label", meta.Labels}} {
+			what, set := f.field, f.values
 			for _, k := range slices.Sorted(maps.Keys(set)) {
 				if strings.HasPrefix(k, "internal.istio.io/") {
 					p.Report(Finding{

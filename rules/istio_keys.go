@@ -3,7 +3,6 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
-	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -47,7 +46,8 @@ both.`,
 			if !p.ByTenant() || !p.After.HasPoints(se) {
 				return
 			}
-			for field, set := range inOrder(map[string]map[string]string{"labels": se.Labels, "annotations": se.Annotations}) {
+			for _, f := range []stringMap{{"labels", se.Labels}, {"annotations", se.Annotations}} {
+				field, set := f.field, f.values
 				for _, k := range []string{"istio.io/use-waypoint-canary", "istio.io/use-waypoint-canary-namespace", "istio.io/use-waypoint-canary-weight"} {
 					if v, ok := set[k]; ok {
 						p.Reportf(fmt.Sprintf("metadata.%s[%q]", field, k), "%s: %q leads part of the traffic past the entry's waypoint", k, v)
@@ -60,7 +60,8 @@ both.`,
 
 // judgePodKeys judges the annotations and labels of a pod.
 func judgePodKeys(p *Pass, w *mesh.Workload, base string) {
-	for field, set := range inOrder(map[string]map[string]string{"labels": w.PodLabels, "annotations": w.PodAnnotations}) {
+	for _, f := range []stringMap{{"labels", w.PodLabels}, {"annotations", w.PodAnnotations}} {
+		field, set := f.field, f.values
 		for _, k := range slices.Sorted(maps.Keys(set)) {
 			v, at := set[k], fmt.Sprintf("%smetadata.%s[%q]", base, field, k)
 			key, known := podKey(k)
@@ -182,14 +183,8 @@ func variables(value string) bool {
 	return true
 }
 
-// inOrder yields the entries of a map by their keys: of more findings than there is room
-// for the same are told each time.
-func inOrder[V any](m map[string]V) iter.Seq2[string, V] {
-	return func(yield func(string, V) bool) {
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			if !yield(k, m[k]) {
-				return
-			}
-		}
-	}
+// stringMap is a map of an object, such as its labels, and the field that it is.
+type stringMap struct {
+	field  string
+	values map[string]string
 }

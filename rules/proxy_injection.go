@@ -27,7 +27,8 @@ Istio, or its network plugin, takes it so.`,
 	Kinds:    workloadKinds,
 	Check: On(onWorkload(func(p *Pass, w *mesh.Workload, base string) {
 		ambient := p.After.Namespace(w.Namespace).Ambient()
-		for field, set := range inOrder(map[string]map[string]string{"labels": w.PodLabels, "annotations": w.PodAnnotations}) {
+		for _, f := range []stringMap{{"labels", w.PodLabels}, {"annotations", w.PodAnnotations}} {
+			field, set := f.field, f.values
 			at := func(key string) string { return fmt.Sprintf("%smetadata.%s[%q]", base, field, key) }
 			if v, ok := set[injectKey]; ok && v != "" {
 				switch yes := slices.Contains(injectYes, strings.ToLower(v)); {

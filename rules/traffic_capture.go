@@ -25,7 +25,8 @@ routed by nobody. Pods and templates in namespaces of the mesh are denied them.`
 			}
 		}
 		for k, good := range ambientKeys {
-			for field, set := range inOrder(map[string]map[string]string{"labels": w.PodLabels, "annotations": w.PodAnnotations}) {
+			for _, f := range []stringMap{{"labels", w.PodLabels}, {"annotations", w.PodAnnotations}} {
+				field, set := f.field, f.values
 				if v, ok := set[k]; ok && !slices.Contains(good, v) {
 					p.Reportf(fmt.Sprintf("%smetadata.%s[%q]", base, field, k), "%s: %q takes the pod out of the mesh's hands", k, v)
 				}

@@ -41,14 +41,15 @@ func (c *checker) object(o *Object) {
 	c.kind, _ = schema.Find(o.APIVersion, o.Kind)
 	before, beyond := len(c.errs), c.beyond
 	c.message(spec, m.ProtoReflect().Descriptor(), "spec")
-	if c.stored || len(c.errs)-before > c.beyond-beyond {
-		return // what is stored Istio has taken, and what follows trusts the types
+	if len(c.errs)-before > c.beyond-beyond {
+		return // what follows trusts the types
 	}
 	c.values(o, spec, m.ProtoReflect().New().Interface())
 }
 
 // values checks what Istio's webhook checks: what an API server refuses already is not
-// said again.
+// said again. What is stored Istio has taken, one version of it: only names that are none
+// are refused there.
 func (c *checker) values(o *Object, spec *value, typed proto.Message) {
 	if err := json.Unmarshal(spec.json(), typed); err != nil {
 		c.errorf(spec.line, "spec", "%v", err)
@@ -64,7 +65,7 @@ func (c *checker) values(o *Object, spec *value, typed proto.Message) {
 	for _, p := range validation.Istio(validation.Meta{
 		Name: o.Name, Namespace: o.Namespace, Labels: meta.get("labels").strings(), Annotations: meta.get("annotations").strings(),
 	}, typed) {
-		if !said[p.Path] {
+		if !said[p.Path] && (p.NoHost || !c.stored) {
 			c.errorf(o.LineOf(p.Path), p.Path, "%s", p.Message)
 		}
 	}

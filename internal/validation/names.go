@@ -25,6 +25,9 @@ var (
 
 func isLabel(s string) bool { return len(s) <= maxLabel && label.MatchString(s) }
 
+// anAddress is a reason by which not every version of Istio refuses a host.
+const anAddress = "it is an address"
+
 // notAHost returns why a string is no name of a host; empty where it is one. Where
 // wildcard is set, its first label may be or begin with a "*".
 func notAHost(s string, wildcard bool) string {
@@ -39,7 +42,7 @@ func notAHost(s string, wildcard bool) string {
 	case strings.Contains(s, "/"):
 		why = "it has a path; write the host alone"
 	case isAddress(s):
-		why = "it is an address"
+		why = anAddress
 	case strings.Contains(s, ":"):
 		why = "it has a port; ports are given in a field of their own"
 	case strings.ContainsFunc(s, func(r rune) bool { return r > 127 }):

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -34,6 +35,8 @@ type Meta struct {
 type Problem struct {
 	Path    string // JSON path in the object
 	Message string
+	// NoHost is true where the name of a host is none by any version of Istio.
+	NoHost bool
 }
 
 // Istio returns the reasons for which Istio refuses an object of one of its kinds, in the
@@ -86,13 +89,13 @@ type checker struct {
 }
 
 func (c *checker) refuse(path, format string, args ...any) {
-	c.problems = append(c.problems, Problem{path, fmt.Sprintf(format, args...)})
+	c.problems = append(c.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
-// why refuses a field for a reason, where there is one.
+// why refuses a host for a reason of [notAHost], where there is one.
 func (c *checker) why(path, reason string) {
 	if reason != "" {
-		c.refuse(path, "%s", reason)
+		c.problems = append(c.problems, Problem{Path: path, Message: reason, NoHost: !strings.HasSuffix(reason, anAddress)})
 	}
 }
 

@@ -73,7 +73,7 @@ func (c *checker) serviceHosts(s *networking.VirtualService, atGateway bool) {
 		}
 		switch {
 		case why != "" && !isAddress(h):
-			c.refuse(path, "%s", why)
+			c.why(path, why)
 			valid = false
 		case h == "*" && !atGateway:
 			c.refuse(path, `"*" is for gateways alone; the sidecars are told which hosts`)
@@ -150,7 +150,7 @@ func (c *checker) tlsMatch(path string, m *networking.TLSMatchAttributes, s *net
 		switch {
 		case isAddress(sni) && why != "":
 		case why != "":
-			c.refuse(at, "%s", why)
+			c.why(at, why)
 		case !slices.ContainsFunc(s.GetHosts(), func(h string) bool { return covers(h, sni) }):
 			c.refuse(at, "%q is none of the hosts of the VirtualService, and not below one", sni)
 		}
