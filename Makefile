@@ -60,8 +60,8 @@ demo: ## Walk through the product on a real API server (KEEP=1: leave it running
 demo-stop: ## End what "make demo KEEP=1" left running
 	@go run ./hack/demo -stop
 
-differential: ## Let Istio's control plane judge N random meshes (default 20000), and a tenth as many histories
-	cd test/istio && go test -count=1 -timeout 0 -v -run 'TestDifferential|TestHistories' . -meshes $(N) -histories $$(($(N) / 10))
+differential: ## Let Istio judge N random meshes (default 20000), a tenth as many histories, and validate 5 N objects
+	cd test/istio && go test -count=1 -timeout 0 -v -run 'TestDifferential|TestHistories|TestValidation' . -meshes $(N) -histories $$(($(N) / 10)) -objects $$((5 * $(N)))
 
 bench: ## Measure how the judge scales with the size of the mesh
 	go test -timeout 60m -run '^$$' -bench . -benchmem ./internal/... ./policies ./webhook ./cmd/...

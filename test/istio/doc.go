@@ -13,6 +13,8 @@
 //   - TestCompanions asks Istio what the companions lead to.
 //   - TestAmbient compares the verdicts for clients without sidecars, by what
 //     Istio tells ztunnel and the waypoints, for the cases of testdata/ambient.
+//   - TestValidation puts random objects to Istio's validation and to the reader of
+//     manifests: what the one refuses, the other does.
 //   - TestPilotDiscovery runs Istio's control plane as a process against a real
 //     API server in which Sallyport's own server writes companions.
 //

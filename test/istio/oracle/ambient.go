@@ -50,7 +50,7 @@ func AskAmbient(manifests string, sidecars ...Client) (*Ambient, error) {
 			Configs:                in.configs,
 			KubernetesObjectString: strings.Join(objects, "\n---\n"),
 			MeshConfig:             in.mesh,
-			KubeClientModifier:     annotateCRDs,
+			KubeClientModifier:     in.annotateCRDs,
 		})
 		for _, info := range s.AmbientIndex.All() {
 			if svc := info.GetService(); svc != nil {

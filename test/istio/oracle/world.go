@@ -98,7 +98,7 @@ func Ask(manifests string, clients ...Client) (*World, error) {
 			Configs:                in.configs,
 			KubernetesObjectString: strings.Join(in.kubernetes, "\n---\n"),
 			MeshConfig:             in.mesh,
-			KubeClientModifier:     annotateCRDs,
+			KubeClientModifier:     in.annotateCRDs,
 		})
 		w.Gateway = reduceFake(s, gateway())
 		for _, c := range clients {
@@ -134,10 +134,10 @@ func sidecar(c Client) *model.Proxy {
 	}
 }
 
-// annotateCRDs has every CRD carry the version of the Gateway API's bundle.
-// The fake control plane installs them without, and Istio then ignores
-// TLSRoute and its like (minimumVersionFilter in pkg/kube/kclient).
-func annotateCRDs(c kube.Client) {
+// annotateCRDs has every CRD carry the version of the Gateway API's bundle, or that which
+// the manifests give it. The fake control plane installs them without, and Istio then
+// ignores TLSRoute and its like (minimumVersionFilter in pkg/kube/kclient).
+func (in input) annotateCRDs(c kube.Client) {
 	fake, ok := c.Metadata().(*metadatafake.FakeMetadataClient)
 	if !ok {
 		return
@@ -146,6 +146,9 @@ func annotateCRDs(c kube.Client) {
 		if a, ok := action.(k8stesting.CreateAction); ok { // an update has the same object
 			if crd, ok := a.GetObject().(*metav1.PartialObjectMetadata); ok {
 				crd.Annotations = map[string]string{consts.BundleVersionAnnotation: consts.BundleVersion}
+				if annotations, ok := in.definitions[crd.Name]; ok {
+					crd.Annotations = annotations
+				}
 			}
 		}
 		return false, nil, nil
@@ -168,6 +171,9 @@ type input struct {
 	mesh       *meshconfig.MeshConfig
 	configs    []config.Config
 	kubernetes []string
+	// definitions are the annotations of the CustomResourceDefinitions among the
+	// manifests, by name: the fake control plane has the definitions themselves.
+	definitions map[string]map[string]string
 }
 
 // head is what tells one manifest from another.
@@ -180,8 +186,15 @@ type head struct {
 	} `json:"metadata"`
 }
 
+// annotationsOf are the annotations of a manifest.
+func annotationsOf(doc string) (map[string]string, error) {
+	var o metav1.PartialObjectMetadata
+	err := yaml.Unmarshal([]byte(doc), &o)
+	return o.Annotations, err
+}
+
 func parse(manifests string) (input, error) {
-	in := input{mesh: registryOnly()}
+	in := input{mesh: registryOnly(), definitions: map[string]map[string]string{}}
 	seen := map[head]bool{}
 	created, err := time.Parse(time.RFC3339, defaultCreation)
 	if err != nil {
@@ -199,6 +212,12 @@ func parse(manifests string) (input, error) {
 		if head.Kind == "ConfigMap" && head.Metadata.Name == meshConfigMap {
 			if in.mesh, err = meshConfigOf(doc); err != nil {
 				return in, err
+			}
+			continue
+		}
+		if head.Kind == "CustomResourceDefinition" {
+			if in.definitions[head.Metadata.Name], err = annotationsOf(doc); err != nil {
+				return in, fmt.Errorf("read manifest: %w", err)
 			}
 			continue
 		}
