@@ -67,6 +67,7 @@ func (d *document) check(c *Config) error {
 	if p := c.NetworkPolicy; p != "" && p != Confined && p != Staged && p != Unconfined {
 		fail("networkPolicy", "must be %s, %s or %s, is %q", Confined, Staged, Unconfined, p)
 	}
+	c.Ambient.check(fail)
 	c.Ownership.check(fail)
 	c.Versions.check(fail)
 	c.Walls.check(c.Gateways, fail)

@@ -38,8 +38,9 @@ type Config struct {
 	// there may serve everybody, bind to an egress gateway and select its pods.
 	// Anyone who may write to one of them is trusted.
 	//
-	// Default: the gateways' namespaces, istioNamespace, the mesh's root namespace,
-	// kube-system, cert-manager and the namespace of serviceAccount.
+	// Default: the namespaces of the gateways and of ambient.waypoints,
+	// istioNamespace, the mesh's root namespace, kube-system, cert-manager and the
+	// namespace of serviceAccount.
 	PlatformNamespaces []string `json:"platformNamespaces,omitempty"`
 	// Injection is whether Sallyport keeps the companions of a ServiceEntry in
 	// namespaces that do not say so themselves by the label
@@ -145,6 +146,10 @@ type Config struct {
 	//
 	// Default: none.
 	Issuers []Grant `json:"issuers,omitempty"`
+	// Ambient is about ambient mode.
+	//
+	// Default: see there.
+	Ambient Ambient `json:"ambient,omitzero"`
 	// Ownership says whose the external hosts are.
 	//
 	// Default: a host belongs to whoever registers it first.
@@ -477,6 +482,7 @@ func (c *Config) setDefaults() {
 		}
 	}
 	setDefault(&c.Injection, Enabled)
+	setDefault(&c.Ambient.WildcardTLS, Disabled)
 	setDefault(&c.NetworkPolicy, Unconfined)
 	setDefault(&c.Authorization, Disabled)
 	c.Walls.setDefaults(def.Walls)
@@ -495,6 +501,10 @@ func (c *Config) setDefaults() {
 	if c.PlatformNamespaces == nil {
 		for _, g := range c.Gateways {
 			ns, _, _ := strings.Cut(g.Service, "/")
+			c.PlatformNamespaces = append(c.PlatformNamespaces, ns)
+		}
+		for _, w := range c.Ambient.Waypoints {
+			ns, _, _ := strings.Cut(w, "/")
 			c.PlatformNamespaces = append(c.PlatformNamespaces, ns)
 		}
 		own, _ := c.Account()
@@ -546,6 +556,7 @@ func (c *Config) Settings() mesh.Settings {
 	}
 	s.Istio, _ = mesh.ParseIstioVersion(c.Versions.Istio)            // checked
 	s.GatewayAPI, _ = mesh.ParseBundleVersion(c.Versions.GatewayAPI) // checked
+	s.Ambient = c.Ambient.settings()
 	s.Ownership = c.Ownership.settings()
 	s.InMesh = c.InMesh.settings()
 	for _, e := range c.MetadataExceptions {

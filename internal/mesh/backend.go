@@ -85,9 +85,10 @@ func (m *Mesh) described(host string) bool {
 // toBackend is what becomes of traffic for a host that no entry registers and an
 // XBackend describes.
 func (c *client) toBackend(t traffic, host string, reason Reason, hop Hop) outcome {
-	verdict, gateway := Direct, ""
-	if c.gateway != nil {
-		verdict, gateway = Via, c.gateway.Name
+	verdict := Direct
+	via, gateway := c.leadsOutVia()
+	if via {
+		verdict = Via
 	}
 	if c.terse {
 		return outcome{verdict: verdict, gateway: gateway, host: host, port: t.port}

@@ -25,9 +25,12 @@ func TestDying(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 12))
 	worsened := 0
 	for name, objects := range testMeshes(t) {
-		namespaces := map[string]mesh.Object{}
+		namespaces, there := map[string]mesh.Object{}, map[string]bool{}
 		for _, o := range objects {
-			if ns := o.Metadata().Namespace; ns != "" && namespaces[ns] == nil {
+			there[o.Metadata().Name] = there[o.Metadata().Name] || o.Metadata().Kind == "Namespace"
+		}
+		for _, o := range objects {
+			if ns := o.Metadata().Namespace; ns != "" && namespaces[ns] == nil && !there[ns] {
 				namespaces[ns] = &mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: ns}}}
 			}
 		}

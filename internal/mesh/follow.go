@@ -29,6 +29,11 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 	if c.ignored(CanonicalHost(host)) {
 		return outcome{verdict: Undetermined}
 	}
+	if c.waypoint != nil {
+		if o, ok := c.followServed(l, t, host, subset, reason); ok {
+			return o
+		}
+	}
 	s := c.destination(l, host)
 	if s != nil && s.k8s != nil && s.k8s.Type == "ExternalName" {
 		// An alias: Istio puts the name it stands for in its place.
@@ -99,21 +104,42 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 			because: []Reason{reason.with("the traffic goes to %s in the mesh; where that sends it is not known", s.ref())},
 		}
 	}
-	switch {
-	case c.gateway != nil && c.terse:
-		return outcome{verdict: Via, gateway: c.gateway.Name}
-	case c.gateway != nil:
-		return outcome{
-			verdict: Via, gateway: c.gateway.Name, hops: []Hop{hop},
-			because: []Reason{reason.with("the gateway sends the traffic on to %s", hostAt(host, t.port))},
+	return c.out(host, t, reason, hop)
+}
+
+// out is what becomes of traffic that the proxy sends to a host outside the mesh.
+func (c *client) out(host string, t traffic, reason Reason, hop Hop) outcome {
+	if via, name := c.leadsOutVia(); via {
+		if c.terse {
+			return outcome{verdict: Via, gateway: name}
 		}
-	case c.terse:
+		text := told.F("the gateway sends the traffic on to %s", hostAt(host, t.port))
+		if c.waypoint != nil {
+			text = told.F("the waypoint sends it on to %s", hostAt(host, t.port))
+		}
+		return outcome{verdict: Via, gateway: name, hops: []Hop{hop}, because: []Reason{reason.with("%s", text)}}
+	}
+	if c.terse {
 		return outcome{verdict: Direct, host: host, port: t.port}
+	}
+	text := told.F("traffic goes straight to %s, which is outside the mesh", hostAt(host, t.port))
+	if c.waypoint != nil {
+		text = told.F("waypoint %s, which is none of those that may lead out, sends it on to %s",
+			c.waypoint.Tell().As(c.waypoint.Namespace+"/"+c.waypoint.Name), hostAt(host, t.port))
+	}
+	return outcome{verdict: Direct, hops: []Hop{hop}, host: host, port: t.port, because: []Reason{reason.with("%s", text)}}
+}
+
+// leadsOutVia reports whether the proxy is one through which traffic may leave the
+// mesh, and the name by which a path knows it.
+func (c *client) leadsOutVia() (via bool, name string) {
+	switch {
+	case c.gateway != nil:
+		return true, c.gateway.Name
+	case c.waypoint != nil && c.m.settings.LeadsOut(c.waypoint.Ref):
+		return true, c.waypoint.Name
 	default:
-		return outcome{
-			verdict: Direct, hops: []Hop{hop}, host: host, port: t.port,
-			because: []Reason{reason.with("traffic goes straight to %s, which is outside the mesh", hostAt(host, t.port))},
-		}
+		return false, ""
 	}
 }
 
@@ -128,6 +154,8 @@ func (c *client) String() string {
 	switch {
 	case c.gateway != nil:
 		return "gateway " + c.gateway.Name
+	case c.waypoint != nil:
+		return "waypoint " + c.waypoint.Namespace + "/" + c.waypoint.Name
 	case c.namespace == "":
 		return "a sidecar in any other namespace"
 	default:
@@ -137,7 +165,10 @@ func (c *client) String() string {
 
 // told names the proxy in a message, for those, too, who may not know the namespace.
 func (c *client) told() told.Text {
-	if c.gateway != nil || c.namespace == "" {
+	switch {
+	case c.waypoint != nil:
+		return told.F("the waypoint %s", c.waypoint.Tell().As(c.waypoint.Namespace+"/"+c.waypoint.Name))
+	case c.gateway != nil || c.namespace == "":
 		return told.Plain(c.String())
 	}
 	return told.F("a sidecar in %s", told.InNamespace(c.namespace))

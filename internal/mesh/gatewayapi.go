@@ -146,7 +146,7 @@ func (m *Mesh) deployed(g *EgressGateway) *K8sGateway {
 		return nil
 	}
 	k, _ := m.read(Ref{Kind: "K8sGateway", Namespace: g.Namespace, Name: name}).(*K8sGateway)
-	if k == nil || k.GatewayClassName == waypointClass {
+	if k == nil || m.settings.isWaypoint(k) {
 		return nil
 	}
 	return k

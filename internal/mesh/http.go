@@ -210,7 +210,7 @@ func (c *client) httpRule(l *listener, rule *httpRule, host string, port int) []
 	follow := func(d *Destination, authority, field string, what told.Text) {
 		t := traffic{class: HTTPLike, host: host, port: port, authority: authority}
 		to := c.m.spelled(rule.owner, d.Host)
-		t.port = c.destinationPort(l, to, d, port, c.gateway == nil)
+		t.port = c.destinationPort(l, to, d, port, c.sidecars())
 		var reason Reason
 		if !c.terse {
 			reason = rule.reason(field, what)

@@ -294,8 +294,12 @@ type wireAddresses []struct {
 
 func decodeK8sGateway(m Meta, spec, raw []byte) (Object, error) {
 	var status struct {
-		Status struct {
-			Addresses wireAddresses `json:"addresses"`
+		Status *struct {
+			Addresses  wireAddresses `json:"addresses"`
+			Conditions []struct {
+				Type   string `json:"type"`
+				Status string `json:"status"`
+			} `json:"conditions"`
 		} `json:"status"`
 	}
 	if err := unmarshal(raw, &status); err != nil {
@@ -306,7 +310,16 @@ func decodeK8sGateway(m Meta, spec, raw []byte) (Object, error) {
 		return nil, err
 	}
 	g := &K8sGateway{Meta: m, GatewayClassName: w.GatewayClassName}
-	for _, a := range slices.Concat(w.Addresses, status.Status.Addresses) {
+	addresses := w.Addresses
+	if have := status.Status; have != nil {
+		addresses = slices.Concat(addresses, have.Addresses)
+		// The addresses come with the first pod that is ready, and stay.
+		g.Unready = len(have.Addresses) == 0
+		for _, c := range have.Conditions {
+			g.Unready = g.Unready || c.Type == "Programmed" && c.Status != "True"
+		}
+	}
+	for _, a := range addresses {
 		g.Addresses = append(g.Addresses, a.Value)
 	}
 	for _, l := range w.Listeners {

@@ -525,6 +525,9 @@ type K8sGateway struct {
 	GatewayClassName string        `json:"gatewayClassName"`
 	Listeners        []K8sListener `json:"listeners"`
 	Addresses        []string      `json:"-"` // that it asks for, and that it has
+	// Unready is true where the status says that no pod of it runs yet. One without
+	// a status is a manifest, and is taken to come true.
+	Unready bool `json:"-"`
 }
 
 // K8sListener is a listener of a Gateway API Gateway.

@@ -93,7 +93,7 @@ func (m *Mesh) pathOf(sidecars []*Sidecar, from, host string, port int, terse bo
 	m.Spend(pathSteps)
 	path := Path{Host: host, Port: port, Client: from}
 	namespace := namespaceOf(from)
-	o, se, ok := m.throughZtunnel(namespace, host, port)
+	o, se, ok := m.withoutSidecar(namespace, host, port, terse)
 	if !ok {
 		return m.throughSidecars(sidecars, from, host, port, terse)
 	}

@@ -20,8 +20,9 @@ import (
 )
 
 // TestPaths runs testdata/paths: each file is a mesh ("mesh.yaml"), perhaps
-// other approved gateways ("gateways.yaml"), the mesh configuration's defaults
-// for exportTo ("exports.yaml") and namespaces to ask for
+// other approved gateways ("gateways.yaml"), what is said of ambient mode
+// ("ambient.yaml"), the mesh configuration's defaults for exportTo ("exports.yaml")
+// and namespaces to ask for
 // ("clients"), and all paths with their first reason ("paths").
 func TestPaths(t *testing.T) {
 	files, err := filepath.Glob("testdata/paths/*.txtar")
@@ -41,6 +42,11 @@ func TestPaths(t *testing.T) {
 			settings := mesh.DefaultSettings()
 			if raw := sections["gateways.yaml"]; raw != nil {
 				if err := yaml.UnmarshalStrict(raw, &settings.Gateways); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if raw := sections["ambient.yaml"]; raw != nil {
+				if err := yaml.UnmarshalStrict(raw, &settings.Ambient); err != nil {
 					t.Fatal(err)
 				}
 			}

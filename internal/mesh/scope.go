@@ -13,6 +13,7 @@ type client struct {
 	namespace string         // empty for a namespace that nothing singles out
 	sidecar   *Sidecar       // nil where none applies: everything is imported
 	gateway   *EgressGateway // set where the proxy is an egress gateway's
+	waypoint  *K8sGateway    // set where it is a waypoint's
 	terse     bool           // nobody asks for reasons and hops: they may be missing
 
 	only string // set where no other destination is of interest; see reached
@@ -27,6 +28,9 @@ type client struct {
 		looked   bool
 	}
 }
+
+// sidecars reports whether the proxy is a sidecar.
+func (c *client) sidecars() bool { return c.gateway == nil && c.waypoint == nil }
 
 // listener is what one egress listener of a Sidecar imports. A client without
 // Sidecar has one listener, for every port, that imports everything.
@@ -274,7 +278,7 @@ func (c *client) service(l *listener, host string) *service {
 		}
 	}
 	entries = append(entries, open...)
-	own = own && c.gateway == nil
+	own = own && c.sidecars()
 	if k8s != nil && (!own || k8s.namespace == c.namespace) {
 		return k8s
 	}
@@ -376,7 +380,7 @@ func (c *client) newDestination(l *listener, host string) *service {
 	if s := c.service(l, host); s != nil {
 		return s
 	}
-	if c.gateway != nil {
+	if !c.sidecars() {
 		return nil
 	}
 	if l.egress != nil {

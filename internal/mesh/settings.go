@@ -78,6 +78,8 @@ type Settings struct {
 	// Grants are the cert-manager issuers that entries may ask for a client
 	// certificate.
 	Grants []Grant
+	// Ambient is what is said of ambient mode.
+	Ambient Ambient
 	// Ownership says whose the external hosts are; nil where nobody says so.
 	Ownership *Ownership
 	// InMesh is what belongs to the mesh although its address looks otherwise.

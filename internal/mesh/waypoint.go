@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/meshconfig"
@@ -33,9 +34,47 @@ const (
 	waypointForLabel       = "istio.io/waypoint-for"
 	waypointBinding        = "ambient.istio.io/waypoint-inbound-binding"
 	managedLabel           = "gateway.istio.io/managed"
+	canaryLabel            = "istio.io/use-waypoint-canary"
+	canaryNamespaceLabel   = "istio.io/use-waypoint-canary-namespace"
+	canaryWeight           = "istio.io/use-waypoint-canary-weight"
 	waypointClass          = "istio-waypoint"
+	agentgatewayClass      = "istio-agentgateway-waypoint"
 	hbonePort              = 15008
 )
+
+// Ambient is what the configuration says of ambient mode.
+type Ambient struct {
+	// Waypoints are those that may lead out of the mesh; nil stands for those of
+	// platform namespaces.
+	Waypoints []WaypointName
+	// Classes are the GatewayClasses of waypoints beside Istio's own.
+	Classes []string
+	// WildcardTLS is istiod's ENABLE_WILDCARD_HOST_SERVICE_ENTRIES_FOR_TLS.
+	WildcardTLS bool
+}
+
+// WaypointName names a waypoint.
+type WaypointName struct{ Namespace, Name string }
+
+// LeadsOut reports whether a waypoint may lead out of the mesh. Any other is one
+// of a tenant's, and what leaves there leaves without the platform.
+func (s Settings) LeadsOut(waypoint Ref) bool {
+	if s.Ambient.Waypoints == nil {
+		return s.Platform(waypoint.Namespace)
+	}
+	return slices.Contains(s.Ambient.Waypoints, WaypointName{waypoint.Namespace, waypoint.Name})
+}
+
+// isWaypoint reports whether a Gateway is of a class by which Istio deploys a
+// waypoint.
+func (s Settings) isWaypoint(g *K8sGateway) bool {
+	switch g.GatewayClassName {
+	case waypointClass, agentgatewayClass:
+		return true
+	default:
+		return slices.Contains(s.Ambient.Classes, g.GatewayClassName)
+	}
+}
 
 // UseWaypoint reads the labels by which an entry or a namespace chooses a
 // waypoint (GetUseWaypoint in Istio's pilot/pkg/serviceregistry/ambient). Labels
@@ -53,8 +92,15 @@ func UseWaypoint(labels map[string]string, namespace string) (ref Ref, ok bool) 
 }
 
 func (x *index) visitWaypoint(o Object, namespace string, i indexer) {
-	if ref, ok := UseWaypoint(o.Metadata().Labels, namespace); ok {
+	labels := o.Metadata().Labels
+	if ref, ok := UseWaypoint(labels, namespace); ok {
 		put(i, &x.bindings, o, ref.Namespace, "/", ref.Name, sep, objectKey(o.Metadata().Ref))
+	}
+	if name := labels[canaryLabel]; name != "" {
+		if other, ok := labels[canaryNamespaceLabel]; ok {
+			namespace = other
+		}
+		put(i, &x.bindings, o, namespace, "/", name, sep, objectKey(o.Metadata().Ref))
 	}
 }
 
@@ -85,18 +131,102 @@ func (m *Mesh) waypoint(se *ServiceEntry) (*K8sGateway, Reason) {
 	if ref.Name == "none" {
 		return nil, at.with("the label %s opts out of waypoints", told.Plain(waypointLabel))
 	}
+	g, why := m.waypointNamed(ref, se.Namespace, at)
+	if g != nil && g.Namespace != se.Namespace && m.shown(se) == meshconfig.OwnNamespace {
+		return nil, at.with("serviceEntryVisibility of the mesh configuration keeps the entry to its own namespace, and the waypoint is in another")
+	}
+	return g, why
+}
+
+// waypointNamed returns the waypoint of a name, for entries of a namespace, or nil and why
+// Istio takes it for none.
+func (m *Mesh) waypointNamed(ref Ref, namespace string, at Reason) (*K8sGateway, Reason) {
+	m.Spend(lookupSteps)
 	g, _ := m.read(ref).(*K8sGateway)
 	switch {
-	case g == nil || g.GatewayClassName != waypointClass:
+	case g == nil || !m.settings.isWaypoint(g):
 		return nil, at.with("there is no waypoint %s", ref.Tell().As(ref.Namespace+"/"+ref.Name))
+	case g.Unready:
+		return nil, Reason{Ref: g.Ref, Path: "status.conditions"}.with("the waypoint is not ready")
 	case !g.forServices():
 		return nil, Reason{Ref: g.Ref, Path: "metadata.labels"}.with("the label %s makes it a waypoint for %s, not for services", told.Plain(waypointForLabel), g.Labels[waypointForLabel])
-	case g.Namespace != se.Namespace && m.shown(se) == meshconfig.OwnNamespace:
-		return nil, at.with("serviceEntryVisibility of the mesh configuration keeps the entry to its own namespace, and the waypoint is in another")
-	case !m.admits(g, se.Namespace):
-		return nil, Reason{Ref: g.Ref, Path: "spec.listeners"}.with("allowedRoutes admits nothing of %s", told.InNamespace(se.Namespace))
+	case !m.admits(g, namespace):
+		return nil, Reason{Ref: g.Ref, Path: "spec.listeners"}.with("allowedRoutes admits nothing of %s", told.InNamespace(namespace))
 	}
 	return g, Reason{}
+}
+
+// share is a waypoint, the percentage of an entry's connections that it gets, and
+// the object that says so.
+type share struct {
+	waypoint *K8sGateway
+	weight   int
+	by       Reason
+}
+
+// shares are the waypoints of an entry that get any of its connections; none where
+// there is none, with the reason.
+func (m *Mesh) shares(se *ServiceEntry) ([]share, Reason) {
+	g, why := m.waypoint(se)
+	if g == nil {
+		return nil, why
+	}
+	all := share{g, 100, m.chosenBy(se)}
+	canary, weight, by := m.canary(se)
+	if canary == nil || canary == g || weight == 0 {
+		return []share{all}, Reason{}
+	}
+	all.weight -= weight
+	out := []share{{canary, weight, by}}
+	if all.weight > 0 {
+		out = append(out, all)
+	}
+	return out, Reason{}
+}
+
+// chosenBy names the object whose labels choose the waypoint of an entry.
+func (m *Mesh) chosenBy(se *ServiceEntry) Reason {
+	ref := se.Ref
+	if _, own := UseWaypoint(se.Labels, se.Namespace); !own {
+		if ns := m.Namespace(se.Namespace); ns != nil {
+			ref = ns.Ref
+		}
+	}
+	return Reason{Ref: ref, Path: "metadata.labels[" + strconv.Quote(waypointLabel) + "]"}
+}
+
+// canary returns the waypoint that takes a share of an entry's connections beside
+// its own, nil where there is none (buildWeightedWaypoints in Istio's
+// pilot/pkg/serviceregistry/ambient). The namespace has a say only where the
+// entry's own waypoint comes from there.
+func (m *Mesh) canary(se *ServiceEntry) (g *K8sGateway, weight int, by Reason) {
+	var ns *Namespace
+	if _, own := UseWaypoint(se.Labels, se.Namespace); !own {
+		ns = m.Namespace(se.Namespace)
+	}
+	from := &se.Meta
+	if _, own := se.Labels[canaryLabel]; !own && ns != nil {
+		from = &ns.Meta
+	}
+	name := from.Labels[canaryLabel]
+	if name == "" || name == "none" {
+		return nil, 0, Reason{}
+	}
+	namespace := se.Namespace
+	if other, ok := from.Labels[canaryNamespaceLabel]; ok {
+		namespace = other
+	}
+	text, ok := se.Annotations[canaryWeight]
+	if !ok && ns != nil {
+		text = ns.Annotations[canaryWeight]
+	}
+	weight, err := strconv.Atoi(text)
+	if err != nil || weight < 0 || weight > 100 {
+		return nil, 0, Reason{}
+	}
+	by = Reason{Ref: from.Ref, Path: "metadata.labels[" + strconv.Quote(canaryLabel) + "]"}
+	g, _ = m.waypointNamed(Ref{Kind: "K8sGateway", Namespace: namespace, Name: name}, se.Namespace, by)
+	return g, weight, by
 }
 
 // NewWaypoint is the plainest waypoint of that name: for services, and open to
