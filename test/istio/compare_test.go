@@ -23,6 +23,8 @@ type row struct {
 	ours         mesh.Verdict
 	istioWhy     string
 	oursWhy      string
+	passed       bool // as [mesh.Path.Passed]
+	sidecar      bool // the client has sidecars
 }
 
 func (r row) String() string {
@@ -49,6 +51,10 @@ type answers struct {
 	// denials are the rules that deny an object of the set, first where the
 	// platform owns every namespace, then where it owns the gateway's only.
 	platform, tenant []string
+	// ambient is true of a mesh with namespaces in ambient mode; detours are the
+	// ways at its waypoints that lead to another host than the one called.
+	ambient bool
+	detours []string
 }
 
 // ask puts the manifests to both judges. A namespace's verdict is the worst of

@@ -16,10 +16,15 @@ const (
 	falseDenial = "false-denial" // Istio routes via the gateway and lets nothing out, one of our paths is direct
 	lostVia     = "lost-via"     // Istio routes a point via, we call it broken or blocked
 	falseVia    = "false-via"    // we call a point via that Istio does not route so
+	undenied    = "undenied"     // a path of an ambient mesh is direct, not by what its client does alone, and no rule of ours denies it
+	detour      = "detour"       // a waypoint leads a tenant's callers to another tenant's host, and no rule of ours denies it
 )
 
 // contradictions returns the sorts that the answers show.
 func (a answers) contradictions() []string {
+	if a.ambient {
+		return a.ambientContradictions()
+	}
 	var out []string
 	denied := slices.ContainsFunc(a.rows, func(r row) bool { return r.ours == mesh.Direct })
 	unsure := slices.ContainsFunc(a.rows, func(r row) bool { return r.ours == mesh.Undetermined })
@@ -35,6 +40,39 @@ func (a answers) contradictions() []string {
 	if a.via() && denied {
 		out = append(out, falseDenial)
 	}
+	return distinct(append(out, a.misjudged()...))
+}
+
+// ambientContradictions goes by each path of ztunnel's: one that we call direct
+// excuses no other. It does so for those of sidecars, as in every other mesh.
+func (a answers) ambientContradictions() []string {
+	out := a.misjudged()
+	denied := slices.ContainsFunc(a.rows, func(r row) bool { return r.ours == mesh.Direct && !r.passed })
+	for _, r := range a.rows {
+		if r.istio == oracle.Direct && r.ours != mesh.Direct && r.ours != mesh.Undetermined && !(r.sidecar && denied) {
+			out = append(out, leak)
+		}
+	}
+	switch {
+	case denied && len(a.tenant) == 0:
+		out = append(out, undenied)
+	case denied && a.via():
+		out = append(out, falseDenial)
+	}
+	if len(a.detours) > 0 && len(a.tenant) == 0 {
+		out = append(out, detour)
+	}
+	return distinct(out)
+}
+
+func distinct(sorts []string) []string {
+	slices.Sort(sorts)
+	return slices.Compact(sorts)
+}
+
+// misjudged returns the sorts of contradiction about paths that leave by a gateway
+// or waypoint, or nowhere.
+func (a answers) misjudged() (out []string) {
 	for _, r := range a.rows {
 		switch {
 		case r.ours == mesh.Undetermined || r.ours == mesh.Direct || r.istio == oracle.Direct:
@@ -44,8 +82,7 @@ func (a answers) contradictions() []string {
 			out = append(out, falseVia)
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return out
 }
 
 // direct reports whether Istio lets any client past the gateway.

@@ -6,9 +6,9 @@ import (
 
 	"istio.io/api/label"
 	"istio.io/istio/pilot/pkg/features"
-	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/networking/serviceentry"
 	"istio.io/istio/pilot/test/xds"
+	"istio.io/istio/pkg/config"
 	"istio.io/istio/pkg/config/constants"
 	"istio.io/istio/pkg/test"
 	"istio.io/istio/pkg/workloadapi"
@@ -18,18 +18,24 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 )
 
-// Ambient is what Istio programs in ambient mode for one set of manifests:
-// what it tells ztunnel of every service, and the waypoints.
+// Ambient is what Istio programs in ambient mode for one set of manifests: what
+// it tells ztunnel of every service, the waypoints, the sidecars beside them and
+// the egress gateway.
 type Ambient struct {
 	World
+	platform  []string
 	services  []*workloadapi.Service
-	waypoints map[string]*Proxy // by the name of their Service
+	waypoints map[string]*waypoint // by the name of their Service
 }
 
-// AskAmbient is [Ask] in ambient mode. Every waypoint among the manifests is
-// taken to be ready, and every ServiceEntry to have the addresses that Istio
-// allocates.
-func AskAmbient(manifests string, sidecars ...Client) (*Ambient, error) {
+// AskAmbient is [Ask] in ambient mode. A waypoint among the manifests is taken to
+// be ready unless it has a status that says otherwise, and every ServiceEntry to
+// have the addresses that Istio allocates. The waypoints of the platform's
+// namespaces may lead out of the mesh.
+//
+// Istio's features are settings of the process. Whoever asks from several
+// goroutines starts the process with those of [AmbientEnv].
+func AskAmbient(manifests string, platform []string, sidecars ...Client) (*Ambient, error) {
 	in, err := parse(manifests)
 	if err != nil {
 		return nil, err
@@ -38,13 +44,15 @@ func AskAmbient(manifests string, sidecars ...Client) (*Ambient, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Ambient{waypoints: map[string]*Proxy{}}
+	a := &Ambient{platform: platform, waypoints: map[string]*waypoint{}}
 	a.Configs = in.configs
 	err = test.Wrap(func(t test.Failer) {
-		for _, feature := range []*bool{
-			&features.EnableAmbient, &features.EnableAmbientWaypoints, &features.EnableHBONESend, &features.EnableSidecarHBONEListening,
-		} {
-			test.SetForTest(t, feature, true)
+		if !features.EnableAmbient {
+			for _, feature := range []*bool{
+				&features.EnableAmbient, &features.EnableAmbientWaypoints, &features.EnableHBONESend, &features.EnableSidecarHBONEListening,
+			} {
+				test.SetForTest(t, feature, true)
+			}
 		}
 		s := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 			Configs:                in.configs,
@@ -57,8 +65,9 @@ func AskAmbient(manifests string, sidecars ...Client) (*Ambient, error) {
 				a.services = append(a.services, svc)
 			}
 		}
+		a.Gateway = reduceFake(s, gateway())
 		for i, w := range waypoints {
-			a.waypoints[serviceName(w)] = reduceWaypoint(s, w, waypointIP(i))
+			a.waypoints[serviceName(w)] = askWaypoint(s, w, waypointIP(i))
 		}
 		for _, c := range sidecars {
 			a.Clients = append(a.Clients, ClientProxy{c, reduceFake(s, sidecar(c))})
@@ -70,64 +79,8 @@ func AskAmbient(manifests string, sidecars ...Client) (*Ambient, error) {
 	return a, nil
 }
 
-// ThroughZtunnel is what becomes of traffic from a namespace without sidecars: ztunnel
-// knows services by their addresses and takes that of the client's own
-// namespace, or else the canonical one; it sends the traffic to the service's
-// waypoint, or out itself.
-func (a *Ambient) ThroughZtunnel(namespace string, p Point) (Verdict, string) {
-	var found *workloadapi.Service
-	for _, svc := range a.services {
-		if strings.EqualFold(svc.Hostname, p.Host) && (svc.Namespace == namespace || svc.Canonical && (found == nil || found.Namespace != namespace)) {
-			found = svc
-		}
-	}
-	switch {
-	case found == nil || len(found.Addresses) == 0:
-		return Direct, "ztunnel knows no address of the service"
-	case found.Waypoint == nil:
-		return Direct, "the service has no waypoint"
-	}
-	name := found.Waypoint.GetHostname().GetHostname()
-	w := a.waypoints[name]
-	if w == nil {
-		return Broken, "there is no waypoint " + name
-	}
-	for _, l := range w.Leaves {
-		if cl := w.Clusters[l.Cluster]; cl != nil && cl.External() && strings.EqualFold(cl.Host, p.Host) && cl.Port == int(p.Port) {
-			return Via, "waypoint " + name + " sends it to " + cl.Name
-		}
-	}
-	return Broken, "waypoint " + name + " has no route for it"
-}
-
-// reduceWaypoint walks the waypoint's inner listener, which takes the traffic
-// for every service that is bound to it.
-func reduceWaypoint(s *xds.FakeDiscoveryServer, w types.NamespacedName, ip string) *Proxy {
-	node := s.SetupProxy(&model.Proxy{
-		Type:            model.Waypoint,
-		ConfigNamespace: w.Namespace,
-		IPAddresses:     []string{ip},
-		Labels: map[string]string{
-			label.IoK8sNetworkingGatewayGatewayName.Name: w.Name,
-			label.GatewayManaged.Name:                    constants.ManagedGatewayMeshControllerLabel,
-		},
-	})
-	p := &Proxy{}
-	var err error
-	if p.Clusters, err = clustersOf(inProcess{s, node}); err != nil {
-		panic(fmt.Sprintf("read the clusters of a proxy of this process: %v", err)) // nothing can fail
-	}
-	var walk walker
-	for _, l := range s.Listeners(node) {
-		for _, fc := range l.FilterChains {
-			walk.filterChain(Leaf{Listener: l.Name}, fc)
-		}
-	}
-	for _, c := range walk.chains {
-		p.Leaves = append(p.Leaves, c.leaves(nil)...)
-	}
-	return p
-}
+// AmbientEnv turns Istio's ambient mode on for a whole process.
+var AmbientEnv = []string{"PILOT_ENABLE_AMBIENT=true"}
 
 func serviceName(w types.NamespacedName) string { return w.Name + "." + w.Namespace + clusterSuffix }
 
@@ -137,31 +90,48 @@ func waypointIP(i int) string { return fmt.Sprintf("10.0.1.%d", i+1) }
 // true: waypoints are deployed and entries have addresses. In ambient mode Istio
 // reads its own kinds from there, too.
 func running(in input, manifests string) (objects []string, waypoints []types.NamespacedName, err error) {
-	allocate := map[types.NamespacedName][]string{}
-	for _, c := range in.configs {
-		if se, ok := c.Spec.(*networking.ServiceEntry); ok && serviceentry.ShouldV2AutoAllocateIPFromConfig(c) {
-			allocate[types.NamespacedName{Namespace: c.Namespace, Name: c.Name}] = se.Hosts
-		}
-	}
-	for i, doc := range documents(manifests) {
+	allocated := allocate(in.configs)
+	named, used := map[string]bool{}, map[string]bool{}
+	for _, doc := range documents(manifests) {
 		var object map[string]any
 		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
 			return nil, nil, fmt.Errorf("read manifest: %w", err)
 		}
+		if len(object) == 0 || object["kind"] == "ConfigMap" {
+			continue
+		}
 		meta, _ := object["metadata"].(map[string]any)
+		if meta["namespace"] == nil && object["kind"] != "Namespace" && object["kind"] != "GatewayClass" {
+			meta["namespace"] = "default"
+		}
+		if meta["creationTimestamp"] == nil {
+			meta["creationTimestamp"] = defaultCreation
+		}
 		name := types.NamespacedName{Namespace: fmt.Sprint(meta["namespace"]), Name: fmt.Sprint(meta["name"])}
+		if object["kind"] == "Namespace" {
+			named[name.Name] = true
+			labels, ok := meta["labels"].(map[string]any)
+			if !ok {
+				labels = map[string]any{}
+				meta["labels"] = labels
+			}
+			labels["kubernetes.io/metadata.name"] = name.Name // as the API server does
+		} else {
+			used[name.Namespace] = true
+		}
 		spec, _ := object["spec"].(map[string]any)
 		var addresses []any
-		switch {
-		case object["kind"] == "ConfigMap":
-			continue
-		case object["kind"] == "Gateway" && spec["gatewayClassName"] == constants.WaypointGatewayClassName:
+		switch object["kind"] {
+		case "Gateway":
+			if !waypointClasses[fmt.Sprint(spec["gatewayClassName"])] || object["status"] != nil {
+				break
+			}
 			addresses = []any{map[string]any{"type": "Hostname", "value": serviceName(name)}}
 			objects = append(objects, deployed(name, waypointIP(len(waypoints)))...)
 			waypoints = append(waypoints, name)
-		case object["kind"] == "ServiceEntry":
-			for j, h := range allocate[name] {
-				addresses = append(addresses, map[string]any{"host": h, "value": fmt.Sprintf("240.240.%d.%d", i, j+1)})
+		case "ServiceEntry":
+			for _, a := range allocated[name] {
+				addresses = append(addresses, map[string]any{"host": a.Host, "value": a.Value})
 			}
 		}
 		if addresses != nil {
@@ -173,7 +143,37 @@ func running(in input, manifests string) (objects []string, waypoints []types.Na
 		}
 		objects = append(objects, string(raw))
 	}
-	return objects, waypoints, nil
+	for ns := range used {
+		if !named[ns] { // an API server has no object of a namespace that is not there
+			objects = append(objects, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n", ns))
+		}
+	}
+	return append(objects, in.base...), waypoints, nil
+}
+
+// waypointClasses are the classes by which Istio deploys a waypoint.
+var waypointClasses = map[string]bool{
+	constants.WaypointGatewayClassName:      true,
+	constants.AgentgatewayWaypointClassName: true,
+}
+
+// allocate gives the entries the addresses that Istio would, in the status of
+// each, and returns them.
+func allocate(configs []config.Config) map[types.NamespacedName][]*networking.ServiceEntryAddress {
+	out := map[types.NamespacedName][]*networking.ServiceEntryAddress{}
+	for i, c := range configs {
+		se, ok := c.Spec.(*networking.ServiceEntry)
+		if !ok || !serviceentry.ShouldV2AutoAllocateIPFromConfig(c) {
+			continue
+		}
+		status := &networking.ServiceEntryStatus{}
+		for j, h := range se.Hosts {
+			status.Addresses = append(status.Addresses, &networking.ServiceEntryAddress{Host: h, Value: fmt.Sprintf("240.240.%d.%d", i, j+1)})
+		}
+		configs[i].Status = status
+		out[types.NamespacedName{Namespace: c.Namespace, Name: c.Name}] = status.Addresses
+	}
+	return out
 }
 
 // deployed are the Service and an instance of a waypoint.

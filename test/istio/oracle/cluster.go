@@ -35,6 +35,9 @@ type Cluster struct {
 type Address struct {
 	Host string // IP or DNS name; a path for a pipe
 	Port uint32
+	// Tunnel is true where it is a listener of the proxy itself, Host, that leads
+	// through HBONE to a pod of the mesh.
+	Tunnel bool
 }
 
 // UpstreamTLS is how a cluster protects its connections.
@@ -99,6 +102,9 @@ func (a Address) gatewayPort() (uint32, bool) {
 // external is decided by address. The pods and Services of these tests live
 // in 10.0.0.0/8; every name outside the cluster domain is the world's.
 func (a Address) external() bool {
+	if a.Tunnel {
+		return false
+	}
 	if ip, err := netip.ParseAddr(a.Host); err == nil {
 		return !netip.MustParsePrefix("10.0.0.0/8").Contains(ip.Unmap())
 	}
@@ -153,6 +159,10 @@ func addresses(cla *endpoint.ClusterLoadAssignment) []Address {
 				out = append(out, Address{Host: pipe.Path})
 				continue
 			}
+			if tunnel := address.GetEnvoyInternalAddress(); tunnel != nil {
+				out = append(out, Address{Host: tunnel.GetServerListenerName(), Tunnel: true})
+				continue
+			}
 			socket := address.GetSocketAddress()
 			out = append(out, Address{Host: socket.GetAddress(), Port: socket.GetPortValue()})
 		}
@@ -167,13 +177,22 @@ func http2(c *cluster.Cluster) bool {
 }
 
 func upstreamTLS(c *cluster.Cluster) UpstreamTLS {
+	socket := c.TransportSocket
 	if len(c.TransportSocketMatches) > 0 {
-		return UpstreamTLS{Auto: true}
+		// In ambient mode the first is for endpoints that take tunnels; that for
+		// all others is the one of the DestinationRule.
+		i := slices.IndexFunc(c.TransportSocketMatches, func(m *cluster.Cluster_TransportSocketMatch) bool {
+			return len(m.GetMatch().GetFields()) == 0 && m.GetTransportSocket().GetTypedConfig().MessageIs(&tls.UpstreamTlsContext{})
+		})
+		if i < 0 {
+			return UpstreamTLS{Auto: true}
+		}
+		socket = c.TransportSocketMatches[i].TransportSocket
 	}
-	if c.TransportSocket == nil || !c.TransportSocket.GetTypedConfig().MessageIs(&tls.UpstreamTlsContext{}) {
+	if socket == nil || !socket.GetTypedConfig().MessageIs(&tls.UpstreamTlsContext{}) {
 		return UpstreamTLS{}
 	}
-	up := unpack(c.TransportSocket.GetTypedConfig(), &tls.UpstreamTlsContext{})
+	up := unpack(socket.GetTypedConfig(), &tls.UpstreamTlsContext{})
 	out := UpstreamTLS{Enabled: true, SNI: up.Sni, ALPN: up.GetCommonTlsContext().GetAlpnProtocols()}
 	for _, cert := range up.GetCommonTlsContext().GetTlsCertificateSdsSecretConfigs() {
 		out.Certs = append(out.Certs, cert.Name)

@@ -171,6 +171,7 @@ type input struct {
 	mesh       *meshconfig.MeshConfig
 	configs    []config.Config
 	kubernetes []string
+	base       []string // the part of kubernetes that no manifest names
 	// definitions are the annotations of the CustomResourceDefinitions among the
 	// manifests, by name: the fake control plane has the definitions themselves.
 	definitions map[string]map[string]string
@@ -251,7 +252,7 @@ func parse(manifests string) (input, error) {
 			return in, fmt.Errorf("read base.yaml: %w", err)
 		}
 		if !seen[head] {
-			in.kubernetes = append(in.kubernetes, doc)
+			in.kubernetes, in.base = append(in.kubernetes, doc), append(in.base, doc)
 		}
 	}
 	return in, nil
