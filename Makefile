@@ -60,8 +60,9 @@ demo: ## Walk through the product on a real API server (KEEP=1: leave it running
 demo-stop: ## End what "make demo KEEP=1" left running
 	@go run ./hack/demo -stop
 
-differential: ## Let Istio judge N random meshes (default 20000), a tenth as many histories, and validate 5 N objects
-	cd test/istio && go test -count=1 -timeout 0 -v -run 'TestDifferential|TestHistories|TestValidation' . -meshes $(N) -histories $$(($(N) / 10)) -objects $$((5 * $(N)))
+differential: ## Let Istio judge N random meshes (default 20000), half as many ambient ones, histories of both, and validate 5 N objects
+	cd test/istio && go test -count=1 -timeout 0 -v -run 'Differential$$|Histories$$|TestValidation' . -meshes $(N) -ambient-meshes $$(($(N) / 2)) \
+		-histories $$(($(N) / 10)) -ambient-histories $$(($(N) / 20)) -objects $$((5 * $(N)))
 
 bench: ## Measure how the judge scales with the size of the mesh
 	go test -timeout 60m -run '^$$' -bench . -benchmem ./internal/... ./policies ./webhook ./cmd/...

@@ -104,9 +104,14 @@ func (g *generator) add(kind, namespace string, spec Object) Object {
 // time is one of few, so that some are equal.
 func (g *generator) time() string { return fmt.Sprintf("202%d-01-01T00:00:00Z", g.IntN(6)) }
 
-func name(o Object) string      { return o["metadata"].(Object)["name"].(string) }
-func namespace(o Object) string { return o["metadata"].(Object)["namespace"].(string) }
-func spec(o Object) Object      { return o["spec"].(Object) }
+func name(o Object) string { return o["metadata"].(Object)["name"].(string) }
+func spec(o Object) Object { return o["spec"].(Object) }
+
+// namespace is that of an object; empty for what is in none.
+func namespace(o Object) string {
+	ns, _ := o["metadata"].(Object)["namespace"].(string)
+	return ns
+}
 
 // some returns a random object of one kind, or nil.
 func (g *generator) some(kind string) Object {

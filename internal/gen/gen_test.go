@@ -9,8 +9,10 @@ import (
 
 func TestNewIsDeterministic(t *testing.T) {
 	for seed := range uint64(50) {
-		if diff := cmp.Diff(New(seed).YAML(), New(seed).YAML()); diff != "" {
-			t.Fatalf("seed %d gives two meshes:\n%s", seed, diff)
+		for _, make := range []func(uint64) Mesh{New, NewAmbient} {
+			if diff := cmp.Diff(make(seed).YAML(), make(seed).YAML()); diff != "" {
+				t.Fatalf("seed %d gives two meshes:\n%s", seed, diff)
+			}
 		}
 	}
 }
@@ -21,6 +23,9 @@ func TestNewDoesNotPanic(t *testing.T) {
 	for seed := range uint64(20000) {
 		if m := New(seed); m == nil {
 			t.Fatalf("seed %d gives no mesh", seed)
+		}
+		if m := NewAmbient(seed); m == nil {
+			t.Fatalf("seed %d gives no ambient mesh", seed)
 		}
 	}
 }

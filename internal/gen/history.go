@@ -16,13 +16,23 @@ type Write struct {
 // and then those that make of it what some more mutations make of it.
 func History(seed uint64) []Write {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0x5a11))}
-	g.build()
+	return g.history(g.build, g.mutate)
+}
+
+// AmbientHistory is [History] for a mesh of [NewAmbient].
+func AmbientHistory(seed uint64) []Write {
+	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0xa3b1))}
+	return g.history(g.buildAmbient, g.mutateAmbient)
+}
+
+func (g *generator) history(build, mutate func()) []Write {
+	build()
 	first := make(Mesh, len(g.mesh))
 	for i, o := range g.mesh {
 		first[i] = clone(o)
 	}
 	for range 1 + g.choose(20, 30, 25, 15, 10) {
-		g.mutate()
+		mutate()
 	}
 	var writes, more []Write
 	is := map[string]Object{}

@@ -215,7 +215,11 @@ var objectMutations = []mutation{
 		return true
 	},
 	func(g *generator) bool { // move
-		pick(g, g.mesh...)["metadata"].(Object)["namespace"] = pick(g, namespaces...)
+		o, to := pick(g, g.mesh...), pick(g, namespaces...)
+		if namespace(o) == "" || g.has(o["kind"].(string), to, name(o)) {
+			return false
+		}
+		o["metadata"].(Object)["namespace"] = to
 		return true
 	},
 	func(g *generator) bool { // age

@@ -36,20 +36,36 @@ func Shrink(m Mesh, fails func(Mesh) bool) Mesh {
 }
 
 // without returns a copy of the object that lacks the n-th field or list
-// element of its spec, or its creation time; false when there are fewer.
+// element of its spec, labels, annotations or status, or its creation time; false
+// when there are fewer.
 func without(o Object, n int) (Object, bool) {
 	out := clone(o)
 	meta := out["metadata"].(Object)
-	if _, timed := meta["creationTimestamp"]; timed {
+	for _, part := range []struct {
+		of  Object
+		key string
+	}{{meta, "creationTimestamp"}, {out, "status"}} {
+		if _, there := part.of[part.key]; !there {
+			continue
+		}
 		if n == 0 {
-			delete(meta, "creationTimestamp")
+			delete(part.of, part.key)
 			return out, true
 		}
 		n--
 	}
-	v, left := drop(out["spec"], n)
-	out["spec"] = v
-	return out, left < 0
+	for _, part := range []struct {
+		of  Object
+		key string
+	}{{meta, "labels"}, {meta, "annotations"}, {out, "spec"}} {
+		if part.of[part.key] == nil {
+			continue
+		}
+		if part.of[part.key], n = drop(part.of[part.key], n); n < 0 {
+			return out, true
+		}
+	}
+	return out, false
 }
 
 // drop removes the n-th field or element below v, counted in order, and

@@ -17,18 +17,21 @@ import (
 	"time"
 
 	"github.com/sallyport-io/sallyport/internal/gen"
+	"github.com/sallyport-io/sallyport/test/istio/oracle"
 )
 
 var (
-	meshes = flag.Int("meshes", 500, "how many random meshes to put to both judges")
-	seed   = flag.Uint64("seed", 1, "seed of the first random mesh")
-	keep   = flag.Int("keep", 1, "how many counterexamples of each sort to shrink and write to testdata/counterexamples, for each 200 meshes")
-	shrink = flag.String("shrink", strings.Join(unsafe, ","), "the sorts of counterexamples to shrink and write; also "+falseDenial+", "+lostVia+" and "+falseVia)
-	tallyF = flag.String("tally", "", "judge in this process and write the tally to this file; for the processes that the test starts")
+	meshes        = flag.Int("meshes", 500, "how many random meshes to put to both judges")
+	ambientMeshes = flag.Int("ambient-meshes", 200, "how many random ambient meshes to put to both judges")
+	ambient       = flag.Bool("ambient", false, "the meshes of -tally are ambient; for the processes that the test starts")
+	seed          = flag.Uint64("seed", 1, "seed of the first random mesh")
+	keep          = flag.Int("keep", 1, "how many counterexamples of each sort to shrink and write to testdata/counterexamples, for each 200 meshes")
+	shrink        = flag.String("shrink", strings.Join(unsafe, ","), "the sorts of counterexamples to shrink and write; also "+falseDenial+", "+lostVia+" and "+falseVia)
+	tallyF        = flag.String("tally", "", "judge in this process and write the tally to this file; for the processes that the test starts")
 )
 
 // unsafe are the sorts of contradiction of which there must be none.
-var unsafe = []string{leak, serviceLeak, open}
+var unsafe = []string{leak, serviceLeak, open, undenied, detour}
 
 // perProcess bounds the meshes of one process: Istio's fake control plane
 // keeps some megabytes for each, for good.
@@ -73,9 +76,19 @@ func TestDifferential(t *testing.T) {
 		judgeMeshes(t)
 		return
 	}
+	differential(t, *meshes, false)
+}
+
+// TestAmbientDifferential is TestDifferential for meshes some of whose namespaces
+// are in ambient mode: nothing that we accept may leave past the platform's
+// waypoints, but by what a client's namespace does alone.
+func TestAmbientDifferential(t *testing.T) { differential(t, *ambientMeshes, true) }
+
+func differential(t *testing.T, meshes int, ambient bool) {
+	t.Helper()
 	sum, started := newTally(), time.Now()
-	for done := 0; done < *meshes; done += perProcess {
-		sum.add(inProcess(t, *seed+uint64(done), min(perProcess, *meshes-done)))
+	for done := 0; done < meshes; done += perProcess {
+		sum.add(inProcess(t, *seed+uint64(done), min(perProcess, meshes-done), ambient))
 		t.Logf("after %v: %v", time.Since(started).Round(time.Second), sum)
 	}
 	for _, sort := range slices.Sorted(maps.Keys(sum.Found)) {
@@ -92,13 +105,16 @@ func TestDifferential(t *testing.T) {
 }
 
 // inProcess runs this test for some meshes in a process of its own.
-func inProcess(t *testing.T, seed uint64, n int) tally {
+func inProcess(t *testing.T, seed uint64, n int, ambient bool) tally {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tally.json")
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDifferential$", "-test.v",
 		"-meshes", strconv.Itoa(n), "-seed", strconv.FormatUint(seed, 10), "-keep", strconv.Itoa(*keep),
-		"-shrink", *shrink, "-tally", file)
+		"-shrink", *shrink, "-tally", file, "-ambient="+strconv.FormatBool(ambient))
 	cmd.Env = append(os.Environ(), "GOGC=400", "GOMEMLIMIT=1GiB") // short-lived: spare it most collections
+	if ambient {
+		cmd.Env = append(cmd.Env, oracle.AmbientEnv...)
+	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("meshes %d to %d: %v\n%s", seed, seed+uint64(n)-1, err, out)
@@ -119,6 +135,22 @@ func inProcess(t *testing.T, seed uint64, n int) tally {
 	return got
 }
 
+// randomMesh is the mesh of a seed, and judged what both judges say of one, of the
+// sort that this process judges.
+func randomMesh(seed uint64) gen.Mesh {
+	if *ambient {
+		return gen.NewAmbient(seed)
+	}
+	return gen.New(seed)
+}
+
+func judged(m gen.Mesh) (answers, error) {
+	if *ambient {
+		return askAmbient(m.YAML())
+	}
+	return ask(m.YAML())
+}
+
 // judgeMeshes judges the meshes of the flags and writes the tally.
 func judgeMeshes(t *testing.T) {
 	var (
@@ -130,7 +162,7 @@ func judgeMeshes(t *testing.T) {
 	for range 2 * runtime.GOMAXPROCS(0) { // an answer is half waiting
 		wg.Go(func() {
 			for s := range seeds {
-				a, err := ask(gen.New(s).YAML())
+				a, err := judged(randomMesh(s))
 				mu.Lock()
 				sum.Counts["meshes"]++
 				switch {
@@ -200,11 +232,11 @@ func head(seeds []uint64, n int) []uint64 { return seeds[:min(len(seeds), n)] }
 // contradiction, and keeps what is left as a counterexample.
 func record(t *testing.T, sort string, seed uint64) {
 	t.Helper()
-	small := gen.Shrink(gen.New(seed), func(m gen.Mesh) bool {
-		a, err := ask(m.YAML())
+	small := gen.Shrink(randomMesh(seed), func(m gen.Mesh) bool {
+		a, err := judged(m)
 		return err == nil && slices.Contains(a.contradictions(), sort)
 	})
-	a, err := ask(small.YAML())
+	a, err := judged(small)
 	if err != nil {
 		t.Error(err)
 		return
@@ -218,7 +250,14 @@ func record(t *testing.T, sort string, seed uint64) {
 	for _, client := range slices.Sorted(maps.Keys(a.leaks)) {
 		fmt.Fprintf(&b, "# %s leaks: %s\n", client, strings.Join(a.leaks[client], "; "))
 	}
-	path := filepath.Join("testdata", "counterexamples", fmt.Sprintf("%s-%d.yaml", sort, seed))
+	folder := "counterexamples"
+	if *ambient {
+		folder = "ambient"
+	}
+	for _, d := range a.detours {
+		fmt.Fprintf(&b, "# another host: %s\n", d)
+	}
+	path := filepath.Join("testdata", folder, fmt.Sprintf("%s-%d.yaml", sort, seed))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Error(err)
 	}

@@ -13,6 +13,9 @@
 //   - TestCompanions asks Istio what the companions lead to.
 //   - TestAmbient compares the verdicts for clients without sidecars, by what
 //     Istio tells ztunnel and the waypoints, for the cases of testdata/ambient.
+//     TestWaypoints holds the oracle itself to what was seen of Istio's waypoints,
+//     TestAmbientDifferential and TestAmbientHistories are random ambient and mixed
+//     meshes, and histories of them.
 //   - TestValidation puts random objects to Istio's validation and to the reader of
 //     manifests: what the one refuses, the other does.
 //   - TestPilotDiscovery runs Istio's control plane as a process against a real

@@ -26,7 +26,10 @@ import (
 	"github.com/sallyport-io/sallyport/test/istio/oracle"
 )
 
-var histories = flag.Int("histories", 150, "how many random histories to judge")
+var (
+	histories        = flag.Int("histories", 150, "how many random histories to judge")
+	ambientHistories = flag.Int("ambient-histories", 60, "how many random histories of ambient meshes to judge")
+)
 
 // TestSequences judges writes one after the other, as admission does, each in
 // the mesh that those before it left, and asks Istio about what was admitted:
@@ -78,10 +81,21 @@ func TestSequences(t *testing.T) {
 // addresses of entries that say they are in the mesh (see the limits in
 // rules/README.md): such a path is undetermined.
 func TestHistories(t *testing.T) {
-	if *histories > perProcess {
-		for done := 0; done < *histories; done += perProcess {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHistories$", "-test.v",
-				"-histories", strconv.Itoa(min(perProcess, *histories-done)), "-seed", strconv.FormatUint(*seed+uint64(done), 10))
+	judgeHistories(t, *histories, "histories", gen.History, (*cluster).leaks)
+}
+
+// TestAmbientHistories is TestHistories for meshes some of whose namespaces are in
+// ambient mode. What a client's namespace lets out by itself is not counted.
+func TestAmbientHistories(t *testing.T) {
+	judgeHistories(t, *ambientHistories, "ambient-histories", gen.AmbientHistory, (*cluster).ambientLeaks)
+}
+
+func judgeHistories(t *testing.T, n int, flagName string, history func(uint64) []gen.Write, leaksOf func(*cluster) ([]string, error)) {
+	t.Helper()
+	if n > perProcess {
+		for done := 0; done < n; done += perProcess {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v",
+				"-"+flagName, strconv.Itoa(min(perProcess, n-done)), "-seed", strconv.FormatUint(*seed+uint64(done), 10))
 			out, err := cmd.CombinedOutput()
 			for line := range strings.Lines(string(out)) {
 				if strings.Contains(line, "histories") || err != nil {
@@ -95,11 +109,12 @@ func TestHistories(t *testing.T) {
 		return
 	}
 	refused, denied := 0, 0
-	for i := range *histories {
+	for i := range n {
 		settings := mesh.DefaultSettings()
 		settings.Injection = i%2 == 0
+		settings.PlatformNamespaces = append(settings.PlatformNamespaces, "istio-egress")
 		c := newCluster(settings)
-		for _, w := range gen.History(*seed + uint64(i)) {
+		for _, w := range history(*seed + uint64(i)) {
 			raw, err := json.Marshal(w.Object)
 			if err != nil {
 				t.Fatal(err)
@@ -112,7 +127,7 @@ func TestHistories(t *testing.T) {
 				denied++
 			}
 		}
-		leaks, err := c.leaks()
+		leaks, err := leaksOf(c)
 		switch {
 		case err != nil && strings.Contains(err.Error(), "istio rejects"):
 			refused++
@@ -122,7 +137,7 @@ func TestHistories(t *testing.T) {
 			t.Errorf("seed %d: what was admitted leaves directly: %s", *seed+uint64(i), strings.Join(leaks, "; "))
 		}
 	}
-	t.Logf("%d histories, %d of them refused by Istio's validation; %d writes denied", *histories, refused, denied)
+	t.Logf("%d histories, %d of them refused by Istio's validation; %d writes denied", n, refused, denied)
 }
 
 // cluster is what an API server with Sallyport before it would hold.
@@ -280,13 +295,13 @@ func direct(m *mesh.Mesh, host string) (n int) {
 	return n
 }
 
-// leaks are Istio's ways past the gateway.
-func (c *cluster) leaks() ([]string, error) {
+// manifests are all objects of the cluster, companions included.
+func (c *cluster) manifests() (string, error) {
 	var docs []string
 	for _, ref := range slices.SortedFunc(maps.Keys(c.objects), func(a, b mesh.Ref) int { return strings.Compare(a.String(), b.String()) }) {
 		doc, err := yaml.JSONToYAML(c.objects[ref])
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		docs = append(docs, string(doc))
 	}
@@ -297,25 +312,30 @@ func (c *cluster) leaks() ([]string, error) {
 			}
 			doc, err := companion.Manifest(o)
 			if err != nil {
-				return nil, err
+				return "", err
 			}
 			raw, err := yaml.YAMLToJSON(doc)
 			if err != nil {
-				return nil, err
+				return "", err
 			}
 			if raw, err = stamped(raw, o.Metadata().Created); err != nil {
-				return nil, err
+				return "", err
 			}
 			if doc, err = yaml.JSONToYAML(raw); err != nil {
-				return nil, err
+				return "", err
 			}
 			docs = append(docs, string(doc))
 		}
 	}
-	if len(docs) == 0 {
-		return nil, nil
+	return strings.Join(docs, "---\n"), nil
+}
+
+// leaks are Istio's ways past the gateway.
+func (c *cluster) leaks() ([]string, error) {
+	manifests, err := c.manifests()
+	if err != nil || manifests == "" {
+		return nil, err
 	}
-	manifests := strings.Join(docs, "---\n")
 	clients, err := oracle.Clients(manifests)
 	if err != nil {
 		return nil, err
@@ -330,6 +350,28 @@ func (c *cluster) leaks() ([]string, error) {
 			if !c.undetermined(client.Namespace, l) {
 				leaks = append(leaks, client.String()+" "+l)
 			}
+		}
+	}
+	return leaks, nil
+}
+
+// ambientLeaks are Istio's ways past the gateways and the platform's waypoints, but
+// for those of which we say that a client's namespace opens them alone, or that we
+// cannot tell.
+func (c *cluster) ambientLeaks() ([]string, error) {
+	manifests, err := c.manifests()
+	if err != nil || manifests == "" {
+		return nil, err
+	}
+	a, err := askAmbient(manifests)
+	if err != nil {
+		return nil, err
+	}
+	var leaks []string
+	for _, r := range a.rows {
+		excused := r.ours == mesh.Direct && r.passed || r.ours == mesh.Undetermined
+		if r.istio == oracle.Direct && !excused {
+			leaks = append(leaks, fmt.Sprintf("%s: %s", r, r.istioWhy))
 		}
 	}
 	return leaks, nil
