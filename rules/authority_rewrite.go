@@ -27,10 +27,15 @@ registered.`,
 			if !p.ByTenant() {
 				return
 			}
+			var found []authority
+			var taken []string
 			for _, a := range authorities(p, vs) {
-				if a.rule.mesh && leadsToGateway(p.After, a.rule.Host, vs.Namespace) {
-					reportAuthority(p, a.path, a.value)
+				if a.rule.mesh && leadsToGateway(p.After, a.rule.Host, vs.Namespace) && foreignAuthority(p, a.value) {
+					found, taken = append(found, a), append(taken, a.path)
 				}
+			}
+			for _, a := range found {
+				reportAuthority(p, a.path, a.value, p.pruned(vs.Ref, registerAuthority, taken...))
 			}
 		}),
 		On(func(p *Pass, r *mesh.Route) {
@@ -41,7 +46,9 @@ registered.`,
 				p.Spend(len(rule.Authorities))
 				if slices.ContainsFunc(rule.BackendRefs, func(b mesh.BackendRef) bool { return leadsToGateway(p.After, backendHost(p, r, b), r.Namespace) }) {
 					for _, value := range rule.Authorities {
-						reportAuthority(p, fmt.Sprintf("spec.rules[%d].filters", i), value)
+						if foreignAuthority(p, value) {
+							reportAuthority(p, fmt.Sprintf("spec.rules[%d].filters", i), value, registerAuthority)
+						}
 					}
 				}
 			}
@@ -49,21 +56,24 @@ registered.`,
 	),
 }
 
-// reportAuthority reports a Host header that the subject's namespace has not
-// registered.
-func reportAuthority(p *Pass, path, value string) {
-	namespace := p.Subject.Metadata().Namespace
+// foreignAuthority reports whether a Host header is one that the subject's namespace
+// has not registered.
+func foreignAuthority(p *Pass, value string) bool {
 	p.Spend(lookupSteps)
-	host := p.canonical(hostOfAuthority(value))
-	if slices.ContainsFunc(p.After.EntriesFor(host), func(se *mesh.ServiceEntry) bool { return se.Namespace == namespace }) {
-		return
-	}
-	p.Report(Finding{
-		Path:    path,
-		Told:    told.F("presents traffic to the egress gateway as host %q, which %s has not registered", value, told.InNamespace(namespace)),
-		ToldFix: "Remove the rewrite, or register the host with a ServiceEntry in this namespace.\n",
+	return !slices.ContainsFunc(p.After.EntriesFor(p.canonical(hostOfAuthority(value))), func(se *mesh.ServiceEntry) bool {
+		return se.Namespace == p.Subject.Metadata().Namespace
 	})
 }
+
+func reportAuthority(p *Pass, path, value string, fix told.Text) {
+	p.Report(Finding{
+		Path:    path,
+		Told:    told.F("presents traffic to the egress gateway as host %q, which %s has not registered", value, told.InNamespace(p.Subject.Metadata().Namespace)),
+		ToldFix: fix, Words: registerAuthority,
+	})
+}
+
+const registerAuthority told.Text = "Remove the rewrite, or register the host with a ServiceEntry in this namespace.\n"
 
 // authority is a place where an http rule sets the Host header.
 type authority struct {

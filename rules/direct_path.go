@@ -370,7 +370,7 @@ func directFix(p *Pass, path mesh.Path) told.Text {
 	if fix, ok := lead(p, path.Host, path.Port, path.Protocol); ok {
 		return hints(p, path) + fix
 	}
-	return words(p, path)
+	return shut(p, path.Host, words(p, path))
 }
 
 // hints are shorter ways to the same end, as comments of the YAML.
@@ -404,7 +404,7 @@ func injectionMends(p *Pass, path mesh.Path) bool {
 	}
 	labelled.Labels = labels
 	does, _ := p.Memo.Do(injectionKey{path.Host}, func() (any, error) {
-		return p.Mends(path.Host, []Applied{{Object: &labelled}}), nil
+		return p.Mends(path.Host, []Applied{{Object: &labelled}}, false), nil
 	})
 	return does.(bool)
 }

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
 )
 
 // Fixed are the objects that the fix of a finding makes, in the order in which they
@@ -16,12 +17,9 @@ import (
 // as a merge patch (RFC 7396) that begins with "spec:" or "metadata:"; or words, which
 // make none.
 func Fixed(fix string, raw []byte) []Applied {
-	text := fix
-	for strings.HasPrefix(text, "#") {
-		_, text, _ = strings.Cut(text, "\n")
-	}
+	text := Bare(fix)
 	switch {
-	case strings.HasPrefix(text, "apiVersion:"):
+	case strings.Contains("\n"+text, "\napiVersion:"):
 		return applied(text)
 	case strings.HasPrefix(text, "spec:\n"), strings.HasPrefix(text, "metadata:\n"):
 	default:
@@ -60,4 +58,15 @@ func merge(into, patch map[string]any) map[string]any {
 		}
 	}
 	return out
+}
+
+// changed adds to words the object as somebody has written it, with a change that ends
+// a finding until what the words say is done. It is no more than the words where the
+// object is not at hand, or has nothing to change.
+func (p *Pass) changed(ref mesh.Ref, words told.Text, change func(map[string]any) bool) told.Text {
+	o := p.written(ref)
+	if o == nil || !change(o) {
+		return words
+	}
+	return "# " + words + "# Until then, without what is wrong:\n" + ref.Tell().Telling(document(o).Without("---\n")).Text()
 }

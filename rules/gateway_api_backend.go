@@ -103,10 +103,11 @@ func reportBackend(p *Pass, r *mesh.Route, path, verb string, b mesh.BackendRef)
 		return
 	}
 	f := Finding{
-		Path:    path,
-		Told:    told.F("%s mesh traffic straight to %s, past the egress gateway", told.Plain(verb), told.Host(host)),
-		ToldFix: "Name the egress gateway's Service as the backend here, and route from the gateway to the host by a second route whose parent is the gateway.\n",
+		Path:  path,
+		Told:  told.F("%s mesh traffic straight to %s, past the egress gateway", told.Plain(verb), told.Host(host)),
+		Words: "Name the egress gateway's Service as the backend here, and route from the gateway to the host by a second route whose parent is the gateway.\n",
 	}
+	f.ToldFix = p.pruned(r.Ref, f.Words, path)
 	if described {
 		f.Told += "; an XBackend needs no entry"
 		f.Severity = atBackend(p)

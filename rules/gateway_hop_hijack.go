@@ -26,6 +26,8 @@ from binding to them.`,
 		if !p.ByTenant() {
 			return
 		}
+		var found []Finding
+		var taken []string
 		for _, d := range p.destinations(vs) {
 			if d.dropped || !slices.ContainsFunc(d.gateways, func(g string) bool { return atEgress(p.After, g, vs.Namespace) }) {
 				continue
@@ -43,15 +45,24 @@ from binding to them.`,
 					if letIn(p.After, vs, d, host) {
 						severity = Deny
 					}
-					p.Report(Finding{
+					found = append(found, Finding{
 						Path:     d.path,
 						Severity: severity,
 						Told:     told.F("at the egress gateway, sends host %q, which %s registered, to %q", told.Host(host), foreign[0].Ref, told.Host(target)),
-						ToldFix:  told.F("Leave host %q to %s.\n", told.Host(host), told.InNamespace(foreign[0].Namespace)),
+						Words:    told.F("Leave host %q to %s.\n", told.Host(host), told.InNamespace(foreign[0].Namespace)),
 					})
+					if severity == Deny {
+						taken = append(taken, d.route())
+					}
 					break
 				}
 			}
+		}
+		for _, f := range found {
+			if f.ToldFix = f.Words; f.Severity == Deny {
+				f.ToldFix = p.pruned(vs.Ref, f.Words, taken...)
+			}
+			p.Report(f)
 		}
 	}),
 }

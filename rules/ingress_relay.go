@@ -33,10 +33,16 @@ inside no object tells.`,
 			if p.Deleting() {
 				return
 			}
-			for _, r := range relaysOf(p, vs) {
+			relays := relaysOf(p, vs)
+			var taken []string
+			for _, r := range relays {
+				taken = append(taken, destination{path: r.path}.route())
+			}
+			for _, r := range relays {
 				p.Report(Finding{
 					Path: r.path, Severity: p.WarnInPlatform(),
-					Told: told.F("lets %s, which is not an egress gateway, send traffic to external host %q", r.gateway, told.Host(r.host)),
+					Told:    told.F("lets %s, which is not an egress gateway, send traffic to external host %q", r.gateway, told.Host(r.host)),
+					ToldFix: p.pruned(vs.Ref, byEgress, taken...), Words: byEgress,
 				})
 			}
 		}),
@@ -134,6 +140,9 @@ inside no object tells.`,
 		}),
 	),
 }
+
+// byEgress is the rule's remedy.
+const byEgress told.Text = "Send it to the egress gateway's Service from there, or ask the platform team to keep the route in one of its own namespaces.\n"
 
 // relay is a way from a gateway that is no egress gateway to an external host.
 type relay struct {

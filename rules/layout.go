@@ -56,7 +56,7 @@ func OneCause(findings []Finding) []Finding {
 	var out []Finding
 	var places [][]string
 	for _, f := range findings {
-		c := cause{f.Host, f.Fix}
+		c := cause{f.Host, Bare(f.Fix)}
 		if f.Severity == Warn && f.Fix == "" {
 			// One field breaks the way to a port, for some clients in these words and for
 			// others in those.

@@ -24,17 +24,16 @@ func lead(p *Pass, host string, port int, protocol string) (told.Text, bool) {
 	if p.Mends == nil || !p.Mendable(host) || p.Deleting() || len(p.After.Settings().Gateways) == 0 || mesh.IsWildcard(host) {
 		return "", false
 	}
-	fixes := p.Fixes
-	if fixes == nil {
-		fixes = p.Memo
-	}
-	fix, _ := fixes.Do(fixKey{host}, func() (any, error) {
-		if text := rewritten(p, host); text != "" && p.Mends(host, applied(text.String())) {
+	fix, _ := p.fixes().Do(fixKey{host}, func() (any, error) {
+		if text := rewritten(p, host); text != "" && p.Mends(host, applied(text.String()), false) {
 			return text, nil
 		}
-		for _, v := range []variant{{}, {hop: true}, {hop: true, made: true}, {hop: true, route: true}, {hop: true, made: true, route: true}} {
+		for _, v := range []variant{
+			{}, {hop: true}, {hop: true, made: true}, {hop: true, route: true}, {hop: true, made: true, route: true},
+			{side: true}, {side: true, hop: true}, {side: true, hop: true, made: true}, {side: true, hop: true, route: true},
+		} {
 			p.Spend(fixSteps)
-			if text := v.write(p, host, port, protocol); text != "" && p.Mends(host, applied(text.String())) {
+			if text := v.write(p, host, port, protocol); text != "" && p.Mends(host, applied(text.String()), false) {
 				return text, nil
 			}
 		}
@@ -81,6 +80,7 @@ type variant struct {
 	hop   bool // with a route at the gateway
 	made  bool // with a server and a subset of its own, whatever is there
 	route bool // with a route for sidecars beside those that are changed
+	side  bool // with Sidecars that let their pods see the routes
 }
 
 // write returns the objects in the order in which they are to be applied: what
@@ -88,6 +88,15 @@ type variant struct {
 // variant has nothing to offer.
 func (v variant) write(p *Pass, host string, port int, protocol string) told.Text {
 	h := newHops(p, host, port, protocol)
+	var sidecars []edit
+	if v.side {
+		if sidecars = h.editSidecars(); len(sidecars) == 0 {
+			return ""
+		}
+		if !v.hop {
+			return joined(sidecars)
+		}
+	}
 	if !h.findDoors(v.made) {
 		return ""
 	}
@@ -116,7 +125,7 @@ func (v variant) write(p *Pass, host string, port int, protocol string) told.Tex
 	for _, e := range edits {
 		b.Write(e.text)
 	}
-	for _, e := range entries {
+	for _, e := range slices.Concat(entries, sidecars) {
 		b.Write(e.text)
 		names = append(names, e.ref.Tell())
 	}

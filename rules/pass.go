@@ -63,9 +63,10 @@ type Pass struct {
 	Written func(mesh.Ref) []byte
 	// Mends reports whether the objects, applied in this order, are admitted and lead a
 	// canonical host through a gateway for every client that reaches it directly,
-	// and whether every other path stays what it is. A nil Mends knows of none that
-	// do: what nobody has tried is not offered as a fix.
-	Mends func(host string, fix []Applied) bool
+	// and whether every other path stays what it is. With shuts it is enough that
+	// nobody reaches the host directly any more. A nil Mends knows of none that do:
+	// what nobody has tried is not offered as a fix.
+	Mends func(host string, fix []Applied, shuts bool) bool
 	// Mendable reports whether there is room to look for a fix of one more host: Mends
 	// says no of any for which there is none.
 	Mendable func(host string) bool

@@ -52,7 +52,7 @@ An ExternalName Service is the external host that it stands for.`,
 				f.Told += "; no traffic takes that route today, because other routes win"
 			}
 			if d.mirror {
-				f.ToldFix = "Remove the mirror: the copy is sent by the sidecar, and cannot take the gateway's way.\n"
+				f.ToldFix = shut(p, host, "Remove the mirror: the copy is sent by the sidecar, and cannot take the gateway's way.\n")
 			} else {
 				f.ToldFix = straightFix(p, vs, d, host)
 			}
@@ -173,9 +173,9 @@ func straightFix(p *Pass, vs *mesh.VirtualService, d destination, host string) t
 		return fix
 	}
 	if !slices.ContainsFunc(vs.Hosts, func(h string) bool { return p.canonical(h) == host }) {
-		return told.F("Let clients call %s by its own name, with a route of that host to the egress gateway, and take it out of this one.\n", told.Host(host))
+		return shut(p, host, told.F("Let clients call %s by its own name, with a route of that host to the egress gateway, and take it out of this one.\n", told.Host(host)))
 	}
-	return told.F("Send the traffic for %s to the egress gateway here, and from there to the host.\n", told.Host(host))
+	return shut(p, host, told.F("Send the traffic for %s to the egress gateway here, and from there to the host.\n", told.Host(host)))
 }
 
 func hostPort(host string, port *mesh.PortSelector) told.Arg {

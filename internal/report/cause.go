@@ -58,7 +58,7 @@ func oneCause(objects []Object) {
 			if f.Host == "" || f.Fix == "" || f.Severity != rules.Deny && f.Severity != rules.Warn {
 				continue
 			}
-			c := cause{f.Severity, f.Host, bare(f.Fix)}
+			c := cause{f.Severity, f.Host, rules.Bare(f.Fix)}
 			if groups[c] == nil {
 				order = append(order, c)
 			}
@@ -95,15 +95,6 @@ func oneCause(objects []Object) {
 			}
 		}
 	}
-}
-
-// bare is a fix without the comments before it, which say what else would do for one
-// object or another.
-func bare(fix string) string {
-	for strings.HasPrefix(fix, "#") {
-		_, fix, _ = strings.Cut(fix, "\n")
-	}
-	return fix
 }
 
 // own are the findings that say what is wrong: others that have the cause of one of

@@ -59,7 +59,9 @@ func TestOneCause(t *testing.T) {
 			}
 		}
 		if test.format == report.SARIF {
-			var log struct{ Runs []struct{ Results []json.RawMessage } }
+			var log struct {
+				Runs []struct{ Results []json.RawMessage }
+			}
 			if err := json.Unmarshal([]byte(out), &log); err != nil || len(log.Runs[0].Results) != test.causes {
 				t.Errorf("sarif: %d results, error %v; want %d", len(log.Runs[0].Results), err, test.causes)
 			}

@@ -108,7 +108,7 @@ func (wr Writer) writeSARIF(w io.Writer, r *Review) error {
 					Physical: physical(o.File, cmp.Or(f.Line, o.Line)),
 					Logical:  []sarifLogical{{Name: join("/", o.Kind, o.Namespace, o.Name) + "#" + f.Path, Kind: "member"}},
 				}},
-				Related: related(f.Also),
+				Related:      related(f.Also),
 				Fingerprints: map[string]string{fingerprintName: mark + ":" + strconv.Itoa(seen[mark])},
 			})
 		}

@@ -151,6 +151,7 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 	if len(errs) > 0 {
 		return Batch{}, errors.Join(errs...)
 	}
+	w.together(b.Outcomes, b.Objects)
 	return b, nil
 }
 

@@ -1,15 +1,14 @@
 package review_test
 
 import (
+	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/gen"
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -17,151 +16,154 @@ import (
 	"github.com/sallyport-io/sallyport/rules"
 )
 
-// TestEveryFixFixes denies random meshes and applies all YAML that the denials
-// print, as it stands. Then those denials are gone, every other path is what it was
-// or leads through a gateway as well, and nothing of what users wrote is lost.
+var fixSeeds = flag.Int("fix-seeds", 250, "how many random meshes to mend, of each range of seeds")
+
+// TestEveryFixFixes denies random meshes and applies all YAML that the denials print,
+// as it stands. Then those denials are gone, every other path is what it was or leads
+// through a gateway as well, and nothing of what users wrote is lost but what lets
+// traffic out. Of a hundred denied meshes, whatever
+// they are denied for, 80 are mended by YAML alone, of any range of seeds.
 func TestEveryFixFixes(t *testing.T) {
-	seeds := uint64(150)
-	if testing.Short() {
-		seeds = 60
-	}
-	routing, mended := 0, 0
-	for seed := range seeds {
-		objects := gen.New(seed + 1)
-		decorate(objects)
-		var all [][]byte
-		for _, o := range objects {
-			raw, err := json.Marshal(o)
-			if err != nil {
-				t.Fatal(err)
+	for _, first := range []uint64{1, 100_001, 200_001} {
+		t.Run(fmt.Sprint(first), func(t *testing.T) {
+			t.Parallel()
+			denied, mended := 0, 0
+			for seed := range uint64(*fixSeeds) {
+				was, is := mendMesh(t, first+seed)
+				denied += was
+				mended += is
 			}
+			t.Logf("%d of %d denied meshes are mended by the YAML alone", mended, denied)
+			if mended*100 < 80*denied {
+				t.Errorf("YAML mends %d of %d denied meshes", mended, denied)
+			}
+		})
+	}
+}
+
+// mendMesh applies the fixes of the mesh of a seed, and returns how many were denied
+// and mended: one or none.
+func mendMesh(t *testing.T, seed uint64) (denied, mended int) {
+	objects := gen.New(seed)
+	decorate(objects)
+	var all [][]byte
+	for _, o := range objects {
+		raw, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, raw)
+	}
+	s := mesh.DefaultSettings()
+	s.PlatformNamespaces = []string{"istio-system"}
+	s.InjectionOverride = new(bool)
+	judge := &review.Judge{Rules: rules.All}
+	before, err := judge.ReviewAll(t.Context(), mesh.New(s), all)
+	if err != nil {
+		return 0, 0 // what cannot be judged is refused
+	}
+	fix := fixesOf(before, all)
+	if len(fix.denied) > 0 {
+		denied = 1
+	}
+	if len(fix.objects) == 0 {
+		return denied, 0
+	}
+	for _, ref := range fix.order {
+		raw := fix.objects[ref]
+		i := slices.IndexFunc(before.Outcomes, func(o review.Outcome) bool { return o.Ref == ref })
+		if i < 0 {
 			all = append(all, raw)
-		}
-		s := mesh.DefaultSettings()
-		s.PlatformNamespaces = []string{"istio-system"}
-		s.InjectionOverride = new(bool)
-		judge := &review.Judge{Rules: rules.All}
-		before, err := judge.ReviewAll(t.Context(), mesh.New(s), all)
-		if err != nil {
-			continue // what cannot be judged is refused
-		}
-		fix := fixesOf(t, before)
-		if fix.routing() {
-			routing++
-		}
-		if len(fix.objects) == 0 {
 			continue
 		}
-		for ref, raw := range fix.objects {
-			i := slices.IndexFunc(before.Outcomes, func(o review.Outcome) bool { return o.Ref == ref })
-			if i < 0 {
-				all = append(all, raw)
+		if fix.shuts[ref] { // what it takes away, it says
+			if !reflect.DeepEqual(annotationsOf(t, all[i]), annotationsOf(t, raw)) {
+				t.Errorf("seed %d: the fix of %s loses annotations:\n%s", seed, ref, raw)
+			}
+		} else if lost := lostOf(t, all[i], raw); lost != "" {
+			t.Errorf("seed %d: the fix of %s loses %s:\n%s", seed, ref, lost, raw)
+		}
+		all[i] = raw
+	}
+	after, err := judge.ReviewAll(t.Context(), mesh.New(s), all)
+	if err != nil {
+		t.Errorf("seed %d: with the fixes applied: %v", seed, err)
+		return denied, 0
+	}
+	left := fixesOf(after, all)
+	for what := range left.denied {
+		if fix.yaml[what] && !fix.words[what] {
+			t.Errorf("seed %d: there is still a denial of %s", seed, what)
+		}
+	}
+	if len(left.denied) == 0 {
+		mended = denied
+	}
+	type key struct {
+		host, client string
+		port         int
+	}
+	now := map[key]mesh.Verdict{}
+	for _, p := range after.Paths {
+		now[key{p.Host, p.Client, p.Port}] = p.Verdict
+	}
+	for _, p := range before.Paths {
+		is, ok := now[key{p.Host, p.Client, p.Port}]
+		if !ok {
+			if p.Host != mesh.CanonicalHost(p.Host) {
 				continue
 			}
-			if lost := lostOf(t, all[i], raw); lost != "" {
-				t.Errorf("seed %d: the fix of %s loses %s:\n%s", seed+1, ref, lost, raw)
-			}
-			all[i] = raw
+			is = mesh.Blocked // such paths are not listed
 		}
-		after, err := judge.ReviewAll(t.Context(), mesh.New(s), all)
-		if err != nil {
-			t.Errorf("seed %d: with the fixes applied: %v", seed+1, err)
+		if is == p.Verdict || p.Verdict == mesh.Direct && (is == mesh.Via || is == mesh.Blocked) || is == mesh.Via && (fix.hosts[p.Host] || p.Verdict == mesh.Broken) || is == mesh.Blocked && p.Verdict == mesh.Broken {
 			continue
 		}
-		left := fixesOf(t, after)
-		for host := range fix.hosts {
-			if left.denied[host] && !fix.words[host] {
-				t.Errorf("seed %d: the way to %s is still denied", seed+1, host)
-			}
-		}
-		if fix.routing() && len(left.denied) == 0 {
-			mended++
-		}
-		type key struct {
-			host, client string
-			port         int
-		}
-		now := map[key]mesh.Verdict{}
-		for _, p := range after.Paths {
-			now[key{p.Host, p.Client, p.Port}] = p.Verdict
-		}
-		for _, p := range before.Paths {
-			is, ok := now[key{p.Host, p.Client, p.Port}]
-			if !ok && p.Host != mesh.CanonicalHost(p.Host) {
-				continue
-			}
-			ok = is == p.Verdict || is == mesh.Via && (p.Verdict == mesh.Direct || fix.hosts[p.Host] && p.Verdict != mesh.Blocked)
-			if !ok {
-				t.Errorf("seed %d: the way from %s to %s:%d was %s and is %s", seed+1, p.Client, p.Host, p.Port, p.Verdict, is)
-			}
-		}
+		t.Errorf("seed %d: the way from %s to %s:%d was %s and is %s", seed, p.Client, p.Host, p.Port, p.Verdict, is)
 	}
-	t.Logf("%d of %d meshes that are denied for their routes alone are mended by the YAML", mended, routing)
-	if mended*100 < 80*routing {
-		t.Errorf("YAML mends %d of %d meshes that are denied for their routes alone", mended, routing)
-	}
+	return denied, mended
 }
 
 // fixes are what the denials of a batch say.
 type fixes struct {
 	objects map[mesh.Ref][]byte // by the YAML
+	order   []mesh.Ref          // in which they are printed first
+	shuts   map[mesh.Ref]bool   // of which a fix takes something away
 	hosts   map[string]bool     // for which there is some
-	words   map[string]bool     // for which there are words
-	denied  map[string]bool
-	others  bool // there are denials of what YAML cannot mend
+	// What is denied, by the host or, of what is about none, by rule and object; what
+	// of it has YAML, and what has words.
+	denied, yaml, words map[string]bool
 }
 
-// routing reports whether nothing is denied but ways to hosts that routes can lead:
-// the names behind a wildcard cannot be dialled, nor can a copy be led.
-func (f fixes) routing() bool { return len(f.denied) > 0 && !f.others }
-
-func fixesOf(t *testing.T, b review.Batch) fixes {
-	t.Helper()
-	f := fixes{objects: map[mesh.Ref][]byte{}, hosts: map[string]bool{}, words: map[string]bool{}, denied: map[string]bool{}}
-	for _, o := range b.Outcomes {
+func fixesOf(b review.Batch, raw [][]byte) fixes {
+	f := fixes{
+		objects: map[mesh.Ref][]byte{}, shuts: map[mesh.Ref]bool{}, hosts: map[string]bool{},
+		denied: map[string]bool{}, yaml: map[string]bool{}, words: map[string]bool{},
+	}
+	for i, o := range b.Outcomes {
 		for _, finding := range o.Findings {
 			if finding.Severity != rules.Deny {
 				continue
 			}
-			if finding.Host == "" || mesh.IsWildcard(finding.Host) || strings.Contains(finding.Path, "mirror") {
-				f.others = true
-				continue
-			}
-			f.denied[finding.Host] = true
-			objects := yamlOf(t, finding.Fix)
+			what := cmp.Or(finding.Host, finding.Rule+" "+o.Ref.String())
+			f.denied[what] = true
+			objects := rules.Fixed(finding.Fix, raw[i])
 			if len(objects) == 0 {
-				f.words[finding.Host] = true
+				f.words[what] = true
 				continue
 			}
+			f.yaml[what] = true
 			f.hosts[finding.Host] = true
-			maps.Copy(f.objects, objects)
+			for _, a := range objects {
+				ref := a.Object.Metadata().Ref
+				if f.objects[ref] == nil {
+					f.order = append(f.order, ref)
+				}
+				f.objects[ref] = a.Raw
+				f.shuts[ref] = f.shuts[ref] || strings.Contains(finding.Fix, "# Until then,") || finding.Host == ""
+			}
 		}
 	}
 	return f
-}
-
-// yamlOf are the objects of a fix, none where it is words.
-func yamlOf(t *testing.T, fix string) map[mesh.Ref][]byte {
-	t.Helper()
-	out := map[mesh.Ref][]byte{}
-	if !strings.Contains(fix, "\napiVersion:") && !strings.HasPrefix(fix, "apiVersion:") {
-		return nil
-	}
-	for doc := range strings.SplitSeq(fix, "\n---\n") {
-		raw, err := yaml.YAMLToJSON([]byte(doc))
-		if err != nil {
-			t.Fatalf("%v in the fix:\n%s", err, fix)
-		}
-		if string(raw) == "null" {
-			continue
-		}
-		o, err := mesh.Decode(raw)
-		if err != nil {
-			t.Fatalf("%v in the fix:\n%s", err, fix)
-		}
-		out[o.Metadata().Ref] = raw
-	}
-	return out
 }
 
 // decorate adds to the routes what the model does not look at.
@@ -184,6 +186,17 @@ func decorate(objects gen.Mesh) {
 	}
 }
 
+func annotationsOf(t *testing.T, raw []byte) any {
+	t.Helper()
+	var o struct {
+		Metadata struct{ Annotations map[string]string }
+	}
+	if err := json.Unmarshal(raw, &o); err != nil {
+		t.Fatal(err)
+	}
+	return o.Metadata.Annotations
+}
+
 // lostOf names what an object said before and does not any more. Where traffic goes,
 // and for which gateway and port a rule is, a fix may say anew.
 func lostOf(t *testing.T, before, after []byte) string {
@@ -202,7 +215,16 @@ func lostOf(t *testing.T, before, after []byte) string {
 	old, now := was["spec"].(map[string]any), is["spec"].(map[string]any)
 	for field, value := range old {
 		switch field {
-		case "resolution":
+		case "resolution", "outboundTrafficPolicy":
+		case "egress":
+			for i, listener := range value.([]any) {
+				is := now[field].([]any)[i].(map[string]any)["hosts"].([]any)
+				for _, host := range listener.(map[string]any)["hosts"].([]any) {
+					if !slices.Contains(is, host) {
+						return fmt.Sprint("an import: ", host)
+					}
+				}
+			}
 		case "hosts", "exportTo", "gateways":
 			for _, item := range value.([]any) {
 				if !slices.ContainsFunc(now[field].([]any), func(other any) bool { return strings.EqualFold(item.(string), other.(string)) }) {

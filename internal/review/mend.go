@@ -46,19 +46,19 @@ func (d *mender) room(host string) bool {
 }
 
 // mends is [rules.Pass.Mends].
-func (d *mender) mends(host string, fix []rules.Applied) bool {
+func (d *mender) mends(host string, fix []rules.Applied, shuts bool) bool {
 	if len(fix) == 0 || !d.room(host) {
 		return false
 	}
 	var does bool
 	err := d.spend(func(steps *budget.Budget) (err error) {
-		does, err = d.try(steps, host, fix)
+		does, err = d.try(steps, host, fix, shuts)
 		return err
 	})
 	return err == nil && does
 }
 
-func (d *mender) try(steps *budget.Budget, host string, fix []rules.Applied) (bool, error) {
+func (d *mender) try(steps *budget.Budget, host string, fix []rules.Applied, shuts bool) (bool, error) {
 	p := &d.pass
 	before, live := p.After.Bounded(steps), p.Live.Bounded(steps)
 	objects := make([]mesh.Object, len(fix))
@@ -107,7 +107,7 @@ func (d *mender) try(steps *budget.Budget, host string, fix []rules.Applied) (bo
 		clients := slices.Concat(s.clients(before, point), s.clients(after, point))
 		slices.Sort(clients)
 		for _, client := range slices.Compact(clients) {
-			if !mended(before, after, client, point, point.Host == host) {
+			if !d.mended(before, after, client, point, point.Host == host, shuts) {
 				return false, nil
 			}
 		}
@@ -145,12 +145,15 @@ func (d *mender) findings(m *mesh.Mesh, w Write, subject, old mesh.Object) ([]ru
 
 // mended reports whether a client's way for an egress point is as it was, or leads
 // through a gateway in the place of past it. Beside that, what was broken of the host
-// itself may work.
-func mended(before, after *mesh.Mesh, client string, p mesh.Point, own bool) bool {
-	was, _ := before.Verdict(client, p.Host, p.Port)
+// itself may work; with shuts what was direct of it may be closed. So may be what else
+// is direct in a batch, where it is as new and as wrong: names that share a listener
+// with the host are let out no longer when that has a route.
+func (d *mender) mended(before, after *mesh.Mesh, client string, p mesh.Point, own, shuts bool) bool {
+	was, entry := before.Verdict(client, p.Host, p.Port)
 	is, _ := after.Verdict(client, p.Host, p.Port)
 	switch {
 	case was == mesh.Direct && is == mesh.Via:
+	case was == mesh.Direct && is == mesh.Blocked && (own && shuts || !own && d.pass.Batch[entry]):
 	case was == mesh.Direct && own:
 		return is == mesh.Direct && after.Decided(client, p.Host, p.Port).Passed // it is not the host's
 	case own && is == mesh.Via && was != mesh.Blocked:

@@ -178,6 +178,7 @@ func (j *Judge) review(ctx context.Context, m *mesh.Mesh, steps *budget.Budget, 
 		}
 	}
 	fixes.vouch(findings)
+	oneEach(findings, raw)
 	if mode == modeWarn {
 		soften(findings, softened(j.Rules))
 	}

@@ -20,7 +20,7 @@ metadata: {name: pay, namespace: shop}
 spec: {hosts: [pay.example.com], resolution: DNS, exportTo: ["*"], ports: [{number: 443, name: tls, protocol: TLS}]}
 `)
 	for fix, want := range map[string]string{
-		"spec:\n  exportTo: [\"~\"]\n":                        "spec:\n  exportTo: [\"~\"]\n",
+		"spec:\n  exportTo: [\"~\"]\n":                       "spec:\n  exportTo: [\"~\"]\n",
 		"spec:\n  location: MESH_EXTERNAL\n":                 words, // does not end it
 		"spec:\n  exportTo: [\"~\"]\n  resolution: NONE\n":   words, // brings another
 		"spec:\n  exportTo: [\"~\"]\n  hosts: \"no list\"\n": words, // is no object
@@ -32,7 +32,7 @@ spec: {hosts: [pay.example.com], resolution: DNS, exportTo: ["*"], ports: [{numb
 				p.Report(rules.Finding{Path: "spec.exportTo", Message: "is seen", Fix: fix, Words: words})
 			}
 			if se.Resolution == "NONE" {
-				p.Report(rules.Finding{Path: "spec.resolution", Message: "is not looked up", Severity: rules.Warn})
+				p.Report(rules.Finding{Rule: "looked-up", Path: "spec.resolution", Message: "is not looked up", Severity: rules.Warn})
 			}
 			return nil
 		}}

@@ -1,0 +1,80 @@
+package rules
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+	"github.com/sallyport-io/sallyport/internal/told"
+)
+
+// pruned is [Pass.changed] by taking away what stands at JSON paths. With the last
+// destination goes the rule that has it; what cannot be without the rest stays whole.
+func (p *Pass) pruned(ref mesh.Ref, words told.Text, paths ...string) told.Text {
+	return p.changed(ref, words, func(o map[string]any) bool {
+		// From behind: the places before stay what they are.
+		for _, path := range slices.Backward(slices.Compact(slices.Clone(paths))) {
+			p.Spend(lookupSteps)
+			if _, gone := prune(o, stepsOf(path)); gone {
+				return false
+			}
+		}
+		spec, _ := o["spec"].(map[string]any)
+		for _, needed := range [][]string{{"http", "tls", "tcp"}, {"hosts"}, {"rules"}} {
+			had := slices.ContainsFunc(paths, func(path string) bool {
+				field := strings.TrimPrefix(path, "spec.")
+				return slices.Contains(needed, field[:max(strings.IndexAny(field, "[."), 0)])
+			})
+			if had && !slices.ContainsFunc(needed, func(field string) bool { return len(asList(spec[field])) > 0 }) {
+				return false
+			}
+		}
+		return len(paths) > 0
+	})
+}
+
+// stepsOf are the fields and the indices of a JSON path.
+func stepsOf(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' })
+}
+
+// prune takes away what the steps lead to, and reports whether that was all of v, or
+// what it cannot be without.
+func prune(v any, steps []string) (left any, gone bool) {
+	if len(steps) == 0 {
+		return nil, true
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		field := steps[0]
+		child, ok := v[field]
+		if !ok {
+			return v, false
+		}
+		if left, gone = prune(child, steps[1:]); !gone {
+			v[field] = left
+			return v, false
+		}
+		delete(v, field)
+		return v, len(v) == 0 || field == "route" || field == "backendRefs"
+	case []any:
+		i, err := strconv.Atoi(steps[0])
+		if err != nil || i < 0 || i >= len(v) {
+			return v, false
+		}
+		if left, gone = prune(v[i], steps[1:]); !gone {
+			v[i] = left
+			return v, false
+		}
+		v = slices.Delete(slices.Clone(v), i, i+1)
+		return v, len(v) == 0
+	default:
+		return v, false
+	}
+}
+
+// route is the path of the whole destination, of whose host a finding is.
+func (d destination) route() string {
+	return strings.TrimSuffix(strings.TrimSuffix(d.path, ".host"), ".destination")
+}
