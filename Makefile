@@ -61,7 +61,7 @@ demo-stop: ## End what "make demo KEEP=1" left running
 	@go run ./hack/demo -stop
 
 differential: ## Let Istio judge N random meshes (default 20000), half as many ambient ones, histories of both, and validate 5 N objects
-	cd test/istio && go test -count=1 -timeout 0 -v -run 'Differential$$|Histories$$|TestValidation' . -meshes $(N) -ambient-meshes $$(($(N) / 2)) \
+	cd test/istio && go test -count=1 -timeout 0 -v -run 'Differential$$|Histories$$|TestValidation' . -meshes $(N) -fixed $(N) -ambient-meshes $$(($(N) / 2)) \
 		-histories $$(($(N) / 10)) -ambient-histories $$(($(N) / 20)) -objects $$((5 * $(N)))
 
 bench: ## Measure how the judge scales with the size of the mesh

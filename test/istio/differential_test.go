@@ -24,6 +24,7 @@ var (
 	meshes        = flag.Int("meshes", 500, "how many random meshes to put to both judges")
 	ambientMeshes = flag.Int("ambient-meshes", 200, "how many random ambient meshes to put to both judges")
 	ambient       = flag.Bool("ambient", false, "the meshes of -tally are ambient; for the processes that the test starts")
+	fixed         = flag.Int("fixed", 60, "of how many of the meshes to ask Istio again with the fixes that their denials print")
 	seed          = flag.Uint64("seed", 1, "seed of the first random mesh")
 	keep          = flag.Int("keep", 1, "how many counterexamples of each sort to shrink and write to testdata/counterexamples, for each 200 meshes")
 	shrink        = flag.String("shrink", strings.Join(unsafe, ","), "the sorts of counterexamples to shrink and write; also "+falseDenial+", "+lostVia+" and "+falseVia)
@@ -32,6 +33,9 @@ var (
 
 // unsafe are the sorts of contradiction of which there must be none.
 var unsafe = []string{leak, serviceLeak, open, undenied, detour}
+
+// unmended are the sorts of contradiction about fixes, of which there must be none.
+var unmended = []string{fixFails, fixBreaks}
 
 // perProcess bounds the meshes of one process: Istio's fake control plane
 // keeps some megabytes for each, for good.
@@ -88,11 +92,20 @@ func differential(t *testing.T, meshes int, ambient bool) {
 	t.Helper()
 	sum, started := newTally(), time.Now()
 	for done := 0; done < meshes; done += perProcess {
-		sum.add(inProcess(t, *seed+uint64(done), min(perProcess, meshes-done), ambient))
+		again := max(min(perProcess, *fixed-done), 0)
+		if ambient {
+			again = 0
+		}
+		sum.add(inProcess(t, *seed+uint64(done), min(perProcess, meshes-done), again, ambient))
 		t.Logf("after %v: %v", time.Since(started).Round(time.Second), sum)
 	}
 	for _, sort := range slices.Sorted(maps.Keys(sum.Found)) {
 		t.Logf("%s: seeds %v", sort, head(sum.Found[sort], 20))
+	}
+	for _, sort := range unmended {
+		if bad := sum.Found[sort]; len(bad) > 0 {
+			t.Errorf("Istio has something against the fixes of %d meshes (%s): seeds %v", len(bad), sort, head(bad, 20))
+		}
 	}
 	for _, sort := range unsafe {
 		if bad := sum.Found[sort]; len(bad) > 0 {
@@ -105,12 +118,12 @@ func differential(t *testing.T, meshes int, ambient bool) {
 }
 
 // inProcess runs this test for some meshes in a process of its own.
-func inProcess(t *testing.T, seed uint64, n int, ambient bool) tally {
+func inProcess(t *testing.T, seed uint64, n, fixed int, ambient bool) tally {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tally.json")
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDifferential$", "-test.v",
 		"-meshes", strconv.Itoa(n), "-seed", strconv.FormatUint(seed, 10), "-keep", strconv.Itoa(*keep),
-		"-shrink", *shrink, "-tally", file, "-ambient="+strconv.FormatBool(ambient))
+		"-shrink", *shrink, "-fixed", strconv.Itoa(fixed), "-tally", file, "-ambient="+strconv.FormatBool(ambient))
 	cmd.Env = append(os.Environ(), "GOGC=400", "GOMEMLIMIT=1GiB") // short-lived: spare it most collections
 	if ambient {
 		cmd.Env = append(cmd.Env, oracle.AmbientEnv...)
@@ -163,8 +176,16 @@ func judgeMeshes(t *testing.T) {
 		wg.Go(func() {
 			for s := range seeds {
 				a, err := judged(randomMesh(s))
+				var sort, why string
+				if err == nil && !*ambient && s < *seed+uint64(*fixed) {
+					sort, why, err = askFixed(gen.New(s).YAML(), a)
+				}
 				mu.Lock()
 				sum.Counts["meshes"]++
+				if sort != "" {
+					sum.Found[sort] = append(sum.Found[sort], s)
+					t.Logf("testdata of the generator, seed %d: %s: %s", s, sort, why)
+				}
 				switch {
 				case err != nil && strings.Contains(err.Error(), "istio rejects"):
 					sum.Counts["refused"]++
