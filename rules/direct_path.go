@@ -424,7 +424,7 @@ func words(p *Pass, path mesh.Path) told.Text {
 	case mesh.IsWildcard(path.Host):
 		return told.F("Register every name on its own (hosts: [api%s]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration.\n", host.As(strings.TrimPrefix(path.Host, "*")))
 	case p.After.Namespace(path.Client).Ambient(), p.After.Namespace(path.Entry.Namespace).Ambient():
-		return told.F("In ambient mode no VirtualService of sidecars holds. Label the entry %s with the name of a waypoint that the platform team lets lead out, and route %s from there to the egress gateway, in the waypoint's own namespace.\n", told.Plain("istio.io/use-waypoint"), host)
+		return ambientWords(path)
 	case ofRange(p, path.Entry):
 		return mesh.RangeFix
 	case mesh.ClassOf(path.Protocol) == mesh.Sniffed:

@@ -115,7 +115,14 @@ func explain(w io.Writer, j *judged, client, host string, port int) error {
 // be wrong about it.
 func explainUnknown(w io.Writer, m *mesh.Mesh, client string, where func(mesh.Reason) string) {
 	open, because := m.Passthrough(client)
+	ns := m.Namespace(client)
 	switch {
+	case ns.Ambient():
+		printable.Fprintf(w, "The path is direct: ztunnel passes on what it does not know, for the pods of %s.\n", clientName(client))
+		return
+	case ns != nil && !ns.InMesh():
+		printable.Fprintf(w, "The path is direct: no label gives the pods of %s a proxy, and they connect to unknown hosts themselves.\n", clientName(client))
+		return
 	case open:
 		printable.Fprintf(w, "A sidecar in %s lets traffic to unknown hosts pass.\n", clientName(client))
 	case m.Settings().AllowAny:
