@@ -21,6 +21,7 @@ const (
 // All is every check, in the order in which a cluster is set up.
 var All = []*Check{
 	istioVersion,
+	gatewayAPIVersion,
 	knownFaults,
 	meshConfiguration,
 	outboundTrafficPolicy,

@@ -91,6 +91,7 @@ func (f *Facts) Queries() []Query {
 		istioCNI,
 		f.certificatesIn(),
 	}
+	qs = append(qs, definitions()...)
 	for kind, s := range sources {
 		if !s.partly {
 			qs = append(qs, Query{Kind: kind})

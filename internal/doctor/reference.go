@@ -159,6 +159,11 @@ rules:
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		fmt.Fprintf(&b, "- apiGroups: [%q]\n  resources: [%s]\n  verbs: [get, list]\n", group, strings.Join(groups[group], ", "))
 	}
+	var names []string
+	for _, q := range definitions() {
+		names = append(names, q.Name)
+	}
+	fmt.Fprintf(&b, "- apiGroups: [apiextensions.k8s.io]\n  resources: [customresourcedefinitions]\n  resourceNames:\n  - %s\n  verbs: [get]\n", strings.Join(names, "\n  - "))
 	b.WriteString(roles)
 	return b.Bytes()
 }

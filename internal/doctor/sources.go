@@ -24,7 +24,7 @@ type source struct {
 	group    string
 	versions []string
 	resource string
-	partly   bool // read in single namespaces only
+	partly   bool // read in single namespaces, or by name, only
 	recent   bool // built into newer API servers only
 	add      func(*Facts, []byte) error
 }
@@ -81,6 +81,7 @@ var sources = map[string]source{
 		group: groupCertManager, versions: v1, resource: "certificates", partly: true,
 		add: take(func(f *Facts) *[]certificate { return &f.certificates }),
 	},
+	"CustomResourceDefinition": {group: "apiextensions.k8s.io", versions: v1, resource: "customresourcedefinitions", partly: true, add: model},
 	"PeerAuthentication": {
 		group: groupIstioSec, versions: []string{"v1", "v1beta1"}, resource: "peerauthentications",
 		add: take(func(f *Facts) *[]peerAuthentication { return &f.peers }),

@@ -37,6 +37,9 @@ may not be newer than their control plane, nor more than one version older.`,
 				e.unknown(p.ref(), path, "istioctl version", "the version of istiod is not to be seen in its image %q", image)
 			case minor < oldestMinor:
 				e.fail(p.ref(), path, "Upgrade Istio to 1."+fmt.Sprint(provenMinor)+".", "Istio 1.%d does not serve networking.istio.io/v1", minor)
+			case e.Settings.Istio != (mesh.IstioVersion{}) && e.Settings.Istio.Minor != minor:
+				e.fail(p.ref(), path, fmt.Sprintf("Write \"1.%d\" as versions.istio of Sallyport's configuration.", minor),
+					"Istio 1.%d, and Sallyport's configuration says 1.%d: what they do differently is judged by the wrong one", minor, e.Settings.Istio.Minor)
 			case minor != provenMinor:
 				e.unknown(p.ref(), path, "Use the Sallyport that is made for this version of Istio, or run its test/istio against it.",
 					"Istio 1.%d: Sallyport is proven against 1.%d", minor, provenMinor)

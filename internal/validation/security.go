@@ -298,8 +298,8 @@ func (c *checker) requestAuthentication(a *security.RequestAuthentication) {
 		if u := r.GetJwksUri(); u != "" {
 			c.jwksURI(path+".jwksUri", u)
 		}
-		if r.GetJwks() != "" && !json.Valid([]byte(r.GetJwks())) {
-			c.refuse(path+".jwks", "is no set of keys in JSON")
+		if s := r.GetJwks(); s != "" && !keySet([]byte(s)) {
+			c.refuse(path+".jwks", "is neither a set of keys in JSON nor one key")
 		}
 		for j, h := range r.GetFromHeaders() {
 			if h.GetName() == "" {
@@ -317,6 +317,16 @@ func (c *checker) requestAuthentication(a *security.RequestAuthentication) {
 		}
 		c.duration(path+".timeout", r.GetTimeout())
 	}
+}
+
+// keySet reports whether JSON looks like a set of keys, or like a key. What makes a key is
+// not looked at.
+func keySet(raw []byte) bool {
+	var set struct {
+		Keys *[]json.RawMessage `json:"keys"`
+		Type string             `json:"kty"`
+	}
+	return json.Unmarshal(raw, &set) == nil && (set.Keys != nil || set.Type != "")
 }
 
 // jwksURI checks where keys are (ParseJwksURI).

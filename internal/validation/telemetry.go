@@ -10,8 +10,8 @@ import (
 	typev1beta1 "istio.io/api/type/v1beta1"
 )
 
-// telemetry checks a Telemetry (ValidateTelemetry), but for the expression by which
-// requests are chosen for the log.
+// telemetry checks a Telemetry (ValidateTelemetry), but for what the expression says by
+// which requests are chosen for the log.
 func (c *checker) telemetry(t *telemetry.Telemetry) {
 	c.targets(t.GetSelector(), t.GetTargetRef(), t.GetTargetRefs())
 	for i, m := range t.GetMetrics() {
@@ -47,7 +47,11 @@ func (c *checker) telemetry(t *telemetry.Telemetry) {
 		}
 	}
 	for i, l := range t.GetAccessLogging() {
-		c.providers(index("spec.accessLogging", i), l.GetProviders())
+		path := index("spec.accessLogging", i)
+		c.providers(path, l.GetProviders())
+		if f := l.GetFilter(); f != nil && f.GetExpression() == "" {
+			c.refuse(path+".filter.expression", "missing: a filter is an expression in CEL")
+		}
 	}
 }
 

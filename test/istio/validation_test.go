@@ -142,8 +142,10 @@ func (v validations) verdict(o gen.Object) (sort string, why error) {
 			if spec, ok := mended["spec"].(gen.Object); ok {
 				e.mend(spec)
 			}
-			if raw, err := json.Marshal(mended); err == nil && v.istio(raw) == nil {
-				return "agreed: exception " + o["kind"].(string), nil
+			if raw, err := json.Marshal(mended); err == nil {
+				if read, ours := v.ours(raw); ours == nil && v.istio(read) == nil {
+					return "agreed: exception " + o["kind"].(string), nil
+				}
 			}
 		}
 		sort, why = "admitted", theirs
