@@ -146,10 +146,13 @@ func judgePath(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 		}
 	}
 	before := in(p.Before(), path)
-	if path.Passed && (p.Batch != nil || before != mesh.Via) {
-		return "", "" // it is the client's, and said there
+	if path.Passed {
+		ns := p.Live.Namespace(path.Client)
+		if p.Batch != nil || before != mesh.Via || ns != nil && !ns.InMesh() {
+			return "", "" // it is the client's, and said there
+		}
 	}
-	excused := before == mesh.Direct && !opened(p, path, in)
+	excused := before == mesh.Direct && !opened(p, path, in) && (path.Passed || !p.Before().Decided(path.Client, path.Host, path.Port).Passed)
 	if p.Batch != nil {
 		switch {
 		case excused && !registers:

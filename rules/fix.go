@@ -60,10 +60,17 @@ func merge(into, patch map[string]any) map[string]any {
 	return out
 }
 
+// mostChanged is how many findings of a pass come with a whole object: nobody reads
+// more of them, and each costs what the object is long.
+const mostChanged = 8
+
 // changed adds to words the object as somebody has written it, with a change that ends
 // a finding until what the words say is done. It is no more than the words where the
-// object is not at hand, or has nothing to change.
+// object is not at hand, has nothing to change, or stands in enough findings.
 func (p *Pass) changed(ref mesh.Ref, words told.Text, change func(map[string]any) bool) told.Text {
+	if p.wholes++; p.wholes > mostChanged {
+		return words
+	}
 	o := p.written(ref)
 	if o == nil || !change(o) {
 		return words

@@ -82,6 +82,7 @@ type Pass struct {
 	Memo *Memo
 
 	report func(Finding)
+	wholes int // of the findings have asked for a whole object
 	rule   *Rule
 }
 

@@ -36,6 +36,10 @@ func shut(p *Pass, host string, words told.Text) told.Text {
 	return "# " + words + "# Until then, this keeps the way past the gateway closed:\n" + fix.(told.Text)
 }
 
+// mostShut is how many paths of a host's may be looked at to close some of them: what
+// is large enough to have more is split up before it is mended.
+const mostShut = 96
+
 type shutKey struct{ host string }
 
 // fixes is the memo for what depends on nothing but what is at hand as it was written.
@@ -74,6 +78,10 @@ func newShutter(p *Pass, host string) *shutter {
 		e := &openEntry{ServiceEntry: se, ports: map[int]bool{}}
 		clients := append(s.m.Clients(host), mesh.AnyClient, se.Namespace)
 		slices.Sort(clients)
+		if len(se.Ports)*len(clients) > mostShut {
+			s.entries = nil
+			return s
+		}
 		open := false
 		for _, port := range se.Ports {
 			closed := true

@@ -12,9 +12,19 @@ import (
 // although they see the host: a listener takes its port for another protocol, so that
 // no rule for the host's holds, or the Sidecar does not import the routes.
 func (h *hops) editSidecars() (edits []edit) {
+	root := h.m.Settings().RootNamespace
+	has := func(namespace string) bool {
+		for range h.m.In("Sidecar", namespace) {
+			return true
+		}
+		return false
+	}
 	var namespaces []string
 	for _, client := range h.m.Clients(h.host) {
 		h.m.Spend(lookupSteps + len(h.lanes))
+		if !has(client) && !has(root) {
+			continue
+		}
 		if slices.ContainsFunc(h.lanes, func(l lane) bool {
 			verdict, _ := h.m.Verdict(client, h.host, l.port)
 			return verdict == mesh.Direct
@@ -22,7 +32,7 @@ func (h *hops) editSidecars() (edits []edit) {
 			namespaces = append(namespaces, client)
 		}
 	}
-	if root := h.m.Settings().RootNamespace; len(namespaces) > 0 && !slices.Contains(namespaces, root) {
+	if len(namespaces) > 0 && !slices.Contains(namespaces, root) {
 		namespaces = append(namespaces, root) // whose Sidecar is for all that have none
 	}
 	for _, namespace := range namespaces {

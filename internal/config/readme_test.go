@@ -53,12 +53,12 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 }
 
-var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Wildcard](), reflect.TypeFor[Credential](), reflect.TypeFor[Grant](), reflect.TypeFor[Issuer](), reflect.TypeFor[Ownership](), reflect.TypeFor[Owner](), reflect.TypeFor[InMesh](), reflect.TypeFor[MetadataException](), reflect.TypeFor[Policies](), reflect.TypeFor[Bundle](), reflect.TypeFor[Walls](), reflect.TypeFor[DNSService](), reflect.TypeFor[Destination](), reflect.TypeFor[Pods](), reflect.TypeFor[Server](), reflect.TypeFor[ClientCertificate](), reflect.TypeFor[Versions](), reflect.TypeFor[Limits]()}
+var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gateway](), reflect.TypeFor[Wildcard](), reflect.TypeFor[Credential](), reflect.TypeFor[Grant](), reflect.TypeFor[Issuer](), reflect.TypeFor[Ownership](), reflect.TypeFor[Owner](), reflect.TypeFor[InMesh](), reflect.TypeFor[MetadataException](), reflect.TypeFor[Ambient](), reflect.TypeFor[Policies](), reflect.TypeFor[Bundle](), reflect.TypeFor[Walls](), reflect.TypeFor[DNSService](), reflect.TypeFor[Destination](), reflect.TypeFor[Pods](), reflect.TypeFor[Server](), reflect.TypeFor[ClientCertificate](), reflect.TypeFor[Versions](), reflect.TypeFor[Limits]()}
 
 func readme(t *testing.T) []byte {
 	docs := fieldDocs(t)
 	var b bytes.Buffer
-	b.WriteString(`<!-- Generated from config.go, inmesh.go, metadata.go, ownership.go, walls.go and server.go by "go test ./internal/config -update". Do not edit. -->
+	b.WriteString(`<!-- Generated from ambient.go, config.go, inmesh.go, metadata.go, ownership.go, walls.go and server.go by "go test ./internal/config -update". Do not edit. -->
 
 # Configuration file
 
@@ -115,7 +115,7 @@ func typeDoc(t reflect.Type) string {
 // "Type.Field".
 func fieldDocs(t *testing.T) map[string]string {
 	var decls []ast.Decl
-	for _, name := range []string{"config.go", "inmesh.go", "metadata.go", "ownership.go", "walls.go", "server.go"} {
+	for _, name := range []string{"ambient.go", "config.go", "inmesh.go", "metadata.go", "ownership.go", "walls.go", "server.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,17 +27,49 @@ and the gateway's statistics.`,
 		}
 		m := e.Mesh()
 		n, mark := 0, e.mark()
+		passed := map[string]passing{}
 		for p := range m.AllPoints() {
 			for _, client := range append(m.Clients(p.Host), mesh.AnyClient) {
 				if e.Settings.GatewayNamespace(client) {
 					continue // what the gateway itself sends is on its way out
 				}
 				n++
-				e.path(m.Paths(client, p.Host, p.Port))
+				path := m.Paths(client, p.Host, p.Port)
+				if path.Passed && path.Verdict == mesh.Direct {
+					known, ok := passed[client]
+					if !ok {
+						known.first = path
+					}
+					known.points++
+					passed[client] = known
+					continue
+				}
+				e.path(path)
 			}
+		}
+		for _, client := range slices.Sorted(maps.Keys(passed)) {
+			e.passing(passed[client])
 		}
 		e.passed(mark, mesh.Ref{}, "", "%s", count(n, "path"))
 	},
+}
+
+// passing is what a client's own proxies let through.
+type passing struct {
+	points int
+	first  mesh.Path
+}
+
+// passing reports once what is no host's doing, and is so for every host that the
+// client does not see, registered or not.
+func (e *Exam) passing(c passing) {
+	p := c.first
+	why := mesh.Reason{Ref: p.Entry}
+	if n := len(p.Because); n > 0 {
+		why = p.Because[n-1]
+	}
+	explain := fmt.Sprintf("%s\nsallyport explain %s:%d --client %s cluster.yaml", dump, p.Host, p.Port, strings.ReplaceAll(p.Client, "*", "'*'"))
+	e.fail(why.Ref, why.Path, explain, "from %s %s is direct, %s:%d for one: %s", clientText(p.Client), count(c.points, "registered port"), p.Host, p.Port, why.Message)
 }
 
 // path reports a path that is not as it should be.

@@ -19,7 +19,7 @@ const (
 // Resources are all that are accounted for, by group and name.
 var Resources = []Resource{
 	{Name: "bindings", Kind: "Binding"},
-	{Name: "configmaps", Kind: "ConfigMap", Harmless: "Of these, Istio's mesh configurations and what its sidecar injectors fill templates with are judged; other ConfigMaps are not sent. Files and variables of pods. Sallyport's own configuration and its policies stand in its own namespace. Whom a namespace's proxies trust as istiod istiod itself writes back. The rest steers a proxy by an annotation that names it, and that is denied (proxy-injection), or a gateway that istiod deploys, and its Deployment and Service are judged."},
+	{Name: "configmaps", Kind: "ConfigMap", Partly: true, Harmless: "Of these, Istio's mesh configurations and what its sidecar injectors fill templates with are judged; other ConfigMaps are not sent. Files and variables of pods. Sallyport's own configuration and its policies stand in its own namespace. Whom a namespace's proxies trust as istiod istiod itself writes back. The rest steers a proxy by an annotation that names it, and that is denied (proxy-injection), or a gateway that istiod deploys, and its Deployment and Service are judged."},
 	{Name: "endpoints", Kind: "Endpoints", Harmless: "Without endpoints nothing is dialled."},
 	{Name: "events", Harmless: "Nobody acts on them."},
 	{Name: "limitranges", Harmless: "Limits on what may be created; defaults of resources alone."},

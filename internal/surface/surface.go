@@ -23,6 +23,9 @@ type Resource struct {
 	// Harmless is why the writes of it that are not judged open no way out:
 	// a sentence.
 	Harmless string
+	// Partly is true where conditions of the webhook leave out some objects of a
+	// resource whose writes are all sent: Harmless is about these.
+	Partly bool
 	// Optional is true where not every API server has it.
 	Optional bool
 }

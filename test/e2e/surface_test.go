@@ -83,7 +83,7 @@ func account(hook *admissionregistrationv1.ValidatingWebhook, gv schema.GroupVer
 		return fmt.Sprintf("takes %v, and is neither judged nor named in internal/surface", operations)
 	case len(unjudged) > 0 && r.Harmless == "":
 		return fmt.Sprintf("%v of it is not judged, and internal/surface does not say why", unjudged)
-	case len(unjudged) == 0 && r.Harmless != "":
+	case len(unjudged) == 0 && r.Harmless != "" && !r.Partly:
 		return "is judged in all it takes, and internal/surface says why something else is harmless"
 	case r.Kind == "" && len(unjudged) < len(operations):
 		return "is sent to the server, which does not judge it"
