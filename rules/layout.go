@@ -103,3 +103,19 @@ func OneCause(findings []Finding) []Finding {
 	}
 	return out
 }
+
+// WrapComments breaks the comments of a fix in YAML into lines of at most so many
+// bytes, where there are blanks to do so. Nothing else is changed.
+func WrapComments(fix string, columns int) string {
+	const mark = "# "
+	if !strings.HasPrefix(fix, mark) {
+		return fix
+	}
+	lines := strings.Split(fix, "\n")
+	for i, line := range lines {
+		if text, ok := strings.CutPrefix(line, mark); ok && len(line) > columns {
+			lines[i] = mark + strings.Join(Wrap(text, columns-len(mark)), "\n"+mark)
+		}
+	}
+	return strings.Join(lines, "\n")
+}

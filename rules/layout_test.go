@@ -44,3 +44,25 @@ func TestWrap(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestWrapComments breaks comments alone, and loses no word of them.
+func TestWrapComments(t *testing.T) {
+	long := strings.TrimSpace(strings.Repeat("word ", 40))
+	fix := "# " + long + "\n# short\nspec:\n  note: " + long + "\n  # " + long + "\n"
+	got := rules.WrapComments(fix, 60)
+	for line := range strings.Lines(got) {
+		if strings.HasPrefix(line, "# ") && len(line) > 61 {
+			t.Errorf("%d bytes: %s", len(line), line)
+		}
+	}
+	comment, rest, _ := strings.Cut(got, "# short\n")
+	if words := strings.Join(strings.Fields(strings.ReplaceAll(comment, "# ", "")), " "); words != long {
+		t.Errorf("the comment is %q", words)
+	}
+	if _, want, _ := strings.Cut(fix, "# short\n"); rest != want {
+		t.Errorf("what is no comment of its own has changed: %q", rest)
+	}
+	if words := "# " + long; rules.WrapComments("spec: {}\n"+words, 60) != "spec: {}\n"+words {
+		t.Error("a fix that does not begin with a comment has changed")
+	}
+}

@@ -31,6 +31,9 @@ const MaxAnswer = 64 << 10
 // whyIndent is where the lines go on that explain a finding.
 const whyIndent = "       "
 
+// yamlIndent is before each line of a fix that is more than a sentence.
+const yamlIndent = "    "
+
 // denial is the message of a refused write: what is wrong, where, and the
 // fix, for every finding that denies. A fix that serves several is given once.
 func denial(out review.Outcome, decision string) string {
@@ -58,7 +61,7 @@ func denialTo(out review.Outcome, tail string) string {
 			}
 			fmt.Fprintf(&b, "%s%s\n", whyIndent, line)
 		}
-		fix := strings.TrimSpace(f.Fix)
+		fix := rules.WrapComments(strings.TrimSpace(f.Fix), rules.Columns-len(yamlIndent))
 		switch {
 		case fix == "":
 		case b.Len()+len(fix)+4*strings.Count(fix, "\n") > maxDenial-len(tail)-64 && !given[fix]:
@@ -68,7 +71,7 @@ func denialTo(out review.Outcome, tail string) string {
 		case given[fix]:
 			b.WriteString("  fix: the one above\n")
 		case strings.Contains(fix, "\n"):
-			fmt.Fprintf(&b, "  fix: |\n    %s\n", strings.ReplaceAll(fix, "\n", "\n    "))
+			fmt.Fprintf(&b, "  fix: |\n%s%s\n", yamlIndent, strings.ReplaceAll(fix, "\n", "\n"+yamlIndent))
 		default:
 			for i, line := range rules.Wrap(fix, rules.Columns-len(whyIndent)) {
 				if i == 0 {

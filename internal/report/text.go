@@ -91,7 +91,7 @@ func writeText(w io.Writer, r *Review, color bool) error {
 				printable.Fprintf(b, "    %sFix:%s that of %s\n", p.bold, p.reset, given)
 			default:
 				fixes[f.Fix] = o.title()
-				printable.Fprintf(b, "    %sFix:%s\n%s", p.bold, p.reset, indent("      ", f.Fix))
+				printable.Fprintf(b, "    %sFix:%s\n%s", p.bold, p.reset, indent("      ", rules.WrapComments(f.Fix, rules.Columns-6)))
 			}
 		}
 		fmt.Fprintln(b)
