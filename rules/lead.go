@@ -29,8 +29,15 @@ func lead(p *Pass, host string, port int, protocol string) (told.Text, bool) {
 			return text, nil
 		}
 		for _, v := range []variant{
-			{}, {hop: true}, {hop: true, made: true}, {hop: true, route: true}, {hop: true, made: true, route: true},
-			{side: true}, {side: true, hop: true}, {side: true, hop: true, made: true}, {side: true, hop: true, route: true},
+			{},
+			{hop: true},
+			{hop: true, made: true},
+			{hop: true, route: true},
+			{hop: true, made: true, route: true},
+			{side: true},
+			{side: true, hop: true},
+			{side: true, hop: true, made: true},
+			{side: true, hop: true, route: true},
 		} {
 			p.Spend(fixSteps)
 			if text := v.write(p, host, port, protocol); text != "" && p.Mends(host, applied(text.String()), false) {

@@ -122,9 +122,11 @@ func lastMeshConfig(p *Pass) {
 	for o := range p.Live.All("Namespace") {
 		p.Spend(1)
 		if ns := o.(*mesh.Namespace); ns.InMesh() {
-			p.Report(Finding{Path: "metadata.name",
+			p.Report(Finding{
+				Path:    "metadata.name",
 				Told:    told.F("it is the last mesh configuration: without it istiod has Istio's defaults, under which every pod reaches every host, and namespaces such as %s are in the mesh", told.Namespace(ns.Name)),
-				ToldFix: told.Plain(fmt.Sprintf("Delete istiod first; or set the label %s=warn on namespace %s.\n", mesh.ModeLabel, p.Subject.Metadata().Namespace))})
+				ToldFix: told.Plain(fmt.Sprintf("Delete istiod first; or set the label %s=warn on namespace %s.\n", mesh.ModeLabel, p.Subject.Metadata().Namespace)),
+			})
 			return
 		}
 	}

@@ -20,8 +20,14 @@ func shut(p *Pass, host string, words told.Text) told.Text {
 	fix, _ := p.fixes().Do(shutKey{host}, func() (any, error) {
 		s := newShutter(p, host)
 		for _, try := range [][]func() bool{
-			{s.dropMirrors}, {s.hideEntries}, {s.dropHost}, {s.dropPorts}, {s.dropRoutes},
-			{s.dropRoutes, s.hideEntries}, {s.dropRoutes, s.dropPorts}, {s.dropMirrors, s.hideEntries},
+			{s.dropMirrors},
+			{s.hideEntries},
+			{s.dropHost},
+			{s.dropPorts},
+			{s.dropRoutes},
+			{s.dropRoutes, s.hideEntries},
+			{s.dropRoutes, s.dropPorts},
+			{s.dropMirrors, s.hideEntries},
 		} {
 			p.Spend(fixSteps)
 			if text := s.write(try); text != "" && p.Mends(host, applied(text.String()), true) {

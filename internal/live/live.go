@@ -45,7 +45,7 @@ type Store struct {
 	newest      *mesh.Mesh // published from the first sync on
 	states      map[string]*state
 	subscribers []func(old, new mesh.Object)
-	noted       []mesh.MeshNote // what the log has
+	noted       []mesh.Note // what the log has
 	sizes       map[string]int
 	skipped     int
 }

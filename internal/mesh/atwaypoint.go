@@ -159,7 +159,7 @@ func (c *client) tcpAtWaypoint(se *ServiceEntry, host string, port int) []outcom
 				c.m.Spend(matchSteps + len(match.Gateways))
 				// It does not look at the SNI: a rule for other names is not followed.
 				taken = taken || len(match.SNIHosts) == 1 && match.SNIHosts[0] == host && match.SourceNamespace == "" &&
-					c.matchesL4(match.Gateways, match.SourceLabels, "", match.Port, vs, meshGateway, port) == always
+					c.matchesL4(match.Gateways, match.SourceLabels, "", match.Port, vs, port) == always
 			}
 			if taken {
 				return c.l4AtWaypoint(rule.Route, vs, "tls", i, TLSLike, host, port)
@@ -178,7 +178,7 @@ func (c *client) tcpAtWaypoint(se *ServiceEntry, host string, port int) []outcom
 				match := &rule.Match[j]
 				c.m.Spend(matchSteps + len(match.Gateways))
 				taken = taken || match.SourceNamespace == "" &&
-					c.matchesL4(match.Gateways, match.SourceLabels, "", match.Port, vs, meshGateway, port) == always
+					c.matchesL4(match.Gateways, match.SourceLabels, "", match.Port, vs, port) == always
 			}
 			if taken {
 				return c.l4AtWaypoint(rule.Route, vs, "tcp", i, TCPLike, host, port)

@@ -28,7 +28,7 @@ func (c *client) tls(l *listener, host string, port int) []outcome {
 			for j := range rule.Match {
 				match := &rule.Match[j]
 				c.m.Spend(matchSteps + len(match.Gateways))
-				a := c.matchesL4(match.Gateways, match.SourceLabels, match.SourceNamespace, match.Port, vs, meshGateway, port)
+				a := c.matchesL4(match.Gateways, match.SourceLabels, match.SourceNamespace, match.Port, vs, port)
 				if a == never {
 					continue
 				}
@@ -119,10 +119,10 @@ func (c *client) uncovered(l *listener, host string, port int) outcome {
 	return c.unknown(reason)
 }
 
-// matchesL4 evaluates the build-time predicates of a tls or tcp match, all of
+// matchesL4 evaluates the build-time predicates of a tls or tcp match of the mesh, all of
 // them (matchTLS and matchTCP).
-func (c *client) matchesL4(gateways []string, labels map[string]string, namespace string, matchPort int, vs *VirtualService, gateway string, port int) applies {
-	if matchPort != 0 && matchPort != port || len(gateways) > 0 && !namesGateway(gateways, vs, gateway) {
+func (c *client) matchesL4(gateways []string, labels map[string]string, namespace string, matchPort int, vs *VirtualService, port int) applies {
+	if matchPort != 0 && matchPort != port || len(gateways) > 0 && !namesGateway(gateways, vs, meshGateway) {
 		return never
 	}
 	return c.matchesSource(labels, namespace)
@@ -148,7 +148,7 @@ func (c *client) tcp(l *listener, host string, port int) []outcome {
 			for j := range rule.Match {
 				match := &rule.Match[j]
 				c.m.Spend(matchSteps + len(match.Gateways))
-				a := c.matchesL4(match.Gateways, match.SourceLabels, match.SourceNamespace, match.Port, vs, meshGateway, port)
+				a := c.matchesL4(match.Gateways, match.SourceLabels, match.SourceNamespace, match.Port, vs, port)
 				matched = max(matched, a)
 				if a == always && len(match.DestinationSubnets) == 0 {
 					last = true

@@ -21,9 +21,9 @@ type Overrides struct {
 	Exports       DefaultExports // nil lists: as Istio says
 }
 
-// MeshNote is something about the cluster's mesh configurations that whoever
+// Note is something about the cluster's mesh configurations that whoever
 // runs the mesh has to know.
-type MeshNote struct {
+type Note struct {
 	Kind  NoteKind
 	Field string // of the mesh configuration; may be empty
 	// Ref is the ConfigMap that it is about; the zero Ref where it is about several
@@ -32,7 +32,7 @@ type MeshNote struct {
 	Message string
 }
 
-// NoteKind is what kind of thing a [MeshNote] says.
+// NoteKind is what kind of thing a [Note] says.
 type NoteKind string
 
 // The kinds of notes.
@@ -56,9 +56,9 @@ func (m *Mesh) Revisions() []meshconfig.Revision { return m.revisions() }
 
 // Notes are what is to be said about the mesh configurations, sorted by kind and
 // field.
-func (m *Mesh) Notes() []MeshNote {
+func (m *Mesh) Notes() []Note {
 	_, notes := m.derived()
-	slices.SortStableFunc(notes, func(a, b MeshNote) int {
+	slices.SortStableFunc(notes, func(a, b Note) int {
 		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Field, b.Field), strings.Compare(a.Ref.Name, b.Ref.Name))
 	})
 	return notes
@@ -102,10 +102,10 @@ func (x *index) revisions() []meshconfig.Revision {
 
 // derived are the settings that follow from those that were given and from the
 // mesh configurations, and what is to be said about them.
-func (x *index) derived() (*Settings, []MeshNote) {
-	var notes []MeshNote
+func (x *index) derived() (*Settings, []Note) {
+	var notes []Note
 	note := func(kind NoteKind, field string, ref Ref, format string, args ...any) {
-		notes = append(notes, MeshNote{kind, field, ref, fmt.Sprintf(format, args...)})
+		notes = append(notes, Note{kind, field, ref, fmt.Sprintf(format, args...)})
 	}
 	s := *x.given
 	domain := ""

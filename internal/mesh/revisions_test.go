@@ -161,7 +161,7 @@ func TestAbsent(t *testing.T) {
 	}
 }
 
-func kindsOf(notes []mesh.MeshNote) string {
+func kindsOf(notes []mesh.Note) string {
 	var kinds []string
 	for _, n := range notes {
 		kinds = append(kinds, string(n.Kind))
