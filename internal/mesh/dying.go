@@ -65,10 +65,7 @@ func Missed(o Object) bool {
 }
 
 // anyDying reports whether the mesh has survivors: anything in it is being deleted.
-func (m *Mesh) anyDying() bool {
-	_, some := m.dying.first("")
-	return some
-}
+func (m *Mesh) anyDying() bool { return !m.dying.empty() }
 
 // updateSurvivors gives the mesh its survivors, given those of the mesh from which it
 // differs in the named objects.

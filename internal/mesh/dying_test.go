@@ -29,11 +29,8 @@ func TestDying(t *testing.T) {
 		for _, o := range objects {
 			there[o.Metadata().Name] = there[o.Metadata().Name] || o.Metadata().Kind == "Namespace"
 		}
-		// Beside ambient namespaces one without any label is one without proxies, and what
-		// its pods reach is nobody's doing; there the other namespaces are left unknown.
-		ambient := slices.ContainsFunc(objects, func(o mesh.Object) bool { ns, ok := o.(*mesh.Namespace); return ok && ns.Ambient() })
 		for _, o := range objects {
-			if ns := o.Metadata().Namespace; ns != "" && namespaces[ns] == nil && !there[ns] && !ambient {
+			if ns := o.Metadata().Namespace; ns != "" && namespaces[ns] == nil && !there[ns] {
 				namespaces[ns] = &mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: ns}}}
 			}
 		}

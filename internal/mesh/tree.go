@@ -37,9 +37,14 @@ const maxLate = 64
 // cheap.
 type edit struct{ draft bool }
 
-// empty reports whether the tree has no entries. Where all of them are gone by
-// late changes it may say no.
-func (t tree[V]) empty() bool { return t.root == nil && len(t.late) == 0 }
+// empty reports whether the tree has no entries.
+func (t tree[V]) empty() bool {
+	if len(t.late) == 0 {
+		return t.root == nil
+	}
+	_, some := t.first("")
+	return !some
+}
 
 func (t tree[V]) get(key string) (V, bool) {
 	if i, ok := t.find(key); ok {

@@ -93,6 +93,26 @@ func TestTreeEmptied(t *testing.T) {
 	}
 }
 
+// TestTreeEmptiedByDraft: a draft leaves the nodes as they are, and what it takes away
+// is gone all the same.
+func TestTreeEmptiedByDraft(t *testing.T) {
+	var tr tree[int]
+	kept, draft := new(edit), &edit{draft: true}
+	tr.set(kept, "a", 1)
+	tr.seal(kept)
+	tr.set(draft, "b", 2)
+	for i, key := range []string{"a", "b"} {
+		tr.delete(draft, key)
+		if empty := tr.empty(); empty != (i == 1) {
+			t.Errorf("without %q the tree is empty: %t", key, empty)
+		}
+	}
+	tr.set(draft, "a", 3)
+	if tr.empty() {
+		t.Error("a tree with a key again is empty")
+	}
+}
+
 // TestSealed: whatever a mesh is made of, and whatever is changed in it, its
 // nodes are packed. One tree that is left out would be forgotten for good.
 func TestSealed(t *testing.T) {
