@@ -1,12 +1,9 @@
 package doctor
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -30,7 +27,7 @@ The traffic concerned leaves without the sidecar.`,
 			return
 		}
 		for _, m := range e.readable() {
-			if m.interceptsNothing {
+			if m.CapturesNothing {
 				e.fail(m.ref, "data.mesh: defaultConfig.interceptionMode", kubectl("-n %s edit configmap %s", m.ref.Namespace, m.ref.Name), "NONE: sidecars capture nothing")
 			}
 		}
@@ -84,20 +81,4 @@ func (e *Exam) passedBy(c *corev1.ConfigMap) {
 				"namespace %s is in the mesh, and Istio's CNI plugin leads none of its traffic into sidecars", ns.Name)
 		}
 	}
-}
-
-// interceptsNothing reports whether the default of a mesh configuration is to
-// capture nothing. Of the proxies' configuration no more than that is read.
-func interceptsNothing(text []byte) bool {
-	var m struct {
-		DefaultConfig map[string]any `json:"defaultConfig"`
-		Old           map[string]any `json:"default_config"`
-	}
-	if err := yaml.Unmarshal(text, &m); err != nil {
-		return false // which has been said
-	}
-	return slices.ContainsFunc([]any{
-		m.DefaultConfig["interceptionMode"], m.DefaultConfig["interception_mode"],
-		m.Old["interceptionMode"], m.Old["interception_mode"],
-	}, func(v any) bool { return fmt.Sprint(v) == "NONE" || fmt.Sprint(v) == "2" })
 }

@@ -88,7 +88,7 @@ Gateway on it must ask for the client's certificate.`,
 		}
 		var without []string // revisions whose sidecars do not choose mutual TLS themselves
 		for _, m := range e.readable() {
-			if !m.autoMTLS() {
+			if !m.AutoMTLS {
 				without = append(without, m.ref.Name)
 			}
 		}
@@ -234,7 +234,7 @@ of the task page's second step shows the certificate itself.`,
 		}
 		domains := map[string]bool{}
 		for _, m := range e.readable() {
-			domains[m.trustDomain()] = true
+			domains[m.TrustDomain] = true
 		}
 		for _, g := range e.Settings.Gateways {
 			at, mark := serviceRef(g), e.mark()

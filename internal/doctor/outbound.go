@@ -1,6 +1,6 @@
 package doctor
 
-import meshconfig "istio.io/api/mesh/v1alpha1"
+import "github.com/sallyport-io/sallyport/internal/meshconfig"
 
 var outboundTrafficPolicy = &Check{
 	Name:  "outbound-traffic-policy",
@@ -18,11 +18,11 @@ mesh configuration must say REGISTRY_ONLY, and Sallyport's configuration the sam
 				"\n# With istioctl: --set meshConfig.outboundTrafficPolicy.mode=REGISTRY_ONLY"
 			// Without the field istiod has its default, ALLOW_ANY
 			// (DefaultMeshConfig in Istio's pkg/config/mesh).
-			switch policy := m.data.GetOutboundTrafficPolicy(); {
-			case policy == nil:
+			switch {
+			case m.OutboundUnset:
 				e.fail(m.ref, path, remedy, "it is not set, so sidecars let everything out (ALLOW_ANY)")
-			case policy.GetMode() != meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY:
-				e.fail(m.ref, path, remedy, "%s lets traffic to every host out that nobody registered", policy.GetMode())
+			case m.Outbound != meshconfig.RegistryOnly:
+				e.fail(m.ref, path, remedy, "%s lets traffic to every host out that nobody registered", m.Outbound)
 			case e.Settings.AllowAny:
 				e.fail(m.ref, path, "Remove outboundTrafficPolicy from Sallyport's configuration.",
 					"the mesh has REGISTRY_ONLY, and Sallyport's configuration ALLOW_ANY: it takes paths for direct that are blocked")

@@ -30,8 +30,9 @@ const (
 type Config struct {
 	RootNamespace string
 	TrustDomain   string
-	// Outbound is outboundTrafficPolicy.mode.
-	Outbound string
+	// Outbound is outboundTrafficPolicy.mode; it is Istio's default where it is unset.
+	Outbound      string
+	OutboundUnset bool
 	// Exports are to whom what does not say so itself is exported.
 	Exports Exports
 	// Discovery are the discoverySelectors: of the namespaces that none of them
@@ -68,6 +69,7 @@ func Default() *Config {
 		RootNamespace: "istio-system",
 		TrustDomain:   "cluster.local",
 		Outbound:      AllowAny,
+		OutboundUnset: true,
 		Exports:       Exports{public, public, public},
 		AutoMTLS:      true,
 	}
@@ -145,7 +147,7 @@ func (c *Config) fill(m *meshapi.MeshConfig) error {
 		c.TrustDomain = m.GetTrustDomain()
 	}
 	if p := m.GetOutboundTrafficPolicy(); p != nil {
-		c.Outbound = p.GetMode().String()
+		c.Outbound, c.OutboundUnset = p.GetMode().String(), false
 	}
 	for to, from := range map[*[]string][]string{
 		&c.Exports.Services:         m.GetDefaultServiceExportTo(),
