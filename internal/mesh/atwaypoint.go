@@ -149,19 +149,15 @@ func (c *client) tcpAtWaypoint(se *ServiceEntry, host string, port int) []outcom
 	for _, vs := range routes {
 		for i := range vs.TLS {
 			rule := &vs.TLS[i]
-			c.m.Spend(1)
-			if len(rule.Route) == 0 {
-				continue
-			}
 			taken := len(rule.Match) == 0
 			for j := range rule.Match {
 				match := &rule.Match[j]
 				c.m.Spend(matchSteps + len(match.Gateways))
 				// It does not look at the SNI: a rule for other names is not followed.
-				taken = taken || len(match.SNIHosts) == 1 && match.SNIHosts[0] == host && match.SourceNamespace == "" &&
-					c.matchesL4(match.Gateways, match.SourceLabels, "", match.Port, vs, port) == always
+				taken = taken || len(match.SNIHosts) == 1 && match.SNIHosts[0] == host &&
+					c.takesAtWaypoint(vs, match.Gateways, match.SourceLabels, match.SourceNamespace, match.Port, port)
 			}
-			if taken {
+			if c.m.Spend(1); taken && len(rule.Route) > 0 {
 				return c.l4AtWaypoint(rule.Route, vs, "tls", i, TLSLike, host, port)
 			}
 		}
@@ -169,23 +165,24 @@ func (c *client) tcpAtWaypoint(se *ServiceEntry, host string, port int) []outcom
 	for _, vs := range routes {
 		for i := range vs.TCP {
 			rule := &vs.TCP[i]
-			c.m.Spend(1)
-			if len(rule.Route) == 0 {
-				continue
-			}
 			taken := len(rule.Match) == 0
 			for j := range rule.Match {
 				match := &rule.Match[j]
 				c.m.Spend(matchSteps + len(match.Gateways))
-				taken = taken || match.SourceNamespace == "" &&
-					c.matchesL4(match.Gateways, match.SourceLabels, "", match.Port, vs, port) == always
+				taken = taken || c.takesAtWaypoint(vs, match.Gateways, match.SourceLabels, match.SourceNamespace, match.Port, port)
 			}
-			if taken {
+			if c.m.Spend(1); taken && len(rule.Route) > 0 {
 				return c.l4AtWaypoint(rule.Route, vs, "tcp", i, TCPLike, host, port)
 			}
 		}
 	}
 	return []outcome{c.toEntry(se, host, port, TCPLike)}
+}
+
+// takesAtWaypoint reports whether a tls or tcp match takes every connection to the
+// port.
+func (c *client) takesAtWaypoint(vs *VirtualService, gateways []string, labels map[string]string, namespace string, matchPort, port int) bool {
+	return namespace == "" && c.matchesL4(gateways, labels, "", matchPort, vs, port) == always
 }
 
 func (c *client) l4AtWaypoint(routes []RouteDestination, vs *VirtualService, section string, i int, class Class, host string, port int) []outcome {
