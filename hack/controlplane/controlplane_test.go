@@ -20,24 +20,16 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/sallyport-io/sallyport/hack/controlplane"
+	"github.com/sallyport-io/sallyport/hack/controlplane/controlplanetest"
 )
 
 // TestControlPlane walks one control plane through its life; the steps build
 // on one another.
 func TestControlPlane(t *testing.T) {
 	ctx := t.Context()
-	cp, err := controlplane.Start(ctx, controlplane.Options{
+	cp := controlplanetest.Start(t, controlplane.Options{
 		ControllerManager: true,
 		CRDs:              []controlplane.CRDs{controlplane.IstioCRDs, controlplane.GatewayAPICRDs, controlplane.CertManagerCRDs},
-		Progress:          t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
 	})
 
 	t.Run("serves the kinds of every set", func(t *testing.T) {

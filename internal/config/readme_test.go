@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestReadme checks that README.md is what the comments in config.go say.
+// TestReadme checks that README.md is what the comments of the package say.
 // With -update it is written.
 func TestReadme(t *testing.T) {
 	got := readme(t)
@@ -58,7 +59,7 @@ var documented = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Gatew
 func readme(t *testing.T) []byte {
 	docs := fieldDocs(t)
 	var b bytes.Buffer
-	b.WriteString(`<!-- Generated from ambient.go, config.go, inmesh.go, metadata.go, ownership.go, walls.go and server.go by "go test ./internal/config -update". Do not edit. -->
+	b.WriteString(`<!-- Generated from the comments of this package by "go test ./internal/config -update". Do not edit. -->
 
 # Configuration file
 
@@ -111,11 +112,15 @@ func typeDoc(t reflect.Type) string {
 	return t.Kind().String()
 }
 
-// fieldDocs returns the comments of the file's types, by "Type" and
+// fieldDocs returns the comments of the package's types, by "Type" and
 // "Type.Field".
 func fieldDocs(t *testing.T) map[string]string {
 	var decls []ast.Decl
-	for _, name := range []string{"ambient.go", "config.go", "inmesh.go", "metadata.go", "ownership.go", "walls.go", "server.go"} {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, "_test.go") }) {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

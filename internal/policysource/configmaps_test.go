@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/sallyport-io/sallyport/hack/controlplane"
+	"github.com/sallyport-io/sallyport/hack/controlplane/controlplanetest"
 )
 
 // The namespace and the service account of manifests/.
@@ -23,15 +24,7 @@ const own, account = "sallyport-system", "sallyport-webhook"
 // TestConfigMaps follows the labelled ConfigMaps of a real API server, with the
 // rights that manifests/ gives the server.
 func TestConfigMaps(t *testing.T) {
-	cp, err := controlplane.Start(t.Context(), controlplane.Options{Progress: t.Output()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	cp := controlplanetest.Start(t, controlplane.Options{})
 	rbac, err := os.ReadFile(filepath.Join("..", "..", "manifests", "rbac.yaml"))
 	if err != nil {
 		t.Fatal(err)

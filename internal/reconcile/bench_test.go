@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/sallyport-io/sallyport/hack/controlplane"
+	"github.com/sallyport-io/sallyport/hack/controlplane/controlplanetest"
 )
 
 // BenchmarkTimeToPath measures the time from the creation of a ServiceEntry
@@ -68,15 +69,7 @@ func benchmarkPlane(b *testing.B) *controlplane.ControlPlane {
 	if err := plane.Stop(); err != nil {
 		b.Fatal(err)
 	}
-	own, err := controlplane.Start(b.Context(), controlplane.Options{CRDs: []controlplane.CRDs{controlplane.IstioCRDs.Only("v1")}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := own.Stop(); err != nil {
-			b.Error(err)
-		}
-	})
+	own := controlplanetest.Start(b, controlplane.Options{CRDs: []controlplane.CRDs{controlplane.IstioCRDs.Only("v1")}})
 	return own
 }
 

@@ -9,21 +9,14 @@ import (
 	"github.com/go-logr/logr/funcr"
 
 	"github.com/sallyport-io/sallyport/hack/controlplane"
+	"github.com/sallyport-io/sallyport/hack/controlplane/controlplanetest"
 	"github.com/sallyport-io/sallyport/internal/reconcile"
 )
 
 // TestIstioComesLater: on a cluster without Istio's kinds the reconciler waits,
 // says for what, and works once they are there.
 func TestIstioComesLater(t *testing.T) {
-	bare, err := controlplane.Start(t.Context(), controlplane.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := bare.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	bare := controlplanetest.Start(t, controlplane.Options{})
 	var mu sync.Mutex
 	var said []string
 	c := newClusterOn(t, bare, "late")

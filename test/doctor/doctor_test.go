@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/hack/controlplane"
+	"github.com/sallyport-io/sallyport/hack/controlplane/controlplanetest"
 	"github.com/sallyport-io/sallyport/hack/server"
 )
 
@@ -39,18 +40,9 @@ type cluster struct {
 
 func start(t *testing.T) *cluster {
 	t.Helper()
-	cp, err := controlplane.Start(t.Context(), controlplane.Options{
+	cp := controlplanetest.Start(t, controlplane.Options{
 		ControllerManager: true,
 		CRDs:              []controlplane.CRDs{controlplane.IstioCRDs, controlplane.GatewayAPICRDs, controlplane.CertManagerCRDs},
-		Progress:          t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
 	})
 	c := &cluster{cp: cp, binary: filepath.Join(cp.Dir, "sallyport")}
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", c.binary, "../../cmd/sallyport")

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sallyport-io/sallyport/hack/controlplane"
+	"github.com/sallyport-io/sallyport/hack/controlplane/controlplanetest"
 	"github.com/sallyport-io/sallyport/hack/server"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
@@ -35,15 +36,7 @@ type cluster struct {
 func startControlPlane(t *testing.T, o controlplane.Options) *cluster {
 	t.Helper()
 	o.Progress = t.Output()
-	cp, err := controlplane.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	cp := controlplanetest.Start(t, o)
 	return &cluster{cp: cp}
 }
 

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/hack/controlplane"
+	"github.com/sallyport-io/sallyport/hack/controlplane/controlplanetest"
 	"github.com/sallyport-io/sallyport/internal/surface"
 )
 
@@ -21,17 +22,8 @@ import (
 // that it takes writes of: each is judged, or named in package surface with the
 // reason why it need not be.
 func TestEveryWriteIsAccountedFor(t *testing.T) {
-	cp, err := controlplane.Start(t.Context(), controlplane.Options{
-		CRDs:     []controlplane.CRDs{controlplane.IstioCRDs, controlplane.GatewayAPICRDs, controlplane.CertManagerCRDs},
-		Progress: t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
+	cp := controlplanetest.Start(t, controlplane.Options{
+		CRDs: []controlplane.CRDs{controlplane.IstioCRDs, controlplane.GatewayAPICRDs, controlplane.CertManagerCRDs},
 	})
 	client, err := discovery.NewDiscoveryClientForConfig(cp.Config)
 	if err != nil {

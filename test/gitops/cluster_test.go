@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/sallyport-io/sallyport/hack/controlplane"
+	"github.com/sallyport-io/sallyport/hack/controlplane/controlplanetest"
 	"github.com/sallyport-io/sallyport/hack/server"
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -46,21 +47,13 @@ type cluster struct {
 
 func start(t *testing.T) *cluster {
 	t.Helper()
-	cp, err := controlplane.Start(t.Context(), controlplane.Options{
+	cp := controlplanetest.Start(t, controlplane.Options{
 		ControllerManager: true,
 		CRDs:              []controlplane.CRDs{controlplane.IstioCRDs, controlplane.GatewayAPICRDs, controlplane.CertManagerCRDs},
-		Progress:          t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
 	})
 	cp.Config.QPS, cp.Config.WarningHandler = -1, rest.NoWarnings{}
 	c := &cluster{cp: cp}
+	var err error
 	if c.client, err = dynamic.NewForConfig(cp.Config); err != nil {
 		t.Fatal(err)
 	}

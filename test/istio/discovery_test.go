@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sallyport-io/sallyport/hack/controlplane"
+	"github.com/sallyport-io/sallyport/hack/controlplane/controlplanetest"
 	"github.com/sallyport-io/sallyport/hack/server"
 	"github.com/sallyport-io/sallyport/test/istio/oracle"
 )
@@ -27,18 +28,9 @@ import (
 // gateway, by its own cluster and with the right TLS, and nothing is direct.
 func TestPilotDiscovery(t *testing.T) {
 	ctx := t.Context()
-	cp, err := controlplane.Start(ctx, controlplane.Options{
+	cp := controlplanetest.Start(t, controlplane.Options{
 		ControllerManager: true,
 		CRDs:              []controlplane.CRDs{controlplane.IstioCRDs, controlplane.GatewayAPICRDs, controlplane.CertManagerCRDs},
-		Progress:          t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
 	})
 	apply(t, cp, platform)
 	apply(t, cp, oracle.Base())
