@@ -157,12 +157,24 @@ func (s *shutter) note(ref mesh.Ref) {
 	}
 }
 
+// changeEntries makes a change to every entry that lets out, and reports whether there
+// are any and each could be changed.
+func (s *shutter) changeEntries(change func(*openEntry, map[string]any) bool) bool {
+	for _, e := range s.entries {
+		spec := s.spec(e.Ref)
+		if spec == nil || !change(e, spec) {
+			return false
+		}
+		s.note(e.Ref)
+	}
+	return len(s.entries) > 0
+}
+
 // hideEntries has the entries be seen by those alone who do not go past the gateway,
 // and by nobody where there are none.
 func (s *shutter) hideEntries() bool {
-	for _, e := range s.entries {
-		spec := s.spec(e.Ref)
-		if spec == nil || slices.Contains(e.keep, mesh.AnyClient) {
+	return s.changeEntries(func(e *openEntry, spec map[string]any) bool {
+		if slices.Contains(e.keep, mesh.AnyClient) {
 			return false
 		}
 		var to []any
@@ -182,16 +194,14 @@ func (s *shutter) hideEntries() bool {
 			}
 		}
 		spec["exportTo"] = to
-		s.note(e.Ref)
-	}
-	return len(s.entries) > 0
+		return true
+	})
 }
 
 // dropHost takes the host out of entries that have others.
 func (s *shutter) dropHost() bool {
-	for _, e := range s.entries {
-		spec := s.spec(e.Ref)
-		if spec == nil || len(e.keep) > 0 {
+	return s.changeEntries(func(e *openEntry, spec map[string]any) bool {
+		if len(e.keep) > 0 {
 			return false
 		}
 		hosts := slices.DeleteFunc(asList(spec["hosts"]), func(h any) bool {
@@ -199,22 +209,14 @@ func (s *shutter) dropHost() bool {
 			name, _ := h.(string)
 			return mesh.CanonicalHost(name) == s.host
 		})
-		if len(hosts) == 0 {
-			return false
-		}
 		spec["hosts"] = hosts
-		s.note(e.Ref)
-	}
-	return len(s.entries) > 0
+		return len(hosts) > 0
+	})
 }
 
 // dropPorts takes those ports away that nobody reaches but directly.
 func (s *shutter) dropPorts() bool {
-	for _, e := range s.entries {
-		spec := s.spec(e.Ref)
-		if spec == nil {
-			return false
-		}
+	return s.changeEntries(func(e *openEntry, spec map[string]any) bool {
 		ports := asList(spec["ports"])
 		left := slices.DeleteFunc(slices.Clone(ports), func(port any) bool {
 			s.m.Spend(hostSteps)
@@ -222,13 +224,9 @@ func (s *shutter) dropPorts() bool {
 			number, _ := fields["number"].(float64)
 			return e.ports[int(number)]
 		})
-		if len(left) == 0 || len(left) == len(ports) {
-			return false
-		}
 		spec["ports"] = left
-		s.note(e.Ref)
-	}
-	return len(s.entries) > 0
+		return len(left) > 0 && len(left) < len(ports)
+	})
 }
 
 // dropMirrors takes the copies away that sidecars send to the host.

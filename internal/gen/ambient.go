@@ -123,12 +123,7 @@ func (g *generator) waypoint(ns, called string) {
 // entry of the platform's, or of a tenant's that is bound to it, and perhaps the
 // origination of TLS, a policy and a route.
 func (g *generator) ambientSet() {
-	g.sets++
-	host := fmt.Sprintf("%s%d.partner.com", pick(g, "api", "db", "www"), g.sets)
-	if len(g.hosts) > 0 && g.chance(20) {
-		host = pick(g, g.hosts...)
-	}
-	g.hosts = append(g.hosts, host)
+	host := g.nextHost(20)
 	owner := pick(g, waypointNS, waypointNS, pick(g, tenants...))
 	entry := g.ambientEntry(owner, host)
 	meta := entry["metadata"].(Object)

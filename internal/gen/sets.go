@@ -64,14 +64,21 @@ func (g *generator) lanes() []lane {
 	}
 }
 
-// set adds everything that one host needs, in one of several layouts.
-func (g *generator) set() {
+// nextHost is the host of one more set: one that there is already in so many of a
+// hundred cases.
+func (g *generator) nextHost(again int) string {
 	g.sets++
 	host := fmt.Sprintf("%s%d.partner.com", pick(g, "api", "db", "www"), g.sets)
-	if len(g.hosts) > 0 && g.chance(25) {
+	if len(g.hosts) > 0 && g.chance(again) {
 		host = pick(g, g.hosts...)
 	}
 	g.hosts = append(g.hosts, host)
+	return host
+}
+
+// set adds everything that one host needs, in one of several layouts.
+func (g *generator) set() {
+	host := g.nextHost(25)
 	s := set{generator: g, host: host, lanes: g.lanes(), owner: pick(g, namespaces[:4]...)}
 	switch g.choose(45, 35, 10, 10) {
 	case 0:
