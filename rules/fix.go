@@ -1,10 +1,9 @@
 package rules
 
 import (
-	"encoding/json"
-	"maps"
 	"strings"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -25,11 +24,11 @@ func Fixed(fix string, raw []byte) []Applied {
 	default:
 		return nil
 	}
-	var patch, object map[string]any
-	if yaml.Unmarshal([]byte(text), &patch) != nil || json.Unmarshal(raw, &object) != nil {
+	patch, err := yaml.YAMLToJSON([]byte(text))
+	if err != nil {
 		return nil
 	}
-	merged, err := json.Marshal(merge(object, patch))
+	merged, err := jsonpatch.MergePatch(raw, patch)
 	if err != nil {
 		return nil
 	}
@@ -38,26 +37,6 @@ func Fixed(fix string, raw []byte) []Applied {
 		return nil
 	}
 	return []Applied{{o, merged}}
-}
-
-// merge is JSON Merge Patch.
-func merge(into, patch map[string]any) map[string]any {
-	out := maps.Clone(into)
-	if out == nil {
-		out = map[string]any{}
-	}
-	for field, value := range patch {
-		switch value := value.(type) {
-		case nil:
-			delete(out, field)
-		case map[string]any:
-			was, _ := out[field].(map[string]any)
-			out[field] = merge(was, value)
-		default:
-			out[field] = value
-		}
-	}
-	return out
 }
 
 // mostChanged is how many findings of a pass come with a whole object: nobody reads
