@@ -45,6 +45,7 @@ type call struct {
 	reader *sight.Reader
 	judge  *review.Judge
 
+	steps    int64  // that the handler took
 	revision string // of the policies that judged
 	failure  string // why the write could not be judged
 }
@@ -94,6 +95,7 @@ func (c *call) validate(ctx context.Context) (resp admission.Response) {
 	} else {
 		out, err = c.judge.Review(ctx, m, write)
 	}
+	c.steps = out.Steps
 	if err != nil {
 		return c.cannotJudge(err)
 	}
@@ -124,7 +126,8 @@ func (c *call) mutate(ctx context.Context) (resp admission.Response) {
 	if err := c.Ready(); err != nil {
 		return c.unchanged(aboutServer(err))
 	}
-	ops, err := review.Default(ctx, c.Mesh(), write)
+	ops, steps, err := review.Default(ctx, c.Mesh(), write)
+	c.steps = steps
 	if err != nil {
 		return c.unchanged(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/sallyport-io/sallyport/internal/fair"
+	"github.com/sallyport-io/sallyport/internal/review"
 )
 
 const (
@@ -38,16 +39,27 @@ const (
 	patience = 100 * time.Millisecond
 )
 
+// What a namespace may have computed for it in the long run, in steps of a review
+// ([review.MaxSteps]): the dearest that can be written, once in two seconds, is about a
+// fifth of a core. An ordinary write takes a thousandth of it. A user writes to several
+// namespaces, and may have four times as much: where one writes for all, as a
+// deployment tool does, what one tenant has it write is not spent from the others'.
+const (
+	stepsASecond = review.MaxSteps / 2
+	burst        = 8 // seconds
+)
+
 // Why a review is turned away. Whoever sent it is told to try again.
 var (
 	errManyReviews = errors.New("too many reviews of this namespace or user are in hand; try again")
+	errDearReviews = errors.New("the reviews of this namespace or user have lately taken more computing than is its share; try again")
 	errManyLarge   = errors.New("too many large reviews of this namespace or user are in hand; try again")
 )
 
 // busy is why a review was turned away unjudged, for want of room.
 type busy struct {
-	why  error  // errManyReviews or errManyLarge
-	what string // as metrics call it: place or memory
+	why  error  // errManyReviews, errDearReviews or errManyLarge
+	what string // as metrics call it: place, steps or memory
 	how  error  // of package fair
 }
 
@@ -66,6 +78,7 @@ type gates struct {
 type class struct {
 	places *fair.Limiter
 	large  *fair.Limiter // in bytes
+	steps  *fair.Allowance
 }
 
 // newGates returns gates of which nothing is taken. A namespace never has all
@@ -80,12 +93,14 @@ func newGates(apart bool) *gates {
 	g := &gates{apart: apart, known: &class{
 		places: fair.New(fair.Limits{Total: total, Namespace: one, User: max(2, 2*one), Source: total - one, Waiting: 1024, WaitingEach: 128, Patience: patience}),
 		large:  fair.New(fair.Limits{Total: maxLarge, Namespace: maxLarge / 2, User: maxLarge / 2, Source: maxLarge * 3 / 4, Waiting: 128, WaitingEach: 32, Patience: patience}),
+		steps:  fair.NewAllowance(fair.Rates{Namespace: stepsASecond, User: 4 * stepsASecond, Burst: burst}),
 	}}
 	if apart {
 		few := int64(max(1, cores/2))
 		g.unknown = &class{
 			places: fair.New(fair.Limits{Total: few, Namespace: few, User: few, Source: few, Waiting: 64, WaitingEach: 32, Patience: patience}),
 			large:  fair.New(fair.Limits{Total: maxReview, Namespace: maxReview, User: maxReview, Source: maxReview, Waiting: 16, WaitingEach: 16, Patience: patience}),
+			steps:  fair.NewAllowance(fair.Rates{Namespace: stepsASecond, User: stepsASecond, Burst: burst}),
 		}
 	}
 	return g
@@ -95,9 +110,10 @@ func newGates(apart bool) *gates {
 // room that its body takes until everybody who reads it is done.
 type visit struct {
 	*class
-	source string
-	body   *fair.Grant
-	users  atomic.Int32
+	source   string
+	together bool // whether its sender has no name but those of its like
+	body     *fair.Grant
+	users    atomic.Int32
 }
 
 // visit says which way a request goes.
@@ -108,7 +124,7 @@ func (g *gates) visit(r *http.Request) *visit {
 			v.users.Store(1)
 			return v // of one source: the API server, however many it is
 		}
-		v.class = g.unknown
+		v.class, v.together = g.unknown, true
 	}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		v.source = host
@@ -131,8 +147,25 @@ func (v *visit) flow(namespace, user string) fair.Flow {
 	return fair.Flow{Source: v.source, Namespace: namespace, User: user}
 }
 
+// payer is who pays for the steps of a review. Where proof is asked for, those who
+// have none pay together, whatever names they give.
+func (v *visit) payer(namespace, user string) fair.Flow {
+	if v.together {
+		return fair.Flow{}
+	}
+	return v.flow(namespace, user)
+}
+
+// charge has the sender of a review pay for the steps that it took.
+func (v *visit) charge(req *admission.Request, steps int64) {
+	v.steps.Charge(v.payer(req.Namespace, req.UserInfo.Username), steps)
+}
+
 // place waits for a place for a review.
 func (v *visit) place(ctx context.Context, req *admission.Request) (*fair.Grant, error) {
+	if err := v.steps.Check(v.payer(req.Namespace, req.UserInfo.Username)); err != nil {
+		return nil, &busy{errDearReviews, "steps", err}
+	}
 	place, err := v.places.Acquire(ctx, v.flow(req.Namespace, req.UserInfo.Username), 1)
 	if err != nil {
 		return nil, &busy{errManyReviews, "place", err}
@@ -141,8 +174,11 @@ func (v *visit) place(ctx context.Context, req *admission.Request) (*fair.Grant,
 }
 
 // room waits for the memory of a large body. It is given back when the visit is
-// over.
+// over. Who would not get a place is told before its body is read.
 func (v *visit) room(ctx context.Context, namespace, user string, size int64) error {
+	if err := v.steps.Check(v.payer(namespace, user)); err != nil {
+		return &busy{errDearReviews, "steps", err}
+	}
 	grant, err := v.large.Acquire(ctx, v.flow(namespace, user), size)
 	if err != nil {
 		return &busy{errManyLarge, "memory", err}

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -310,6 +311,18 @@ func TestHead(t *testing.T) {
 			if got[j] != want && (got[j] != "" || i >= object) {
 				t.Fatalf("cut off at %d of %d: %q", i, len(whole), got)
 			}
+		}
+	}
+}
+
+// TestHeadIsCheap reads heads before objects of any size: what that allocates does not
+// grow with the object.
+func TestHeadIsCheap(t *testing.T) {
+	small, large := []byte(body(t, "v1", of("shop", "alice", "good.example.com"))), []byte(body(t, "v1", dear("shop", "alice")))
+	one := testing.AllocsPerRun(20, func() { readHead(small) })
+	for _, data := range [][]byte{large, large[:maxAnnounced], bytes.ReplaceAll(large, []byte(`"object":{`), []byte(`"oldObject":{`))} {
+		if more := testing.AllocsPerRun(20, func() { readHead(data) }); more > one+4 {
+			t.Errorf("%v allocations, %v with a small object", more, one)
 		}
 	}
 }

@@ -3,14 +3,19 @@ package webhook
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// errHeadEnds ends the reading of a head where the object begins.
+var errHeadEnds = errors.New("the object begins")
+
 // readHead reads what the first bytes of a review say about it: its version,
 // what it is about, and who writes. An API server puts all of that before the
-// object. What is not there stays empty: such reviews share one turn.
+// object, of which nothing is read: a review that is turned away is to cost next to
+// nothing. What is not there stays empty: such reviews share one turn.
 func readHead(data []byte) *received {
 	in := &received{Request: new(admissionv1.AdmissionRequest)}
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -42,8 +47,8 @@ func headMember(d *json.Decoder, name string, r *admissionv1.AdmissionRequest) e
 		return d.Decode(&r.Operation)
 	case "userInfo":
 		return d.Decode(&r.UserInfo)
-	case "dryRun":
-		return d.Decode(&r.DryRun)
+	case "object", "oldObject":
+		return errHeadEnds
 	}
 	return d.Decode(new(json.RawMessage))
 }

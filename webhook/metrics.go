@@ -55,7 +55,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	}, []string{"reason"})
 	m.turnedAway = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sallyport_admission_turned_away_total",
-		Help: "Reviews that were not looked at because their namespace or user had too many in hand, by entry and what was wanting (place, memory).",
+		Help: "Reviews that were not looked at because their namespace or user had its share already, by entry and what was wanting (place, steps, memory).",
 	}, []string{"entry", "wanting"})
 	m.watched = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sallyport_admission_watchdog_answers_total",

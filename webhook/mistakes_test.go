@@ -56,7 +56,7 @@ func TestCommonMistakes(t *testing.T) {
 				}
 			}
 			w := review.Write{Request: rules.Request{Operation: "CREATE"}, Object: object}
-			ops, err := review.Default(t.Context(), m, w)
+			ops, _, err := review.Default(t.Context(), m, w)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -104,6 +104,7 @@ func (w *Watch) answer(ctx context.Context, v *visit, place *fair.Grant, c *call
 			if p := recover(); p != nil {
 				r.panic = &panicked{p, debug.Stack()}
 			}
+			v.charge(&c.request, c.steps)
 			place.Release()
 			v.done()
 			results <- r

@@ -43,7 +43,7 @@ func (a *admission) write(old, object *unstructured.Unstructured) []rules.Findin
 	}
 	m := a.c.seen()
 	if a.mutates {
-		ops, err := review.Default(t.Context(), m, w)
+		ops, _, err := review.Default(t.Context(), m, w)
 		if err != nil {
 			t.Fatal(err)
 		}

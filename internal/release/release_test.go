@@ -109,7 +109,7 @@ func installed(t *testing.T) (before, now cluster) {
 		}
 		ref := o.Metadata().Ref
 		m := now.mesh(t)
-		ops, err := review.Default(t.Context(), m, review.Write{Request: rules.Request{Operation: "CREATE", User: "jane"}, Object: raw})
+		ops, _, err := review.Default(t.Context(), m, review.Write{Request: rules.Request{Operation: "CREATE", User: "jane"}, Object: raw})
 		if err != nil {
 			t.Fatal(err)
 		}

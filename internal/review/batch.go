@@ -161,7 +161,7 @@ func (j *Judge) alone(ctx context.Context, others *mesh.Mesh, raw []byte) (out O
 	w := Write{Request: rules.Request{Operation: "CREATE", Time: j.Time}, Object: raw}
 	if !j.Stored {
 		// Where nothing can be filled in the server judges what was written.
-		if ops, err := Default(ctx, others, w); err == nil && len(ops) > 0 {
+		if ops, _, err := Default(ctx, others, w); err == nil && len(ops) > 0 {
 			if w.Object, err = Patched(raw, ops); err != nil {
 				return out, false, err
 			}

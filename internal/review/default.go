@@ -37,10 +37,11 @@ var held = []string{"~"}
 // open is held back only where it registers nothing that it registered before.
 // What an update adds to an open entry rule open-gap judges.
 //
-// It has the budget of [Judge.Review], and so has its errors.
-func Default(ctx context.Context, m *mesh.Mesh, w Write) (ops []PatchOp, err error) {
+// It has the budget of [Judge.Review], and so has its errors; taken is how many steps
+// it spent of that, with an error too.
+func Default(ctx context.Context, m *mesh.Mesh, w Write) (ops []PatchOp, taken int64, err error) {
 	if w.Request.Operation == "DELETE" {
-		return nil, nil
+		return nil, 0, nil
 	}
 	var ref mesh.Ref
 	steps := budget.New(ctx, limitOf(w.Request.Operation))
@@ -49,9 +50,9 @@ func Default(ctx context.Context, m *mesh.Mesh, w Write) (ops []PatchOp, err err
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, steps.Spent(), err
 	}
-	return ops, nil
+	return ops, steps.Spent(), nil
 }
 
 func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {

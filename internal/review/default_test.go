@@ -85,7 +85,7 @@ func TestDefault(t *testing.T) {
 				m = m.With(set.Objects...)
 			}
 			w := review.Write{Request: rules.Request{Operation: "CREATE"}, Object: document(t, test.object)}
-			ops, err := review.Default(t.Context(), m, w)
+			ops, _, err := review.Default(t.Context(), m, w)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,12 +100,12 @@ func TestDefault(t *testing.T) {
 			if w.Object, err = review.Patched(w.Object, ops); err != nil {
 				t.Fatal(err)
 			}
-			if again, err := review.Default(t.Context(), m, w); err != nil || len(again) > 0 {
+			if again, _, err := review.Default(t.Context(), m, w); err != nil || len(again) > 0 {
 				t.Errorf("a second time: %v, error %v", again, err)
 			}
 			// And a DELETE is nobody's to change.
 			w.Request.Operation, w.OldObject, w.Object = "DELETE", w.Object, nil
-			if ops, err := review.Default(t.Context(), m, w); err != nil || len(ops) > 0 {
+			if ops, _, err := review.Default(t.Context(), m, w); err != nil || len(ops) > 0 {
 				t.Errorf("on DELETE: %v, error %v", ops, err)
 			}
 		})
@@ -115,7 +115,7 @@ func TestDefault(t *testing.T) {
 func TestDefaultMalformed(t *testing.T) {
 	for _, raw := range []string{``, `{`, `[]`, `{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","spec":{"hosts":7}}`} {
 		w := review.Write{Request: rules.Request{Operation: "CREATE"}, Object: []byte(raw)}
-		if ops, err := review.Default(t.Context(), mesh.New(mesh.DefaultSettings()), w); err == nil {
+		if ops, _, err := review.Default(t.Context(), mesh.New(mesh.DefaultSettings()), w); err == nil {
 			t.Errorf("%s: %v; want an error", raw, ops)
 		}
 	}

@@ -117,7 +117,7 @@ func (c cluster) dryRun(t *testing.T, raw []byte) (denied []string) {
 func dryRun(t *testing.T, judge *review.Judge, m *mesh.Mesh, w review.Write) review.Outcome {
 	t.Helper()
 	w.Request.DryRun = true
-	ops, err := review.Default(t.Context(), m, w)
+	ops, _, err := review.Default(t.Context(), m, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestDryRunOfBadObjects(t *testing.T) {
 		m := mesh.New(w.settings, w.objects...)
 		for _, write := range w.bad {
 			real := write
-			ops, err := review.Default(t.Context(), m, real)
+			ops, _, err := review.Default(t.Context(), m, real)
 			if err != nil {
 				continue // too large, wherever it is
 			}

@@ -58,7 +58,7 @@ func FuzzReview(f *testing.F) {
 			if err != nil && strings.Contains(err.Error(), "panic") {
 				t.Errorf("%s: %v", op, err)
 			}
-			if _, err := review.Default(t.Context(), m, w); err != nil && strings.Contains(err.Error(), "panic") {
+			if _, _, err := review.Default(t.Context(), m, w); err != nil && strings.Contains(err.Error(), "panic") {
 				t.Errorf("%s: %v", op, err)
 			}
 		}

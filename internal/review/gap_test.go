@@ -302,7 +302,7 @@ func TestOrderOfExplicitSets(t *testing.T) {
 
 func defaulted(t *testing.T, m *mesh.Mesh, w review.Write) []byte {
 	t.Helper()
-	ops, err := review.Default(t.Context(), m, w)
+	ops, _, err := review.Default(t.Context(), m, w)
 	if err != nil {
 		t.Fatal(err)
 	}

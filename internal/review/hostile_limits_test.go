@@ -86,7 +86,7 @@ func TestHostile(t *testing.T) {
 			}
 			steps, took := measure()
 			all = append(all, judged{name, steps, took, measure})
-			_, err := review.Default(t.Context(), m, writes["CREATE"])
+			_, _, err := review.Default(t.Context(), m, writes["CREATE"])
 			checkLimit(t, size.name+"/"+o.Name()+" defaults", 0, err)
 		}
 	}
@@ -166,7 +166,7 @@ func TestReadingIsPaidFirst(t *testing.T) {
 				t.Errorf("%s %s: %d KB were allocated for what is not read", o.Name(), op, allocated>>10)
 			}
 		}
-		_, err := review.Default(t.Context(), m, hostileWrites(o.JSON)["CREATE"])
+		_, _, err := review.Default(t.Context(), m, hostileWrites(o.JSON)["CREATE"])
 		if _, tooLarge := errors.AsType[*budget.TooLarge](err); !tooLarge || !strings.HasPrefix(err.Error(), "the object is") {
 			t.Errorf("%s defaults: error %v; want it refused unread", o.Name(), err)
 		}

@@ -79,7 +79,7 @@ func BenchmarkHostile(b *testing.B) {
 						for range 3 {
 							began := processorTime(b)
 							if op == "defaults" {
-								_, err := review.Default(b.Context(), m, hostileWrites(o.JSON)["CREATE"])
+								_, _, err := review.Default(b.Context(), m, hostileWrites(o.JSON)["CREATE"])
 								if err != nil {
 									bounded = 1
 								}

@@ -146,7 +146,7 @@ func newCluster(injection bool) cluster {
 func (c cluster) apply(t *testing.T, raw []byte) cluster {
 	t.Helper()
 	w := review.Write{Request: rules.Request{Operation: "CREATE", User: "jane"}, Object: raw}
-	ops, err := review.Default(t.Context(), c.mesh, w)
+	ops, _, err := review.Default(t.Context(), c.mesh, w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func TestRewriteOnRequest(t *testing.T) {
 			manifest = strings.Replace(straight, `"true"`, `"false"`, 1)
 		}
 		w := review.Write{Request: rules.Request{Operation: "CREATE"}, Object: document(t, manifest)}
-		ops, err := review.Default(t.Context(), m, w)
+		ops, _, err := review.Default(t.Context(), m, w)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func TestRewriteOnRequest(t *testing.T) {
 		if outcome.Denied() == asks {
 			t.Errorf("asks %t, and denied is %t: %+v", asks, outcome.Denied(), outcome.Findings)
 		}
-		if again, err := review.Default(t.Context(), m, w); err != nil || len(again) > 0 {
+		if again, _, err := review.Default(t.Context(), m, w); err != nil || len(again) > 0 {
 			t.Errorf("asks %t: a second time %v, error %v", asks, again, err)
 		}
 	}

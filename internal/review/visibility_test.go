@@ -118,7 +118,7 @@ func TestOtherKindsKeepTheirVisibility(t *testing.T) {
 		}
 		kinds[o.Kind] = true
 		for operation, w := range hostileWrites(o.JSON) {
-			ops, err := review.Default(t.Context(), hostileMesh(), w)
+			ops, _, err := review.Default(t.Context(), hostileMesh(), w)
 			if err != nil && operation == "DELETE" {
 				t.Errorf("%s of %s: %v", operation, o.Name(), err)
 			}

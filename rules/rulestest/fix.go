@@ -51,7 +51,7 @@ func checkFixes(t *testing.T, rule *rules.Rule, every *review.Judge, world *mesh
 				t.Errorf("%s %s: of its fix %s is denied (error %v): %+v", before.Ref, f.Path, ref, err, out.Findings)
 			}
 		}
-		ops, err := review.Default(t.Context(), m, again) // as admission leaves it
+		ops, _, err := review.Default(t.Context(), m, again) // as admission leaves it
 		if err == nil {
 			again.Object, err = review.Patched(again.Object, ops)
 		}

@@ -200,7 +200,7 @@ func (c *cluster) write(ctx context.Context, w write) (denials []string, err err
 	if w.delete {
 		r.Request.Operation, r.Object = "DELETE", nil
 	} else {
-		ops, err := review.Default(ctx, c.mesh, r)
+		ops, _, err := review.Default(ctx, c.mesh, r)
 		if err != nil {
 			return nil, err
 		}
