@@ -26,9 +26,10 @@ var (
 )
 
 const (
-	// mostP99 is what other tenants may have to wait for while somebody attacks,
-	// where a webhook that does nothing would not keep them waiting as long: the
-	// attackers compute on the same cores.
+	// mostP99 is what other tenants may have to wait for while somebody attacks: for
+	// the webhook, and for a write as a whole where a webhook that does nothing would
+	// not keep them waiting as long. The one API server that there is here spends
+	// its time on the attacker's writes, on the same cores.
 	mostP99 = 250 * time.Millisecond
 	// mostIdle is the share of a core that the server may use a second after the
 	// last request.
@@ -104,12 +105,18 @@ func TestHostile(t *testing.T) {
 	}
 	// In half a minute a hundred writes are made, and one of them is the 99th
 	// percentile: on a busy machine that is chance.
-	times := time.Duration(2)
-	if *length < time.Minute {
-		times = 5
+	most, times := mostP99, time.Duration(5)
+	if *length >= time.Minute {
+		times = 3
+	} else {
+		most *= 4
 	}
-	if p, allowed := fury.percentile(99), floor.percentile(99); p > max(mostP99, times*allowed) {
-		t.Errorf("the other tenants' 99th percentile is %v; where everything is allowed it is %v", p, allowed)
+	if p, allowed := percentile(fury.answered, 99), percentile(floor.answered, 99); p > max(most, 2*allowed) {
+		t.Errorf("the 99th percentile of the other tenants' reviews is %v; where everything is allowed it is %v", p, allowed)
+	}
+	// One API server that is attacked itself: what it needs is not the webhook's.
+	if p, allowed := percentile(fury.took, 99), percentile(floor.took, 99); p > max(mostP99, times*allowed) {
+		t.Errorf("the 99th percentile of the other tenants' writes is %v; where everything is allowed it is %v", p, allowed)
 	}
 	if idle > mostIdle {
 		t.Errorf("a second after the last request the server uses %.2f cores", idle)

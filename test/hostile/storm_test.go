@@ -57,7 +57,8 @@ type storm struct {
 	process *controlplane.Process
 
 	mu       sync.Mutex
-	took     []time.Duration // by the other tenants
+	took     []time.Duration // by the other tenants' writes
+	answered []time.Duration // by reviews of theirs at the port
 	refused  []string        // of theirs
 	lost     []string        // of theirs: the API server itself gave no answer
 	outcomes map[string]int  // of the attacker's and the forger's reviews
@@ -89,6 +90,12 @@ func (s *storm) rage(t *testing.T, tenants []*client, attacker *client, arms []o
 	for i, c := range tenants {
 		wg.Go(func() { s.live(ctx, c, i) })
 	}
+	if s.port != "" {
+		another := s.caller(t, &s.proof)
+		for i := range honest {
+			wg.Go(func() { s.ask(ctx, another, i) })
+		}
+	}
 	var ended <-chan struct{}
 	if s.process != nil {
 		ended = s.process.Done()
@@ -103,6 +110,7 @@ func (s *storm) rage(t *testing.T, tenants []*client, attacker *client, arms []o
 	cancel()
 	wg.Wait()
 	slices.Sort(s.took)
+	slices.Sort(s.answered)
 }
 
 // attack sends the dearest objects, one after the other.
@@ -189,6 +197,38 @@ func (c *client) raw(ctx context.Context, review []byte) (*admissionv1.Admission
 		out.Response.Result = new(metav1.Status)
 	}
 	return out.Response, nil
+}
+
+// ask sends the port what another API server sends it, which nobody attacks, when a
+// tenant writes an entry: how long the server itself keeps others waiting.
+func (s *storm) ask(ctx context.Context, c *client, i int) {
+	for n := 0; ctx.Err() == nil; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		host := fmt.Sprintf("asked-%d.tenant%d.example", n, i)
+		began := time.Now()
+		resp, err := c.raw(ctx, fmt.Appendf(nil, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":%q,
+"kind":{"group":"networking.istio.io","version":"v1","kind":"ServiceEntry"},"resource":{"group":"networking.istio.io","version":"v1","resource":"serviceentries"},
+"name":"asked","namespace":%q,"operation":"CREATE","userInfo":{"username":"user-%d","groups":["tenants","system:authenticated"]},"dryRun":true,
+"object":{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"asked","namespace":%q},
+"spec":{"hosts":[%q],"exportTo":["~"],"resolution":"DNS","ports":[{"number":443,"name":"tls","protocol":"TLS"}]}}}}`, host, namespaceOf(i), i, namespaceOf(i), host))
+		took := time.Since(began)
+		if ctx.Err() != nil {
+			return
+		}
+		s.mu.Lock()
+		s.answered = append(s.answered, took)
+		switch {
+		case err != nil:
+			s.refused = append(s.refused, fmt.Sprintf("a review at the port: %v", err))
+		case !resp.Allowed:
+			s.refused = append(s.refused, "a review at the port: "+resp.Result.Message)
+		}
+		s.mu.Unlock()
+	}
 }
 
 // reviewsOf makes reviews of objects, as an API server would.
@@ -300,11 +340,12 @@ func (s *storm) count(who string, a answer) {
 	}
 }
 
-func (s *storm) percentile(p int) time.Duration {
-	if len(s.took) == 0 {
+// percentile is that of sorted times; 0 of none.
+func percentile(took []time.Duration, p int) time.Duration {
+	if len(took) == 0 {
 		return 0
 	}
-	return s.took[(len(s.took)-1)*p/100]
+	return took[(len(took)-1)*p/100]
 }
 
 // sorted are the outcomes, the most frequent first.

@@ -141,10 +141,13 @@ func (c *cluster) table(t *testing.T, calm, fury, floor *storm, idle float64, ro
 	row("the attack", "%v of reviews of one tenant's objects, of every kind and shape at up to 1.5 MB: %d at a time at the port with the API server's certificate, "+
 		"%d writes and dry runs at a time at the API server, and %d forged reviews at a time without the certificate", *length, attackers, writers, forgers)
 	row("writes of the other tenants", "%d, of which %d were refused, and %d got no answer from the API server", len(fury.took), len(fury.refused), len(fury.lost))
-	row("how long they took (median, 99th percentile)", "%s, %s", ms(fury.percentile(50)), ms(fury.percentile(99)))
+	row("how long they took (median, 99th percentile)", "%s, %s", ms(percentile(fury.took, 50)), ms(percentile(fury.took, 99)))
 	row("the same under the same attack on a webhook that allows everything", "%s, %s; of %d writes %d were refused, and %d got no answer",
-		ms(floor.percentile(50)), ms(floor.percentile(99)), len(floor.took), len(floor.refused), len(floor.lost))
-	row("the same without an attack", "%s, %s", ms(calm.percentile(50)), ms(calm.percentile(99)))
+		ms(percentile(floor.took, 50)), ms(percentile(floor.took, 99)), len(floor.took), len(floor.refused), len(floor.lost))
+	row("reviews of the other tenants, as an API server sends them that nobody attacks (median, 99th percentile)", "%s, %s; %d of them",
+		ms(percentile(fury.answered, 50)), ms(percentile(fury.answered, 99)), len(fury.answered))
+	row("the same from a webhook that allows everything", "%s, %s", ms(percentile(floor.answered, 50)), ms(percentile(floor.answered, 99)))
+	row("the writes without an attack", "%s, %s", ms(percentile(calm.took, 50)), ms(percentile(calm.took, 99)))
 	for _, outcome := range fury.sorted() {
 		row(outcome, "%d", fury.outcomes[outcome])
 	}
