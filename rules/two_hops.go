@@ -2,7 +2,6 @@ package rules
 
 import (
 	"cmp"
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -293,83 +292,6 @@ func serverCovers(pattern, gatewayNamespace, host, namespace string) bool {
 		ns = gatewayNamespace
 	}
 	return (ns == "*" || ns == namespace) && mesh.HostCovers(mesh.CanonicalHost(name), host)
-}
-
-// subsetNamespace is where sidecars of a client's namespace look for the gateway's
-// DestinationRule: their own, where there is one, which then hides those of the
-// gateway's namespace.
-func (h *hops) subsetNamespace(client string) string {
-	for dr := range h.doorRules(client) {
-		return dr.Namespace
-	}
-	return h.gateway.Namespace
-}
-
-// maxRules bounds how many DestinationRules a fix is looked for in: a fix is
-// not worth reading all of a large mesh. One that is overlooked is written
-// once more, under another name.
-const maxRules = 256
-
-// doorRules yields the namespace's DestinationRules for the gateway's Service.
-func (h *hops) doorRules(namespace string) iter.Seq[*mesh.DestinationRule] {
-	return func(yield func(*mesh.DestinationRule) bool) {
-		n := 0
-		for o := range h.m.In("DestinationRule", namespace) {
-			dr := o.(*mesh.DestinationRule)
-			h.m.Spend(hostSteps)
-			if n++; n > maxRules {
-				return
-			}
-			if mesh.ResolveHost(dr.Host, namespace, h.m.Settings().ClusterDomain) == h.service && !yield(dr) {
-				return
-			}
-		}
-	}
-}
-
-// findSubset returns the subset by which sidecars reach the door: one that a
-// route of the host uses, or else one that says the right name. Without mutual
-// TLS none is needed.
-func (h *hops) findSubset(d door) (string, mesh.Ref, bool) {
-	for _, vs := range h.m.RoutesFor(h.host) {
-		for _, to := range destinationsOf(h.m, vs) {
-			if to.mesh && to.Subset != "" && to.Port != nil && to.Port.Number == d.port &&
-				mesh.ResolveHost(to.Host, vs.Namespace, h.m.Settings().ClusterDomain) == h.service {
-				return to.Subset, vs.Ref, true
-			}
-		}
-	}
-	sni := ""
-	if d.mutual {
-		sni = h.host
-	}
-	for dr := range h.doorRules(h.subsetNamespace(h.namespace)) {
-		for _, s := range dr.Subsets {
-			h.m.Spend(hostSteps)
-			if subsetSNI(s, d.port) == sni {
-				return s.Name, dr.Ref, true
-			}
-		}
-	}
-	return "", mesh.Ref{}, !d.mutual
-}
-
-// subsetSNI is the server name that a subset sends to the port under
-// ISTIO_MUTUAL, and "" where it sends none.
-func subsetSNI(s mesh.Subset, port int) string {
-	if s.TrafficPolicy == nil {
-		return ""
-	}
-	tls := s.TrafficPolicy.TLS
-	for _, pp := range s.TrafficPolicy.PortLevelSettings {
-		if pp.Port.Number == port {
-			tls = pp.TLS
-		}
-	}
-	if tls == nil || tls.Mode != "ISTIO_MUTUAL" {
-		return ""
-	}
-	return mesh.CanonicalHost(tls.SNI)
 }
 
 // missing are the lanes whose door has to be made.

@@ -77,13 +77,22 @@ func (h *hops) subsetNamespaces() []string {
 }
 
 func (h *hops) writeRuleIn(b *told.Builder, namespace string, lanes []lane) {
-	b.Printf("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n  host: %s\n",
-		h.named(h.free("DestinationRule", namespace, h.rule)), told.Namespace(namespace), told.Host(h.service))
+	// Istio merges rules for one host that are exported alike, and takes no other beside
+	// them.
+	host, exportTo := h.service, []string(nil)
 	for dr := range h.doorRules(namespace) {
-		if len(dr.ExportTo) > 0 { // Istio merges rules for one host that are exported alike
-			b.Printf("  exportTo: [%s]\n", exportList(dr.ExportTo))
-		}
+		host, exportTo = h.ruleHost(dr), dr.ExportTo
 		break
+	}
+	b.Printf("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: %s\n  namespace: %s\nspec:\n",
+		h.named(h.free("DestinationRule", namespace, h.rule)), told.Namespace(namespace))
+	if mesh.IsWildcard(host) {
+		b.Printf("  host: %q\n", told.Host(host))
+	} else {
+		b.Printf("  host: %s\n", told.Host(host))
+	}
+	if len(exportTo) > 0 {
+		b.Printf("  exportTo: [%s]\n", exportList(exportTo))
 	}
 	b.Write("  subsets:\n")
 	last, policy := "", false

@@ -183,24 +183,17 @@ func (m *Mesh) addShadows(c crowd) {
 	n := 0
 	for i := range m.settings.Gateways {
 		g := &m.settings.Gateways[i]
-		host := m.names.gateways[i]
-		hosts := append([]string{host}, slices.Collect(m.policies.patterns(host))...)
-		for _, h := range hosts {
-			prefix := hostPrefix(h)
-			for start := prefix; n < maxShadows; {
-				dr, ok := m.policies.next(start, prefix)
-				if !ok {
-					break
-				}
-				had := len(c)
-				m.Spend(1 + labelSteps*len(dr.ExportTo))
-				if dr.Namespace != g.Namespace {
-					c.add(dr.Namespace)
-				}
-				c.add(dr.ExportTo...)
-				n += len(c) - had
-				start = prefix + dr.Namespace + sep + policyGroup(dr) + "\x01" // beyond the group
+		for dr := range m.policiesCovering(m.names.gateways[i]) {
+			if n >= maxShadows {
+				return
 			}
+			had := len(c)
+			m.Spend(1 + labelSteps*len(dr.ExportTo))
+			if dr.Namespace != g.Namespace {
+				c.add(dr.Namespace)
+			}
+			c.add(dr.ExportTo...)
+			n += len(c) - had
 		}
 	}
 }

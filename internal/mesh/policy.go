@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -216,6 +217,77 @@ func (p *policy) tls(dr *DestinationRule, i, port int) (*ClientTLS, tlsField) {
 		}
 	}
 	return nil, tlsField{}
+}
+
+// policiesCovering yields one DestinationRule of each group for a host and for the
+// wildcards that cover it.
+func (m *Mesh) policiesCovering(host string) iter.Seq[*DestinationRule] {
+	return func(yield func(*DestinationRule) bool) {
+		for _, h := range append([]string{host}, slices.Collect(m.policies.patterns(host))...) {
+			prefix := hostPrefix(h)
+			for start := prefix; ; {
+				dr, ok := m.policies.next(start, prefix)
+				if !ok {
+					break
+				}
+				if !yield(dr) {
+					return
+				}
+				start = prefix + dr.Namespace + sep + policyGroup(dr) + "\x01" // beyond the group
+			}
+		}
+	}
+}
+
+// Displaced returns the egress points that sidecars reach by a subset of another
+// DestinationRule for an approved gateway, which they cannot see beside this one.
+// They are no part of [Mesh.Affected], by whose number writes are refused: a rule of
+// a tenant's for the gateway's Service displaces, in its namespace, those of every
+// host there is.
+func (m *Mesh) Displaced(dr *DestinationRule) []Point {
+	a := &affected{m: m, limit: MaxAffected}
+	pattern := ResolveHost(dr.Host, dr.Namespace, m.settings.ClusterDomain)
+	for i := range m.names.gateways {
+		gateway, root := m.settings.Gateways[i].Namespace, m.settings.RootNamespace
+		if !HostCovers(pattern, m.names.gateways[i]) {
+			continue
+		}
+		for other := range m.policiesCovering(m.names.gateways[i]) {
+			m.Spend(groupSteps + len(other.ExportTo))
+			host := ResolveHost(other.Host, other.Namespace, m.settings.ClusterDomain)
+			if other.Namespace == dr.Namespace {
+				if host == pattern && policyGroup(other) == policyGroup(dr) {
+					continue // Istio merges them
+				}
+			} else if dr.Namespace == gateway && other.Namespace != root {
+				continue // sidecars look in their own namespace first
+			}
+			if a.full() {
+				break
+			}
+			a.subsetsOf(hostPrefix(host)+other.Namespace+sep+policyGroup(other)+sep, m.names.gateways[i])
+		}
+	}
+	points := uniquePoints(a.points)
+	return points[:min(len(points), a.limit)]
+}
+
+// subsetsOf adds the egress points that are led to a host by a subset of a group of
+// DestinationRules, which stands below a key of the index of subsets.
+func (a *affected) subsetsOf(group, host string) {
+	seen := map[*DestinationRule]bool{} // it stands there once for each of its subsets
+	for dr := range a.m.subsets.under(group) {
+		if a.m.Spend(1); a.full() {
+			return
+		}
+		if seen[dr] {
+			continue
+		}
+		seen[dr] = true
+		for i := range dr.Subsets {
+			a.routedTo(host, dr.Subsets[i].Name, true)
+		}
+	}
 }
 
 // ClientTLS returns how the sidecars of a namespace speak TLS to a port of a

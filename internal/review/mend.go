@@ -82,7 +82,7 @@ func (d *mender) try(steps *budget.Budget, host string, fix []rules.Applied, shu
 
 	points := fixed.Affected(p.Subject)
 	for _, o := range objects {
-		points = append(points, fixed.Affected(o)...)
+		points = append(points, changedBy(fixed, o)...)
 		if was := live.Get(o.Metadata().Ref); was != nil {
 			points = append(points, live.Affected(was)...)
 		}
@@ -131,6 +131,16 @@ func (d *mender) try(steps *budget.Budget, host string, fix []rules.Applied, shu
 	w.Object = raw
 	findings, err := d.findings(fixed, w, subject, p.Old)
 	return err == nil && !slices.ContainsFunc(findings, func(f rules.Finding) bool { return f.Severity == rules.Deny && f.Host == host }), err
+}
+
+// changedBy returns the egress points whose ways an object of a fix can change. Nobody
+// whose fix it is has complained about those of which it takes the subset away.
+func changedBy(m *mesh.Mesh, o mesh.Object) []mesh.Point {
+	points := m.Affected(o)
+	if dr, ok := o.(*mesh.DestinationRule); ok {
+		points = append(points, m.Displaced(dr)...)
+	}
+	return points
 }
 
 // findings are those about one write.

@@ -160,7 +160,7 @@ func (d *mender) ends(steps *budget.Budget, before []rules.Finding, f rules.Find
 		return false, nil
 	}
 	for _, a := range objects {
-		for _, point := range fixed.Affected(a.Object) {
+		for _, point := range changedBy(fixed, a.Object) {
 			for _, client := range (scope{extra: d.pass.Subject.Metadata().Namespace}).clients(live, point) {
 				was, _ := live.Verdict(client, point.Host, point.Port)
 				is, _ := fixed.Verdict(client, point.Host, point.Port)
