@@ -62,7 +62,7 @@ func (p *plan) admitted(gateway mesh.EgressGateway) (who mesh.AuthorizationSourc
 		if list, ok := entry.Annotations[mesh.ServiceAccountsAnnotation]; ok {
 			for _, account := range accountsIn(list) {
 				if len(content.IsDNS1123Subdomain(account)) == 0 {
-					accounts["*/ns/"+entry.Namespace+"/sa/"+account] = true // of every trust domain that the mesh trusts
+					accounts[principal(entry.Namespace, account)] = true
 				}
 			}
 			continue
@@ -84,6 +84,10 @@ func (p *plan) admitted(gateway mesh.EgressGateway) (who mesh.AuthorizationSourc
 	}, false
 }
 
+// principal is a pattern for the identity of a service account, in every trust
+// domain that the mesh trusts.
+func principal(namespace, account string) string { return "*/ns/" + namespace + "/sa/" + account }
+
 func accountsIn(list string) []string {
 	var out []string
 	for account := range strings.SplitSeq(list, ",") {
@@ -98,8 +102,7 @@ func accountsIn(list string) []string {
 // service accounts and cannot have. Serving the entry without would admit
 // more than it asks for.
 func misauthorized(m *mesh.Mesh, entry *mesh.ServiceEntry, export []string) *Refusal {
-	list, ok := entry.Annotations[mesh.ServiceAccountsAnnotation]
-	if !ok {
+	if _, ok := entry.Annotations[mesh.ServiceAccountsAnnotation]; !ok {
 		return nil
 	}
 	refuse := func(fix, format told.Text, args ...any) *Refusal {
@@ -112,20 +115,36 @@ func misauthorized(m *mesh.Mesh, entry *mesh.ServiceEntry, export []string) *Ref
 		return refuse("Ask the platform team to set authorization: enabled in Sallyport's configuration, or remove the annotation.",
 			"the entry restricts its hosts to service accounts, and the gateway does not look at who calls")
 	}
-	accounts := accountsIn(list)
-	if len(accounts) == 0 {
-		return refuse("List names of service accounts, with commas between them, or remove the annotation.",
-			"the entry lists no service account that may use its hosts")
-	}
-	for _, account := range accounts {
-		if msgs := content.IsDNS1123Subdomain(account); len(msgs) > 0 {
-			return refuse(told.F("List names of service accounts of namespace %s, with commas between them.", told.Namespace(entry.Namespace)),
-				"%q is not the name of a service account: %s", entry.Tell().As(account), told.Plain(strings.Join(msgs, "; ")))
-		}
+	if refusal := misnamedAccounts(entry); refusal != nil {
+		return refusal
 	}
 	if !slices.Equal(export, []string{"."}) {
 		return refuse(`exportTo: ["."]`,
 			"the entry restricts its hosts to service accounts of namespace %s, and is exported beyond it", told.Namespace(entry.Namespace))
+	}
+	return nil
+}
+
+// misnamedAccounts refuses an annotation of service accounts that lists none, or
+// what is not the name of one.
+func misnamedAccounts(entry *mesh.ServiceEntry) *Refusal {
+	list, ok := entry.Annotations[mesh.ServiceAccountsAnnotation]
+	if !ok {
+		return nil
+	}
+	r := &Refusal{Entry: entry.Ref, Path: annotationField(mesh.ServiceAccountsAnnotation)}
+	accounts := accountsIn(list)
+	if len(accounts) == 0 {
+		r.Told = "the entry lists no service account that may use its hosts"
+		r.ToldFix = "List names of service accounts, with commas between them, or remove the annotation."
+		return r
+	}
+	for _, account := range accounts {
+		if msgs := content.IsDNS1123Subdomain(account); len(msgs) > 0 {
+			r.Told = told.F("%q is not the name of a service account: %s", entry.Tell().As(account), told.Plain(strings.Join(msgs, "; ")))
+			r.ToldFix = told.F("List names of service accounts of namespace %s, with commas between them.", told.Namespace(entry.Namespace))
+			return r
+		}
 	}
 	return nil
 }

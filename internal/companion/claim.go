@@ -45,28 +45,31 @@ func claims(m *mesh.Mesh, host string, served map[string]bool) (accepted []*clai
 			refused = append(refused, refusals...)
 		}
 	}
-	slices.SortStableFunc(accepted, func(a, b *claim) int {
-		switch {
-		case a.covered != b.covered:
-			if b.covered {
-				return -1
-			}
-			return 1
-		case a.rank != b.rank:
-			return cmp.Compare(a.rank, b.rank)
-		case a.entry.Created.IsZero() != b.entry.Created.IsZero():
-			if b.entry.Created.IsZero() {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(
-			a.entry.Created.Compare(b.entry.Created),
-			cmp.Compare(a.entry.Namespace, b.entry.Namespace),
-			cmp.Compare(a.entry.Name, b.entry.Name),
-		)
-	})
+	slices.SortStableFunc(accepted, precedence)
 	return accepted, refused
+}
+
+// precedence orders claims as [claims] has them.
+func precedence(a, b *claim) int {
+	switch {
+	case a.covered != b.covered:
+		if b.covered {
+			return -1
+		}
+		return 1
+	case a.rank != b.rank:
+		return cmp.Compare(a.rank, b.rank)
+	case a.entry.Created.IsZero() != b.entry.Created.IsZero():
+		if b.entry.Created.IsZero() {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(
+		a.entry.Created.Compare(b.entry.Created),
+		cmp.Compare(a.entry.Namespace, b.entry.Namespace),
+		cmp.Compare(a.entry.Name, b.entry.Name),
+	)
 }
 
 // claimOf returns an entry's claim, or says why it cannot be served.
@@ -84,10 +87,10 @@ func claimOf(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) (*claim, []Ref
 		return nil, refuse(problem, "Ask the platform team for a configured gateway.")
 	}
 	_, hosted := serverOf(gateway, host)
-	if refusal := foreignTo(m, entry, hosted); refusal != nil {
+	if refusal := foreignTo(m, entry, hosted, throughGateway); refusal != nil {
 		return nil, []Refusal{*refusal}
 	}
-	ports, refusals := upstreams(m.Settings(), entry, host)
+	ports, refusals := upstreams(m.Settings(), entry, host, throughGateway)
 	if len(refusals) > 0 {
 		return nil, refusals
 	}
@@ -197,8 +200,16 @@ func unservable(m *mesh.Mesh, gateway mesh.EgressGateway, entry *mesh.ServiceEnt
 	case mesh.IsWildcard(host):
 		return told.F("%s is a wildcard, and Istio's egress gateway has no way to dial the name that a client asked for", told.Host(host)),
 			told.F("Register every name on its own (hosts: [api%s]), or ask the platform team to name the one server that answers for all of them, under the gateway's wildcards in Sallyport's configuration.", told.Host(host).As(strings.TrimPrefix(host, "*")))
+	}
+	return internalName(domain, host, throughGateway)
+}
+
+// internalName says why a host is no name of a server outside the mesh, and what to
+// do instead; both are empty where it is one.
+func internalName(domain, host string, by wayOut) (message, fix told.Text) {
+	switch {
 	case mesh.IsAddress(host):
-		return told.F("%s is an address: a sidecar and a gateway agree on a host by its name", told.Host(host)),
+		return told.F("%s is an address: %s and %s agree on a host by its name", told.Host(host), by.client, "a "+by.proxy),
 			"Register a DNS name, and put the address under spec.addresses."
 	case host == domain, strings.HasSuffix(host, "."+domain), strings.HasSuffix(host, ".svc"):
 		return told.F("%s is a name of the cluster itself (.%s)", told.Host(host), told.Plain(domain)),

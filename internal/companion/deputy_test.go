@@ -69,10 +69,11 @@ func hostileEntry(r *rand.Rand, host string) map[string]any {
 // TestNoConfusedDeputy: what a tenant writes never becomes a name, a namespace,
 // a kind, a selector, a visibility, a gateway or a credential of what Sallyport
 // writes with rights that the tenant has not. Only host and ports come from the
-// entry, and its subjectAltNames, addresses and endpoints where they belong.
+// entry, and its subjectAltNames, addresses, endpoints and service accounts where
+// they belong.
 func TestNoConfusedDeputy(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	written := 0
+	written, ambient := 0, 0
 	for i := range 600 {
 		host := fmt.Sprintf("h%d.example.com", i)
 		raw, err := json.Marshal(hostileEntry(r, host))
@@ -84,10 +85,18 @@ func TestNoConfusedDeputy(t *testing.T) {
 			continue
 		}
 		s := settings(i%2 == 0)
-		for _, o := range companion.For(mesh.New(s, entry), host).Objects {
+		objects := companion.For(mesh.New(s, entry), host).Objects
+		_, m := ambientMesh(t, "testdata/ambient/classes.txtar")
+		atWaypoint := companion.ForAmbient(m.With(entry), host).Objects
+		ambient += len(atWaypoint)
+		for i, o := range append(objects, atWaypoint...) {
 			written++
 			ref := o.Metadata().Ref
-			if !companion.Is(ref) || ref.Namespace != "shop" && !s.GatewayNamespace(ref.Namespace) {
+			namespace := s.GatewayNamespace(ref.Namespace) || ref.Namespace == "shop"
+			if i >= len(objects) {
+				namespace = ref.Namespace == "istio-egress"
+			}
+			if !companion.Is(ref) || !namespace {
 				t.Fatalf("%s is written because of\n%s", ref, raw)
 			}
 			rendered, err := companion.Render(o)
@@ -107,8 +116,8 @@ func TestNoConfusedDeputy(t *testing.T) {
 			})
 		}
 	}
-	if written < 500 {
-		t.Errorf("only %d companions were looked at", written)
+	if written < 500 || ambient < 200 {
+		t.Errorf("only %d companions were looked at, %d of them at a waypoint", written, ambient)
 	}
 }
 
@@ -133,6 +142,9 @@ func marks(at any, path string, f func(path, value string)) {
 		switch path {
 		case ".spec.subjectAltNames[]", ".spec.endpoints[].address", ".spec.addresses[]":
 			return // the gateway's registration of the host is where these belong
+		}
+		if account, ok := strings.CutPrefix(at, "*/ns/shop/sa/"); ok && path == ".spec.rules[].from[].source.notPrincipals[]" && !strings.ContainsAny(account, "*/") {
+			return // whom of its own namespace the tenant admits
 		}
 		if strings.HasSuffix(path, ".tls.subjectAltNames[]") {
 			return // whom the gateway takes for the host

@@ -146,19 +146,25 @@ func describe(t testing.TB, m *mesh.Mesh) string {
 	t.Helper()
 	var b strings.Builder
 	for _, host := range hosts(m) {
-		set := companion.For(m, host)
-		fmt.Fprintf(&b, "# %s: %d companions\n", host, len(set.Objects))
-		for _, r := range set.Refused {
-			fmt.Fprintf(&b, "# refused %s %s: %s\n#   fix: %s\n", r.Entry, r.Path, r.Message, r.Fix)
+		b.WriteString(describeSet(t, companion.For(m, host)))
+	}
+	return b.String()
+}
+
+func describeSet(t testing.TB, set companion.Set) string {
+	t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s: %d companions\n", set.Host, len(set.Objects))
+	for _, r := range set.Refused {
+		fmt.Fprintf(&b, "# refused %s %s: %s\n#   fix: %s\n", r.Entry, r.Path, r.Message, r.Fix)
+	}
+	for _, o := range set.Objects {
+		manifest, err := companion.Manifest(o)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, o := range set.Objects {
-			manifest, err := companion.Manifest(o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.WriteString("---\n")
-			b.Write(manifest)
-		}
+		b.WriteString("---\n")
+		b.Write(manifest)
 	}
 	return b.String()
 }

@@ -14,6 +14,7 @@ type plan struct {
 	mesh *mesh.Mesh // without companions of the host
 	was  *mesh.Mesh // with them
 	builder
+	by    wayOut
 	set   Set
 	hops  []mesh.Object   // mesh hops, which are written last
 	doors map[string]door // by the gateway's name
@@ -43,7 +44,7 @@ func planFor(m *mesh.Mesh, host string) *plan {
 	was, before := m, served(m, host, b.key)
 	m = without(m.Draft(), existing(m, host, b.key)).Open()
 	claims, refused := claims(m, host, before)
-	p := &plan{mesh: m, was: was, builder: b, set: Set{Host: host, Refused: refused}}
+	p := &plan{mesh: m, was: was, builder: b, by: throughGateway, set: Set{Host: host, Refused: refused}}
 	p.with.mesh = m
 	p.claimed = make(map[mesh.Ref]string, len(claims))
 	for _, c := range claims {
@@ -164,7 +165,7 @@ func (p *plan) registered(namespace string) *claim {
 			continue
 		}
 		c := &claim{entry: entry, rank: platformRank}
-		c.ports, _ = upstreams(p.mesh.Settings(), entry, p.host)
+		c.ports, _ = upstreams(p.mesh.Settings(), entry, p.host, throughGateway)
 		return c
 	}
 	return nil
@@ -198,7 +199,7 @@ func (p *plan) agree(own *claim, claims []*claim) (agreed []*claim, union []upst
 				p.refuse(unregistered(c, u, own))
 			}
 		}
-		if len(p.set.Refused) == len(refused) {
+		if len(p.set.Refused) == len(refused) && p.by == throughGateway {
 			p.refuseUnserved(c, agreed)
 		}
 		if len(p.set.Refused) > len(refused) {

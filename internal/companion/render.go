@@ -275,7 +275,12 @@ func renderAuthorizationPolicy(o *mesh.AuthorizationPolicy) (APIObject, error) {
 		TypeMeta:   metav1.TypeMeta{APIVersion: istiosecurity.SchemeGroupVersion.String(), Kind: "AuthorizationPolicy"},
 		ObjectMeta: objectMeta(&o.Meta),
 	}
-	out.Spec.Selector = &istiotype.WorkloadSelector{MatchLabels: maps.Clone(o.Selector.MatchLabels)}
+	if o.Selector != nil {
+		out.Spec.Selector = &istiotype.WorkloadSelector{MatchLabels: maps.Clone(o.Selector.MatchLabels)}
+	}
+	for _, t := range o.TargetRefs {
+		out.Spec.TargetRefs = append(out.Spec.TargetRefs, &istiotype.PolicyTargetReference{Group: t.Group, Kind: t.Kind, Name: t.Name})
+	}
 	out.Spec.Action = action
 	for _, r := range o.Rules {
 		rule := &security.Rule{}
@@ -283,6 +288,9 @@ func renderAuthorizationPolicy(o *mesh.AuthorizationPolicy) (APIObject, error) {
 			rule.From = append(rule.From, &security.Rule_From{Source: &security.Source{
 				NotNamespaces: f.Source.NotNamespaces, NotPrincipals: f.Source.NotPrincipals,
 			}})
+		}
+		for _, to := range r.To {
+			rule.To = append(rule.To, &security.Rule_To{Operation: &security.Operation{Ports: to.Operation.Ports}})
 		}
 		for _, c := range r.When {
 			rule.When = append(rule.When, &security.Condition{Key: c.Key, Values: c.Values})

@@ -12,6 +12,24 @@ import (
 // tlsPort is the port on which servers expect TLS.
 const tlsPort = 443
 
+// wayOut names, for messages, the proxies on a way out of the mesh.
+type wayOut struct {
+	client, proxy told.Text
+	full          told.Text // the proxy, where the text has not named it before
+	guesses       told.Text // what becomes of a port without a protocol
+}
+
+var (
+	throughGateway = wayOut{
+		client: "a sidecar", proxy: "gateway", full: "egress gateway",
+		guesses: "a sidecar would guess it from the first bytes and send whatever is not HTTP straight out",
+	}
+	throughWaypoint = wayOut{
+		client: "ztunnel", proxy: "waypoint", full: "waypoint",
+		guesses: "a waypoint would guess it from the first bytes of every connection",
+	}
+)
+
 // upstream is what the gateway does with the traffic for one port of a host.
 // Two claims on the port agree exactly when their upstreams are equal.
 type upstream struct {
@@ -25,11 +43,11 @@ type upstream struct {
 
 func (u upstream) class() mesh.Class { return mesh.ClassOf(u.protocol) }
 
-// String describes the upstream for a message.
-func (u upstream) String() string {
+// says describes the upstream for a message.
+func (u upstream) says(by wayOut) string {
 	s := fmt.Sprintf("%s to port %d", u.protocol, max(u.to, u.targetPort))
 	if u.originate {
-		s += " with TLS originated at the gateway"
+		s += " with TLS originated at the " + string(by.proxy)
 	}
 	if u.credential != "" {
 		s += " and a client certificate" // whose it is is nobody else's business
@@ -40,8 +58,8 @@ func (u upstream) String() string {
 // upstreams reads an entry's ports. Three forms ask the gateway to originate
 // TLS for an HTTP port: targetPort 443, the number 443 itself, and the
 // annotation; a fourth is not in the entry, see takeOver.
-func upstreams(s mesh.Settings, entry *mesh.ServiceEntry, host string) ([]upstream, []Refusal) {
-	if r, ok := steered(entry); ok {
+func upstreams(s mesh.Settings, entry *mesh.ServiceEntry, host string, by wayOut) ([]upstream, []Refusal) {
+	if r, ok := steered(entry, by); ok {
 		return nil, []Refusal{r}
 	}
 	credential, err := credentialFor(s, entry, host)
@@ -86,7 +104,7 @@ func upstreams(s mesh.Settings, entry *mesh.ServiceEntry, host string) ([]upstre
 			refused = append(refused, Refusal{
 				Entry:   entry.Ref,
 				Path:    fmt.Sprintf("spec.ports[%d].protocol", i),
-				Told:    told.F("port %d has no protocol that Istio knows: a sidecar would guess it from the first bytes and send whatever is not HTTP straight out", p.Number),
+				Told:    told.F("port %d has no protocol that Istio knows: %s", p.Number, by.guesses),
 				ToldFix: told.F("protocol: %s", told.Plain(likelyProtocol(p.Number))),
 			})
 			continue
@@ -100,7 +118,7 @@ func upstreams(s mesh.Settings, entry *mesh.ServiceEntry, host string) ([]upstre
 		refused = append(refused, Refusal{
 			Entry:   entry.Ref,
 			Path:    annotationField(asksBy(entry)),
-			Told:    "the entry asks for a client certificate, and for none of its ports does the gateway originate TLS",
+			Told:    told.F("the entry asks for a client certificate, and for none of its ports does the %s originate TLS", by.proxy),
 			ToldFix: mesh.OriginateTLSAnnotation + `: "true"`,
 		})
 	}
@@ -154,7 +172,7 @@ func likelyProtocol(port int) string {
 
 // steered refuses a tenant's endpoints: the gateway is shared, and what it
 // dials for a host must not be one tenant's choice.
-func steered(entry *mesh.ServiceEntry) (Refusal, bool) {
+func steered(entry *mesh.ServiceEntry, by wayOut) (Refusal, bool) {
 	field, what := "", ""
 	switch {
 	case len(entry.Endpoints) > 0:
@@ -167,8 +185,8 @@ func steered(entry *mesh.ServiceEntry) (Refusal, bool) {
 	return Refusal{
 		Entry:   entry.Ref,
 		Path:    field,
-		Told:    told.F("the entry brings %s: the egress gateway serves everybody and resolves the host by DNS, so that no entry can steer it", told.Plain(what)),
-		ToldFix: told.F("Remove %s and set resolution: DNS, or ask the platform team to register the host with its endpoints beside the gateway.", told.Plain(field)),
+		Told:    told.F("the entry brings %s: the %s serves everybody and resolves the host by DNS, so that no entry can steer it", told.Plain(what), by.full),
+		ToldFix: told.F("Remove %s and set resolution: DNS, or ask the platform team to register the host with its endpoints beside the %s.", told.Plain(field), by.proxy),
 	}, true
 }
 
@@ -199,14 +217,14 @@ func (p *plan) contradiction(c *claim, u upstream, other *claim, have upstream) 
 	return Refusal{
 		Entry: c.entry.Ref,
 		Path:  portField(c, u),
-		Told: told.F("port %d is %s here and %s in %s: the gateway can do only one of them",
-			u.port, told.Plain(u.String()), told.Host(p.host).Detail(have.String()), p.asSeen(c, other)),
+		Told: told.F("port %d is %s here and %s in %s: the %s can do only one of them",
+			u.port, told.Plain(u.says(p.by)), told.Host(p.host).Detail(have.says(p.by)), p.asSeen(c, other), p.by.proxy),
 		ToldFix: told.F("Declare the port as it is there, or use another port; about the host ask %s.",
 			told.Plain(p.mesh.Contact(c.entry.Namespace, p.host))),
 		With:      other.entry.Ref,
 		Outranked: other.rank < c.rank,
-		ToldReverse: told.F("port %d is %s here and %s in %s: the gateway can do only one of them",
-			u.port, told.Plain(have.String()), told.Host(p.host).Detail(u.String()), p.asSeen(other, c)),
+		ToldReverse: told.F("port %d is %s here and %s in %s: the %s can do only one of them",
+			u.port, told.Plain(have.says(p.by)), told.Host(p.host).Detail(u.says(p.by)), p.asSeen(other, c), p.by.proxy),
 		ReversePath: portField(other, have),
 	}
 }

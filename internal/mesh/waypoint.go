@@ -91,6 +91,9 @@ func UseWaypoint(labels map[string]string, namespace string) (ref Ref, ok bool) 
 	return Ref{Kind: "K8sGateway", Namespace: namespace, Name: name}, true
 }
 
+// WaypointLabels are the labels by which an entry beside a waypoint chooses it.
+func WaypointLabels(name string) map[string]string { return map[string]string{waypointLabel: name} }
+
 func (x *index) visitWaypoint(o Object, namespace string, i indexer) {
 	labels := o.Metadata().Labels
 	if ref, ok := UseWaypoint(labels, namespace); ok {
