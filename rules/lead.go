@@ -34,6 +34,9 @@ func lead(p *Pass, host string, port int, protocol string) (told.Text, bool) {
 			{hop: true, made: true},
 			{hop: true, route: true},
 			{hop: true, made: true, route: true},
+			{listen: true},
+			{listen: true, hop: true},
+			{listen: true, hop: true, made: true},
 			{side: true},
 			{side: true, hop: true},
 			{side: true, hop: true, made: true},
@@ -84,10 +87,11 @@ type fixKey struct{ host string }
 
 // variant is one way to lead a host: the least that may do comes first.
 type variant struct {
-	hop   bool // with a route at the gateway
-	made  bool // with a server and a subset of its own, whatever is there
-	route bool // with a route for sidecars beside those that are changed
-	side  bool // with Sidecars that let their pods see the routes
+	hop    bool // with a route at the gateway
+	made   bool // with a server and a subset of its own, whatever is there
+	route  bool // with a route for sidecars beside those that are changed
+	listen bool // with Sidecars that take the host's port for what it is
+	side   bool // and that let their pods see the routes
 }
 
 // write returns the objects in the order in which they are to be applied: what
@@ -96,8 +100,8 @@ type variant struct {
 func (v variant) write(p *Pass, host string, port int, protocol string) told.Text {
 	h := newHops(p, host, port, protocol)
 	var sidecars []edit
-	if v.side {
-		if sidecars = h.editSidecars(); len(sidecars) == 0 {
+	if v.listen || v.side {
+		if sidecars = h.editSidecars(v.side); len(sidecars) == 0 {
 			return ""
 		}
 		if !v.hop {

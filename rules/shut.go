@@ -28,6 +28,7 @@ func shut(p *Pass, host string, words told.Text) told.Text {
 			{s.dropRoutes, s.hideEntries},
 			{s.dropRoutes, s.dropPorts},
 			{s.dropMirrors, s.hideEntries},
+			{s.hideBroken},
 		} {
 			p.Spend(fixSteps)
 			if text := s.write(try); text != "" && p.Mends(host, applied(text.String()), true) {
@@ -72,6 +73,7 @@ type shutter struct {
 type openEntry struct {
 	*mesh.ServiceEntry
 	keep  []string     // the namespaces that reach it otherwise
+	works []string     // those of them whose way is not broken
 	ports map[int]bool // those by which nobody does
 }
 
@@ -105,6 +107,9 @@ func newShutter(p *Pass, host string) *shutter {
 					closed = false
 					if !slices.Contains(e.keep, client) {
 						e.keep = append(e.keep, client)
+					}
+					if verdict != mesh.Broken && !slices.Contains(e.works, client) {
+						e.works = append(e.works, client)
 					}
 				}
 			}
@@ -173,12 +178,22 @@ func (s *shutter) changeEntries(change func(*openEntry, map[string]any) bool) bo
 // hideEntries has the entries be seen by those alone who do not go past the gateway,
 // and by nobody where there are none.
 func (s *shutter) hideEntries() bool {
+	return s.hide(func(e *openEntry) []string { return e.keep })
+}
+
+// hideBroken hides the entries from those as well whose way does not work.
+func (s *shutter) hideBroken() bool {
+	return s.hide(func(e *openEntry) []string { return e.works })
+}
+
+func (s *shutter) hide(keep func(*openEntry) []string) bool {
 	return s.changeEntries(func(e *openEntry, spec map[string]any) bool {
-		if slices.Contains(e.keep, mesh.AnyClient) {
+		seeing := keep(e)
+		if slices.Contains(seeing, mesh.AnyClient) {
 			return false
 		}
 		var to []any
-		for _, ns := range e.keep {
+		for _, ns := range seeing {
 			if ns == e.Namespace {
 				ns = "."
 			}

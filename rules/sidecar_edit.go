@@ -10,8 +10,9 @@ import (
 
 // editSidecars changes the Sidecars of those namespaces whose pods go past the gateway
 // although they see the host: a listener takes its port for another protocol, so that
-// no rule for the host's holds, or the Sidecar does not import the routes.
-func (h *hops) editSidecars() (edits []edit) {
+// no rule for the host's holds, or, where imports are wanted, the Sidecar does not
+// import the routes.
+func (h *hops) editSidecars(imports bool) (edits []edit) {
 	root := h.m.Settings().RootNamespace
 	has := func(namespace string) bool {
 		for range h.m.In("Sidecar", namespace) {
@@ -44,7 +45,7 @@ func (h *hops) editSidecars() (edits []edit) {
 			changed := false
 			for _, listener := range asList(spec["egress"]) {
 				listener, ok := listener.(map[string]any)
-				changed = ok && h.editListener(listener) || changed
+				changed = ok && h.editListener(listener, imports) || changed
 			}
 			if changed {
 				edits = append(edits, edit{ref: ref, text: document(o)})
@@ -55,8 +56,8 @@ func (h *hops) editSidecars() (edits []edit) {
 }
 
 // editListener has one listener of a Sidecar take the host's port for what it is, and
-// import the host, its routes and the gateway.
-func (h *hops) editListener(listener map[string]any) (changed bool) {
+// import the host, its routes and the gateway where imports are wanted.
+func (h *hops) editListener(listener map[string]any, imports bool) (changed bool) {
 	port, _ := listener["port"].(map[string]any)
 	number, own := port["number"].(float64)
 	for _, l := range h.lanes {
@@ -67,17 +68,17 @@ func (h *hops) editListener(listener map[string]any) (changed bool) {
 			changed = true
 		}
 	}
-	if own && !slices.ContainsFunc(h.lanes, func(l lane) bool { return l.port == int(number) }) {
+	if !imports || own && !slices.ContainsFunc(h.lanes, func(l lane) bool { return l.port == int(number) }) {
 		return changed
 	}
 	hosts := asList(listener["hosts"])
-	imports := []string{h.gateway.Namespace + "/" + h.service, h.namespace + "/" + h.host}
+	needed := []string{h.gateway.Namespace + "/" + h.service, h.namespace + "/" + h.host}
 	for _, vs := range h.m.RoutesFor(h.host) {
 		if slices.Contains(vs.Gateways, "mesh") {
-			imports = append(imports, vs.Namespace+"/"+h.host)
+			needed = append(needed, vs.Namespace+"/"+h.host)
 		}
 	}
-	for _, name := range imports {
+	for _, name := range needed {
 		namespace, _, _ := strings.Cut(name, "/")
 		h.m.Spend(hostSteps * (1 + len(hosts)))
 		if !slices.ContainsFunc(hosts, func(has any) bool {

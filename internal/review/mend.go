@@ -155,7 +155,7 @@ func (d *mender) findings(m *mesh.Mesh, w Write, subject, old mesh.Object) ([]ru
 
 // mended reports whether a client's way for an egress point is as it was, or leads
 // through a gateway in the place of past it. Beside that, what was broken of the host
-// itself may work; with shuts what was direct of it may be closed. So may be what else
+// itself may work; with shuts what was direct or broken of it may be closed. So may be what else
 // is direct in a batch, where it is as new and as wrong: names that share a listener
 // with the host are let out no longer when that has a route.
 func (d *mender) mended(before, after *mesh.Mesh, client string, p mesh.Point, own, shuts bool) bool {
@@ -167,6 +167,7 @@ func (d *mender) mended(before, after *mesh.Mesh, client string, p mesh.Point, o
 	case was == mesh.Direct && own:
 		return is == mesh.Direct && after.Decided(client, p.Host, p.Port).Passed // it is not the host's
 	case own && is == mesh.Via && was != mesh.Blocked:
+	case own && shuts && was == mesh.Broken && is == mesh.Blocked:
 	case is != was:
 		return false
 	}
