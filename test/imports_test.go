@@ -51,14 +51,15 @@ var layers = map[string][]string{
 	// What talks to a cluster, or is talked to.
 	"internal/caller":        {},
 	"internal/live":          {"internal/mesh", "internal/rawjson"},
-	"internal/doctor/gather": {"internal/doctor"},
+	"internal/cluster":       {},
+	"internal/doctor/gather": {"internal/cluster", "internal/doctor"},
 	"internal/reconcile":     {"internal/companion", "internal/live", "internal/mesh", "internal/netpol", "internal/sight", "internal/told"},
 	"webhook":                {"internal/budget", "internal/companion", "internal/fair", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/review", "internal/sight", "internal/surface", "internal/told", "rules"},
 	"internal/policysource":  {"internal/companion", "internal/mesh", "internal/review", "policies", "rules"},
 	"internal/status":        {"internal/build", "internal/policysource"},
 
 	// Wiring.
-	"cmd/sallyport":         {"internal/build", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/printable", "internal/readfile", "internal/release", "internal/report", "internal/review", "internal/sample", "internal/surface", "policies", "rules"},
+	"cmd/sallyport":         {"internal/build", "internal/cluster", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/printable", "internal/readfile", "internal/release", "internal/report", "internal/review", "internal/sample", "internal/surface", "policies", "rules"},
 	"cmd/sallyport-webhook": {"internal/build", "internal/caller", "internal/config", "internal/live", "internal/mesh", "internal/policysource", "internal/reconcile", "internal/status", "rules", "webhook"},
 
 	// For tests and the demo. Nothing above imports these, nor any other

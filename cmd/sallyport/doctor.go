@@ -10,14 +10,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/doctor"
 	"github.com/sallyport-io/sallyport/internal/doctor/gather"
 	"github.com/sallyport-io/sallyport/internal/manifest"
-	"github.com/sallyport-io/sallyport/internal/printable"
 	"github.com/sallyport-io/sallyport/internal/report"
 )
 
@@ -72,7 +69,7 @@ could not be read; 3 none fails, but some cannot tell.`,
 			if format.value == report.JSON {
 				err = r.WriteJSON(cmd.OutOrStdout())
 			} else {
-				err = r.WriteText(cmd.OutOrStdout(), isTerminal(cmd) && os.Getenv("NO_COLOR") == "")
+				err = r.WriteText(cmd.OutOrStdout(), isTerminal(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == "")
 			}
 			switch {
 			case err != nil:
@@ -86,9 +83,7 @@ could not be read; 3 none fails, but some cannot tell.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&d.kubeconfig, "kubeconfig", "", "kubeconfig `FILE` (default: as kubectl finds it)")
-	f.StringVar(&d.context, "context", "", "`CONTEXT` of the kubeconfig")
-	f.StringVar(&d.as, "as", "", "`USER` to impersonate")
+	d.addFlags(cmd)
 	f.StringVar(&d.config, "config", "", "the server's configuration `FILE` (default: the one that its pods mount)")
 	f.StringArrayVar(&d.only, "check", nil, "`NAME` of a check to make, and no other (repeatable)")
 	f.StringArrayVar(&d.without, "skip", nil, "`NAME` of a check to leave out (repeatable)")
@@ -99,17 +94,16 @@ could not be read; 3 none fails, but some cannot tell.`,
 	_ = cmd.RegisterFlagCompletionFunc("check", completeChecks)
 	_ = cmd.RegisterFlagCompletionFunc("skip", completeChecks)
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
-	_ = cmd.MarkFlagFilename("kubeconfig")
 	return cmd
 }
 
 // examination is what the flags say.
 type examination struct {
-	kubeconfig, context, as string
-	config                  string
-	only, without           []string
-	noProbe                 bool
-	timeout                 time.Duration
+	connection
+	config        string
+	only, without []string
+	noProbe       bool
+	timeout       time.Duration
 }
 
 // choose returns the checks to make.
@@ -179,18 +173,6 @@ func (d *examination) facts(ctx context.Context, cmd *cobra.Command, names []str
 	return f, nil
 }
 
-// mounted is the configuration that the server's pods mount, or else the
-// default one.
-func mounted(ctx context.Context, cmd *cobra.Command, client *gather.Client, cfg *config.Config) (*config.Config, error) {
-	namespace, account := cfg.Account()
-	source, data, err := client.Configuration(ctx, namespace, account)
-	if err != nil {
-		printable.Fprintf(cmd.ErrOrStderr(), "note: the server's configuration is not to be seen (%v): its defaults are taken; give another with --config\n", err)
-		return cfg, nil
-	}
-	return config.Parse(source, data)
-}
-
 func newFacts(cfg *config.Config) *doctor.Facts {
 	namespace, account := cfg.Account()
 	return doctor.NewFacts(cfg.Settings(), namespace, account, time.Now())
@@ -215,17 +197,4 @@ func (d *examination) fromFiles(cmd *cobra.Command, names []string) (*doctor.Fac
 	}
 	f.MissUnseen("there is none in the files")
 	return f, nil
-}
-
-// cluster finds the cluster as kubectl does.
-func (d *examination) cluster() (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = d.kubeconfig
-	overrides := &clientcmd.ConfigOverrides{CurrentContext: d.context}
-	overrides.AuthInfo.Impersonate = d.as
-	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w; name a kubeconfig with --kubeconfig", err)
-	}
-	return cfg, nil
 }

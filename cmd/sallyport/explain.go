@@ -42,8 +42,11 @@ read or judged (file, line and reason on standard error).`,
   sallyport explain api.example.com --client shop manifests/
 
   # And everybody else's, on one port?
-  sallyport explain api.example.com:443 --client '*' manifests/`,
-		Args: args(cobra.MinimumNArgs(2)),
+  sallyport explain api.example.com:443 --client '*' manifests/
+
+  # As the cluster stands?
+  sallyport explain api.example.com --client shop --cluster`,
+		Args: in.files(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			host, port, err := splitHostPort(names[0])
 			if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,11 +43,16 @@ type input struct {
 	// asStored is whether objects that all come out of a cluster are judged as they
 	// stand there.
 	asStored bool
+	// live is whether the cluster of the connection is part of the state, or all that
+	// there is where no file is named.
+	live bool
+	connection
 	// settle, where not nil, changes the settings of the configuration.
 	settle func(*mesh.Settings)
 }
 
 func (in *input) addFlags(cmd *cobra.Command) {
+	in.addClusterFlags(cmd)
 	in.injection = enum[config.Switch]{allowed: []config.Switch{config.Enabled, config.Disabled}, name: "enabled|disabled"}
 	f := cmd.Flags()
 	f.StringArrayVar(&in.state, "state", nil, "`FILE|DIR` of objects that are in the cluster already: part of the mesh, not judged (repeatable)")
@@ -59,6 +65,40 @@ func (in *input) addFlags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("injection", in.injection.complete) // fails for unknown flags only
 	_ = cmd.MarkFlagDirname("policies")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
+}
+
+// addClusterFlags adds the flags that have a live cluster read.
+func (in *input) addClusterFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&in.live, "cluster", false, "read the cluster: part of the mesh, not judged; or what there is to judge, where no file is given. Without --config its server's configuration counts")
+	in.connection.addFlags(cmd)
+}
+
+// files checks that there are arguments, and a file among them unless the cluster
+// is read.
+func (in *input) files(before int) cobra.PositionalArgs {
+	return args(func(cmd *cobra.Command, names []string) error {
+		if in.live {
+			return cobra.MinimumNArgs(before)(cmd, names)
+		}
+		return cobra.MinimumNArgs(before+1)(cmd, names)
+	})
+}
+
+// configured is the configuration and, where it is read, what the cluster holds.
+func (in *input) configured(cmd *cobra.Command) (*config.Config, []*manifest.Object, error) {
+	if !in.live {
+		if in.connection != (connection{}) {
+			return nil, nil, errors.New("--kubeconfig, --context and --as say which cluster to read: give --cluster too")
+		}
+		cfg, err := config.Load(in.config)
+		return cfg, nil, err
+	}
+	data, cfg, err := in.dumped(cmd, in.config)
+	if err != nil {
+		return nil, nil, err
+	}
+	objects, err := manifest.Reader{Stored: true}.Parse(cmd.Context(), "cluster", data)
+	return cfg, objects, err
 }
 
 // judged is a set of manifests and what the judge makes of it.
@@ -74,7 +114,7 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	if n := len(slices.DeleteFunc(slices.Concat(names, in.state), func(s string) bool { return s != "-" })); n > 1 {
 		return nil, errors.New("standard input (-) can be given once only")
 	}
-	cfg, err := config.Load(in.config)
+	cfg, standing, err := in.configured(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +132,11 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	objects, err := reader.Read(cmd.Context(), names...)
 	if err := errors.Join(stateErr, err); err != nil {
 		return nil, err
+	}
+	if len(names) == 0 {
+		objects = standing
+	} else {
+		state = append(state, standing...)
 	}
 	if len(objects) == 0 {
 		return nil, fmt.Errorf("nothing to judge: no object in %q", names)
@@ -164,7 +209,7 @@ func (in *input) reader(cmd *cobra.Command) manifest.Reader {
 // rules are the rules in Go and in Rego by which to judge.
 func (in *input) rules(cmd *cobra.Command, cfg *config.Config) ([]*rules.Rule, error) {
 	if dirs := cfg.Policies.Directories; len(dirs) > 0 && len(in.policies) == 0 {
-		printable.Fprintf(cmd.ErrOrStderr(), "note: the policies in %s of %s are the server's; give --policies DIR to judge by them\n", strings.Join(dirs, ", "), in.config)
+		printable.Fprintf(cmd.ErrOrStderr(), "note: the policies in %s of %s are the server's; give --policies DIR to judge by them\n", strings.Join(dirs, ", "), cmp.Or(in.config, "the cluster's configuration"))
 	}
 	if len(in.policies) == 0 && len(cfg.Policies.Parameters) == 0 {
 		return rules.All, nil

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
-	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/printable"
@@ -26,7 +25,7 @@ func newNetpolCommand() *cobra.Command {
   sallyport netpol preview shop manifests/
 
   # And what would be written?
-  kubectl get ns,svc,node,servicecidr,se -A -o yaml | sallyport netpol plan shop -`,
+  sallyport netpol plan shop --cluster`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -59,9 +58,9 @@ not be read or judged (file, line and reason on standard error).`,
 		Example: `  sallyport netpol preview shop manifests/
 
   # With what the cluster holds, and what its pods did yesterday
-  kubectl get ns,svc,netpol,se,vs,dr,gw -A -o yaml > cluster.yaml
+  sallyport dump --file cluster.yaml
   sallyport netpol preview shop --flows hubble.json cluster.yaml`,
-		Args: args(cobra.MinimumNArgs(2)),
+		Args: in.files(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			var flows []netpol.Flow
 			for _, log := range logs {
@@ -128,11 +127,11 @@ and the gateways, Nodes, ServiceCIDRs. Nothing is judged, and nothing is written
 Exit status: 0 the policies are printed; 2 the input could not be read, has no
 Service of the cluster's DNS, which the policy would close, or the namespace is
 one that never gets any (reason on standard error).`,
-		Example: `  kubectl get ns,svc,node,servicecidr,se -A -o yaml | sallyport netpol plan shop -
+		Example: `  sallyport netpol plan shop --cluster
 
   # In the form of Istio's own task
   sallyport netpol plan shop --form=istio-task cluster.yaml`,
-		Args: args(cobra.MinimumNArgs(2)),
+		Args: in.files(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			m, err := in.clusterOf(cmd, names[1:])
 			if err != nil {
@@ -156,6 +155,7 @@ one that never gets any (reason on standard error).`,
 			return writeYAML(cmd.OutOrStdout(), objects)
 		},
 	}
+	in.addClusterFlags(cmd)
 	cmd.Flags().StringVar(&in.config, "config", "", "the server's configuration `FILE` (default: Istio's own default installation)")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json") // fails for unknown flags only
 	form.addFlag(cmd)
@@ -164,11 +164,11 @@ one that never gets any (reason on standard error).`,
 
 // errNoDNS is why no policy is printed: one that closes DNS closes everything.
 var errNoDNS = errors.New("no Service of the cluster's DNS is among the objects, and the policy may close DNS where that is not in kube-system: " +
-	"give the Services too (kubectl get ns,svc,node,servicecidr -A -o yaml), or name yours in the configuration (walls.dns)")
+	"give the whole cluster (sallyport dump, or --cluster), or name yours in the configuration (walls.dns)")
 
 // clusterOf reads what the names name as a cluster's, and judges nothing.
 func (in *input) clusterOf(cmd *cobra.Command, names []string) (*mesh.Mesh, error) {
-	cfg, err := config.Load(in.config)
+	cfg, standing, err := in.configured(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (in *input) clusterOf(cmd *cobra.Command, names []string) (*mesh.Mesh, erro
 	}
 	settings := cfg.Settings()
 	in.settle(&settings)
-	return meshOf(settings, objects)
+	return meshOf(settings, append(standing, objects...))
 }
 
 // form is the flag that overrides walls.form of the configuration.

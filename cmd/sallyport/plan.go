@@ -37,7 +37,7 @@ not be read or judged (file, line and reason on standard error).`,
 
   # Use Sallyport's objects in a cluster without its server
   sallyport plan manifests/ | kubectl apply -f -`,
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: in.files(0),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			j, err := in.judge(cmd, names)
 			if err != nil {

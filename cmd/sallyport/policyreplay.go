@@ -42,7 +42,7 @@ Only policies judge here, not Sallyport's own rules. Without --base-config and
 Exit status: 0 nothing is newly denied; 1 something is; 2 the input could not
 be read or judged (file, line and reason on standard error).`,
 		Example: `  # What would the new configuration deny of what is there?
-  kubectl get se,vs,ns -A -o yaml > cluster.yaml
+  sallyport dump --file cluster.yaml
   sallyport policy replay --config new.yaml --base-config sallyport.yaml cluster.yaml
 
   # And of last week's requests?

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"slices"
 
@@ -51,15 +52,18 @@ be read or judged (file, line and reason on standard error).`,
   sallyport review manifests/
 
   # Judge a change against what is in the cluster already
-  kubectl get namespaces,serviceentries,virtualservices,gateways,destinationrules -A -o yaml > state.yaml
-  sallyport review --state state.yaml change.yaml
+  sallyport review --cluster change.yaml
+
+  # Or, where there is no way to the cluster, against a dump of it
+  sallyport dump --file cluster.yaml
+  sallyport review --state cluster.yaml change.yaml
 
   # Judge what a chart renders, as it stands without Sallyport's companions
   helm template chart/ | sallyport review --injection=disabled -
 
   # Annotate a pull request
   sallyport review -o github manifests/`,
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: in.files(0),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			j, err := in.judge(cmd, names)
 			if err != nil {
@@ -71,7 +75,7 @@ be read or judged (file, line and reason on standard error).`,
 			}
 			w := report.Writer{
 				Format:  format.value,
-				Color:   isTerminal(cmd) && os.Getenv("NO_COLOR") == "",
+				Color:   isTerminal(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == "",
 				Rules:   slices.Concat(j.rules, report.Builtin),
 				Version: build.Read().Version,
 			}
@@ -91,9 +95,8 @@ be read or judged (file, line and reason on standard error).`,
 	return cmd
 }
 
-// isTerminal reports whether a person looks at the output.
-func isTerminal(cmd *cobra.Command) bool {
-	out := cmd.OutOrStdout()
+// isTerminal reports whether a person looks at what is written there.
+func isTerminal(out io.Writer) bool {
 	if p, ok := out.(*printable.Writer); ok {
 		out = p.Unwrap()
 	}

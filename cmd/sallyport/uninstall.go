@@ -62,15 +62,12 @@ Exit status: 0 it is done, or would be; 2 the cluster could not be read or writt
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&d.kubeconfig, "kubeconfig", "", "kubeconfig `FILE` (default: as kubectl finds it)")
-	f.StringVar(&d.context, "context", "", "`CONTEXT` of the kubeconfig")
-	f.StringVar(&d.as, "as", "", "`USER` to impersonate")
+	d.addFlags(cmd)
 	f.StringVar(&d.config, "config", "", "the server's configuration `FILE` (default: the one that its pods mount)")
 	f.BoolVar(&u.yes, "yes", false, "do it")
 	f.DurationVar(&u.grace, "grace", 10*time.Second, "`TIME` that proxies get to see each stage before the next one")
 	f.DurationVar(&d.timeout, "timeout", 15*time.Minute, "`TIME` that all of it may take")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
-	_ = cmd.MarkFlagFilename("kubeconfig")
 	return cmd
 }
 

@@ -93,7 +93,7 @@ func (e *Exam) path(p mesh.Path) {
 }
 
 // dump writes down what the command line reads.
-const dump = "kubectl get ns,svc,netpol,se,vs,dr,gw -A -o yaml > cluster.yaml"
+const dump = "sallyport dump --file cluster.yaml"
 
 func clientText(client string) string {
 	if client == mesh.AnyClient {

@@ -182,6 +182,16 @@ func (r Reader) Read(ctx context.Context, names ...string) ([]*Object, error) {
 	return objects, errors.Join(append(errs, twice...)...)
 }
 
+// Parse reads the objects in data, which errors call by the name of a file. Its size
+// is the caller's to bound.
+func (r Reader) Parse(ctx context.Context, name string, data []byte) ([]*Object, error) {
+	docs, err := parser{ctx, name, r.Limits.document()}.documents(data)
+	if err != nil {
+		return nil, err
+	}
+	return r.parse(name, docs)
+}
+
 // duplicates reports objects that are given twice: which one is meant to
 // stand in the end nobody can tell. One that was found in another directory than
 // the first is left out.

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"iter"
 	"reflect"
 	"slices"
 )
@@ -13,6 +14,18 @@ func Kinds() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// APIKinds yields the kinds that the model holds as the API names them: the group and
+// the kind.
+func APIKinds() iter.Seq2[string, string] {
+	return func(yield func(group, kind string) bool) {
+		for k := range kinds {
+			if !yield(k.group, k.kind) {
+				return
+			}
+		}
+	}
 }
 
 // NameOf returns the model's name of an API kind, which is the kind's own unless
