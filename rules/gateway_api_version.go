@@ -15,11 +15,12 @@ Each Istio wants a release of the Gateway API for some kinds, which the annotati
 gateway.networking.k8s.io/bundle-version of their CustomResourceDefinition names:
 1.1 for GRPCRoute, 1.4 for BackendTLSPolicy, 1.5 for TLSRoute and, since Istio 1.31,
 1.6 for TCPRoute. Of a kind that is older it reads no object, and who relies on such a
-route goes straight out: the paths are judged so where the definition is among the
-objects, or the configuration names the release (versions.gatewayAPI). Where neither
-says, the definition is taken to be recent enough, and that is told.`,
+route goes straight out: the paths are judged so. The server reads the definitions of
+its cluster and follows them, the command line takes them from the objects and from
+--state, and what the configuration names (versions.gatewayAPI) goes before both.
+Where nothing says, the definition is taken to be recent enough, and that is told.`,
 	Severity: Warn,
-	Kinds:    []string{"BackendTLSPolicy", "GRPCRoute", "TCPRoute", "TLSRoute"},
+	Kinds:    mesh.VersionedKinds(),
 	Check: func(_ context.Context, p *Pass) error {
 		if p.Deleting() {
 			return nil
@@ -33,7 +34,7 @@ says, the definition is taken to be recent enough, and that is told.`,
 			}
 			p.Report(Finding{
 				Path:    "apiVersion",
-				Told:    told.F("Istio does not read it: by %s the kind is %s, and Istio %s wants %s", told.Plain(b.Named), have, told.Plain(p.After.Settings().Istio.String()), told.Plain(b.Want.String())),
+				Told:    told.F("Istio does not read it: by %s the kind is %s, and Istio %s wants %s", told.Plain(b.Named), have, told.Plain(b.Istio.String()), told.Plain(b.Want.String())),
 				ToldFix: told.F("Have the platform install the definitions of Gateway API %s or later; or use the kinds of Istio.\n", told.Plain(b.Want.String())),
 			})
 		case b.Named == "" && b.Want != (mesh.BundleVersion{}):

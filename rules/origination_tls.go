@@ -74,10 +74,10 @@ func reportAuthorities(p *Pass, policy *mesh.BackendTLSPolicy, host string) {
 		return
 	}
 	found := refs[0].Group == "" && refs[0].Kind == "ConfigMap"
-	open := p.After.Settings().Istio.FailsOpen()
+	version, open := p.After.Settings().FailsOpen()
 	then := told.Plain("no connection to it is made")
 	if open {
-		then = told.F("Istio %s speaks plain text to it", told.Plain(p.After.Settings().Istio.String()))
+		then = told.F("Istio %s speaks plain text to it", told.Plain(version.String()))
 	}
 	const path = "spec.validation.caCertificateRefs[0]"
 	switch {

@@ -16,7 +16,7 @@ var (
 	meshSynced = prometheus.NewDesc("sallyport_mesh_synced",
 		"1 once the cluster has been read completely.", nil, nil)
 	meshNotes = prometheus.NewDesc("sallyport_mesh_config_notes",
-		"What is to be said about Istio's mesh configurations, by kind of note: overridden by Sallyport's configuration, different between revisions, malformed, and so on; the log has the text.", []string{"note"}, nil)
+		"What is to be said about Istio's mesh configurations and versions, by kind of note: overridden by Sallyport's configuration, different between revisions, malformed, and so on; the log has the text.", []string{"note"}, nil)
 	meshStale = prometheus.NewDesc("sallyport_mesh_stale_seconds",
 		"Time since the mesh was last known to be current, by kind; 0 while the API server tells of changes.", []string{"kind"}, nil)
 )

@@ -120,9 +120,18 @@ func versionOf(image string) (minor, patch int, ok bool) {
 	return minor, patch, n == 2
 }
 
+// istiod is what a pod tells of the version of istiod; nil where it is none of
+// its pods.
+func (p *pod) istiod() *mesh.Istiod {
+	if w, ok := p.workload.(*mesh.Workload); ok {
+		return w.Istiod
+	}
+	return nil
+}
+
 // istiod reports whether a pod is one of the control plane's.
 func (f *Facts) istiod(p pod) bool {
-	return p.Namespace == f.Settings.IstioNamespace && p.Labels["app"] == "istiod" && !finished(&p)
+	return p.Namespace == f.Settings.IstioNamespace && p.istiod() != nil
 }
 
 // debugPorts are those at which istiod answers whoever asks: XDS without TLS,

@@ -6,18 +6,11 @@ import (
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
-// versioned are the kinds of which istiod asks for a release of the Gateway API.
-var versioned = []string{"BackendTLSPolicy", "GRPCRoute", "TCPRoute", "TLSRoute"}
-
-// definitionOf is the query for the definition of a kind.
-func definitionOf(kind string) Query {
-	return Query{Kind: "CustomResourceDefinition", Name: sources[kind].resource + "." + sources[kind].group}
-}
-
+// definitions are those of the kinds of which istiod asks for a release.
 func definitions() []Query {
 	var qs []Query
-	for _, kind := range versioned {
-		qs = append(qs, definitionOf(kind))
+	for _, kind := range mesh.VersionedKinds() {
+		qs = append(qs, Query(mesh.DefinitionOf(kind)))
 	}
 	return qs
 }
@@ -30,20 +23,23 @@ var gatewayAPIVersion = &Check{
 Istio wants a release of the Gateway API for some kinds, which the annotation
 gateway.networking.k8s.io/bundle-version of their CustomResourceDefinition names. Of
 a kind whose definition is older it reads no object and says nothing: who relies on
-such a route goes straight out. What the configuration says (versions.gatewayAPI)
-counts where a definition cannot be read, and should be what is installed.`,
+such a route goes straight out. The server reads the annotations and follows them;
+what the configuration says (versions.gatewayAPI) goes before them, and should be
+what is installed.`,
 	Sources: []string{"https://gateway-api.sigs.k8s.io/concepts/versioning/"},
 	Check: func(e *Exam) {
-		if !e.need(definitions()...) || !e.need(kinds(versioned...)...) {
+		if !e.need(definitions()...) || !e.need(kinds(mesh.VersionedKinds()...)...) {
 			return
 		}
 		mark := e.mark()
-		for _, kind := range versioned {
-			at := mesh.Ref(definitionOf(kind))
-			if e.Mesh().Get(at) == nil {
+		for _, kind := range mesh.VersionedKinds() {
+			at := mesh.DefinitionOf(kind)
+			d, ok := e.Mesh().Get(at).(*mesh.Definition)
+			if !ok {
 				continue // nobody can write one
 			}
 			b, n := e.Mesh().Bundle(kind), 0
+			b.Named, b.Have = "its CustomResourceDefinition", d.Bundle() // by which istiod goes, whatever the configuration says
 			for range e.Mesh().All(kind) {
 				n++
 			}
@@ -58,7 +54,7 @@ counts where a definition cannot be read, and should be what is installed.`,
 			case b.TooOld():
 				e.pass(at, path, "%s: Istio would read no %s, and there is none", have, kind)
 			case e.Settings.GatewayAPI != (mesh.BundleVersion{}) && e.Settings.GatewayAPI != b.Have:
-				e.fail(at, path, fmt.Sprintf("Leave versions.gatewayAPI out of Sallyport's configuration, or write %q.", b.Have), "%s, and Sallyport's configuration says %s", have, e.Settings.GatewayAPI)
+				e.fail(at, path, fmt.Sprintf("Leave versions.gatewayAPI out of Sallyport's configuration, or write %q.", b.Have), "%s, and Sallyport's configuration says %s, which counts", have, e.Settings.GatewayAPI)
 			default:
 				e.pass(at, path, "%s", have)
 			}

@@ -198,6 +198,9 @@ func addPod(f *Facts, raw []byte) error {
 	var err error
 	if p.workload, err = mesh.Decode(raw); err == nil {
 		f.pods = append(f.pods, p)
+		if p.istiod() != nil {
+			f.model = append(f.model, p.workload) // verdicts depend on its version
+		}
 	}
 	return err
 }

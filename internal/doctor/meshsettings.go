@@ -25,6 +25,9 @@ discoverySelectors leave out does not count.`,
 		}
 		mark := e.mark()
 		for _, n := range e.Mesh().Notes() {
+			if n.Field == mesh.FieldIstio || n.Field == mesh.FieldGatewayAPI {
+				continue // see istio-version and gateway-api-version
+			}
 			path := "data.mesh"
 			if n.Field != "" {
 				path += ": " + n.Field

@@ -16,7 +16,10 @@ var istioVersion = &Check{
 What Sallyport says about paths is proven against the control plane of one
 version of Istio, the one of its API in "sallyport version". Istio before 1.22
 does not serve networking.istio.io/v1, in which companions are written. Gateways
-may not be newer than their control plane, nor more than one version older.`,
+may not be newer than their control plane, nor more than one version older. What
+versions of Istio do differently is judged by that of istiod's pods, of several by
+whichever is the worse; versions.istio of Sallyport's configuration goes before it,
+and should not say something else.`,
 	Sources: []string{"https://istio.io/latest/docs/releases/supported-releases/#control-planedata-plane-skew"},
 	Check: func(e *Exam) {
 		if !e.need(kinds("Pod")...) {
@@ -28,18 +31,18 @@ may not be newer than their control plane, nor more than one version older.`,
 			if !e.istiod(*p) {
 				continue
 			}
-			image := imageOf(p, "discovery")
-			minor, ok := minorOf(image)
+			version := p.istiod().Version
+			minor := version.Minor
 			newest = max(newest, minor)
 			const path = "spec.containers"
 			switch {
-			case !ok:
-				e.unknown(p.ref(), path, "istioctl version", "the version of istiod is not to be seen in its image %q", image)
+			case version == (mesh.IstioVersion{}):
+				e.unknown(p.ref(), path, "istioctl version", "the version of istiod is not to be seen in its image %q", p.istiod().Image)
 			case minor < oldestMinor:
 				e.fail(p.ref(), path, "Upgrade Istio to 1."+fmt.Sprint(provenMinor)+".", "Istio 1.%d does not serve networking.istio.io/v1", minor)
-			case e.Settings.Istio != (mesh.IstioVersion{}) && e.Settings.Istio.Minor != minor:
-				e.fail(p.ref(), path, fmt.Sprintf("Write \"1.%d\" as versions.istio of Sallyport's configuration.", minor),
-					"Istio 1.%d, and Sallyport's configuration says 1.%d: what they do differently is judged by the wrong one", minor, e.Settings.Istio.Minor)
+			case e.Settings.Istio.Contradicts(version):
+				e.fail(p.ref(), path, "Leave versions.istio out of Sallyport's configuration: the server reads the version.",
+					"Istio %s, and Sallyport's configuration says %s: what they do differently is judged by the wrong one", version, e.Settings.Istio)
 			case minor != provenMinor:
 				e.unknown(p.ref(), path, "Use the Sallyport that is made for this version of Istio, or run its test/istio against it.",
 					"Istio 1.%d: Sallyport is proven against 1.%d", minor, provenMinor)
@@ -49,6 +52,11 @@ may not be newer than their control plane, nor more than one version older.`,
 		}
 		if e.mark() == mark {
 			e.unknown(mesh.Ref{}, "", "Set istioNamespace in Sallyport's configuration to the namespace of istiod.", "there is no pod of istiod in namespace %s", e.Settings.IstioNamespace)
+		}
+		for _, n := range e.Mesh().Notes() {
+			if n.Field == mesh.FieldIstio && n.Kind == mesh.NoteDifferent {
+				e.pass(n.Ref, "", "%s", n.Message)
+			}
 		}
 		if newest == 0 {
 			return

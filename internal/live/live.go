@@ -152,16 +152,16 @@ func (s *Store) reader(r resource, gv schema.GroupVersion) (*reader, error) {
 	return s.wire.reader(r, gv, namespace)
 }
 
-// note logs what is to be said about Istio's mesh configurations, once. It is
-// called with mu held, after a change of the kind.
+// note logs what is to be said about Istio's mesh configurations and about
+// versions, once. It is called with mu held, after a change of the kind.
 func (s *Store) note(kind string) {
-	if kind != mesh.IstioConfigKind {
+	if !slices.ContainsFunc(resources, func(r resource) bool { return r.kind == kind && (r.istiod || r.metadata) }) {
 		return
 	}
 	notes := s.newest.Notes()
 	for _, n := range notes {
 		if !slices.Contains(s.noted, n) {
-			s.log.Info("mesh configuration: "+n.Message, "note", n.Kind, "field", n.Field, "object", n.Ref.String())
+			s.log.Info("mesh: "+n.Message, "note", n.Kind, "field", n.Field, "object", n.Ref.String())
 		}
 	}
 	s.noted = notes

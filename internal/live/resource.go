@@ -20,12 +20,16 @@ type resource struct {
 	group    string
 	versions []string // in order of preference
 	name     string
-	istiod   bool // read in the namespace of istiod alone
+	istiod   bool                   // read in the namespace of istiod alone
+	selector string                 // of labels; empty for all
+	metadata bool                   // nothing is read but the metadata
+	wanted   func(mesh.Object) bool // nil for all
 }
 
-// resources are all that the model reads. Pods are not among them: what lets
-// a pod leave the mesh is judged when the pod's template is written, and no
-// path depends on it.
+// resources are all that the model reads. Of Pods those of istiod are among them,
+// for their version, and no others: what lets a pod leave the mesh is judged when
+// the pod's template is written, and no path depends on it. A definition is read
+// for the release that its annotation names.
 var resources = []resource{
 	{kind: "Namespace", apiKind: "Namespace", versions: []string{"v1"}, name: "namespaces"},
 	{kind: "Service", apiKind: "Service", versions: []string{"v1"}, name: "services"},
@@ -34,6 +38,8 @@ var resources = []resource{
 	{kind: "Node", apiKind: "Node", versions: []string{"v1"}, name: "nodes"},
 	{kind: "ServiceCIDR", apiKind: "ServiceCIDR", group: "networking.k8s.io", versions: []string{"v1", "v1beta1"}, name: "servicecidrs"},
 	{kind: "NetworkPolicy", apiKind: "NetworkPolicy", group: "networking.k8s.io", versions: []string{"v1"}, name: "networkpolicies"},
+	{kind: "Pod", apiKind: "Pod", versions: []string{"v1"}, name: "pods", istiod: true, selector: mesh.IstiodSelector},
+	{kind: "CustomResourceDefinition", apiKind: "CustomResourceDefinition", group: "apiextensions.k8s.io", versions: []string{"v1"}, name: "customresourcedefinitions", metadata: true, wanted: versioned},
 
 	{kind: "ServiceEntry", apiKind: "ServiceEntry", group: istioNetworking, versions: istioVersions, name: "serviceentries"},
 	{kind: "VirtualService", apiKind: "VirtualService", group: istioNetworking, versions: istioVersions, name: "virtualservices"},
@@ -52,6 +58,12 @@ var resources = []resource{
 	{kind: "TCPRoute", apiKind: "TCPRoute", group: gatewayAPI, versions: []string{"v1", "v1alpha2"}, name: "tcproutes"},
 	{kind: "BackendTLSPolicy", apiKind: "BackendTLSPolicy", group: gatewayAPI, versions: []string{"v1", "v1alpha3"}, name: "backendtlspolicies"},
 	{kind: "XBackend", apiKind: "XBackend", group: "gateway.networking.x-k8s.io", versions: []string{"v1alpha1"}, name: "xbackends"},
+}
+
+// versioned reports whether istiod asks of which release a definition is.
+func versioned(o mesh.Object) bool {
+	d, ok := o.(*mesh.Definition)
+	return ok && d.Versioned()
 }
 
 const (
@@ -188,7 +200,7 @@ func (f *feed) Replace(items []any, _ string) error {
 }
 
 // skip counts what could not be decoded. A ConfigMap that is not one of Istio's
-// configuration is nobody's loss.
+// configuration is nobody's loss, nor is what is not wanted.
 func (f *feed) skip(it *item) {
 	if !errors.Is(it.other.err, mesh.ErrUnknownKind) {
 		f.store.skip(it.String(), it.other.err)

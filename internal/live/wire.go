@@ -43,6 +43,7 @@ type reader struct {
 	client *rest.RESTClient
 	path   []string
 	gvk    schema.GroupVersionKind
+	of     resource
 
 	mu   sync.Mutex // a watch that has just been ended may still decode
 	pool mesh.Pool
@@ -50,7 +51,7 @@ type reader struct {
 
 // reader reads a resource in all namespaces, or in the one that is given.
 func (w wire) reader(r resource, gv schema.GroupVersion, namespace string) (*reader, error) {
-	out := &reader{path: []string{"apis", gv.Group, gv.Version}, gvk: gv.WithKind(r.apiKind)}
+	out := &reader{path: []string{"apis", gv.Group, gv.Version}, gvk: gv.WithKind(r.apiKind), of: r}
 	if gv.Group == "" {
 		out.path = []string{"api", gv.Version}
 	}
@@ -69,8 +70,20 @@ func (w wire) reader(r resource, gv schema.GroupVersion, namespace string) (*rea
 	return out, err
 }
 
+// follow is a request for as much of the resource as the mesh keeps: where that is
+// metadata, it is asked for as the kind that is named. An API server that does not
+// know it sends more.
+func (r *reader) follow(opts metav1.ListOptions, partial string) *rest.Request {
+	request := r.get(opts)
+	if r.of.metadata {
+		request.SetHeader("Accept", fmt.Sprintf("application/json;as=%s;g=%s;v=v1,application/json", partial, metav1.GroupName))
+	}
+	return request
+}
+
 // get is a request for the resource.
 func (r *reader) get(opts metav1.ListOptions) *rest.Request {
+	opts.LabelSelector = r.of.selector
 	return r.client.Get().AbsPath(r.path...).SpecificallyVersionedParams(&opts, metav1.ParameterCodec, metav1.SchemeGroupVersion)
 }
 
@@ -94,7 +107,7 @@ func (r *reader) listWatch(tell watched) cache.ListerWatcher {
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			opts.Watch = true
-			w, err := r.get(opts).Watch(ctx)
+			w, err := r.follow(opts, "PartialObjectMetadata").Watch(ctx)
 			if err != nil {
 				tell.failed(err)
 				return nil, err
@@ -122,7 +135,7 @@ func (r *reader) list(ctx context.Context, opts metav1.ListOptions) (*list, erro
 	if opts.ResourceVersion == "0" {
 		opts.ResourceVersion = ""
 	}
-	body, err := r.get(opts).Stream(ctx)
+	body, err := r.follow(opts, "PartialObjectMetadataList").Stream(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -219,11 +232,14 @@ func (r *reader) decode(raw []byte) (*item, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o, err := r.pool.Decode(r.gvk.GroupVersion().String(), r.gvk.Kind, raw)
-	if err == nil && o.Metadata().Name != "" {
-		return &item{object: o}, nil
-	}
-	if err == nil { // a bookmark
+	switch {
+	case err != nil:
+	case o.Metadata().Name == "": // a bookmark
 		err = errors.New("object has no name")
+	case r.of.wanted != nil && !r.of.wanted(o):
+		err = mesh.ErrUnknownKind
+	default:
+		return &item{object: o}, nil
 	}
 	var w struct {
 		Metadata head `json:"metadata"`

@@ -44,7 +44,7 @@ func (m *Mesh) Backend(r *Route, b BackendRef) *XBackend {
 func (b *BackendRef) isXBackend() bool { return b.Group == groupGatewayX && b.Kind == "XBackend" }
 
 // FollowsBackends reports whether Istio is one that follows routes to XBackends.
-func (m *Mesh) FollowsBackends() bool { return m.settings.Istio.AtLeast(backendSince) }
+func (m *Mesh) FollowsBackends() bool { return m.settings.anyIstio(backendSince) }
 
 // RoutesTo yields the routes that lead to an XBackend.
 func (m *Mesh) RoutesTo(x *XBackend) iter.Seq[*Route] {
@@ -73,7 +73,7 @@ func (x *index) visitBackends(r *Route, i indexer) {
 // described reports whether the host is one that an XBackend describes: Istio knows
 // it without any entry.
 func (m *Mesh) described(host string) bool {
-	if m.hosted.empty() || !m.settings.Istio.AtLeast(backendSince) {
+	if m.hosted.empty() || !m.settings.anyIstio(backendSince) {
 		return false
 	}
 	for range m.hosted.under(hostPrefix(CanonicalHost(host))) {

@@ -48,23 +48,60 @@ func (v BundleVersion) before(other BundleVersion) bool {
 	return v.Major < other.Major || v.Major == other.Major && v.Minor < other.Minor
 }
 
-// minimumBundles are the releases of the Gateway API below which istiod does not
-// read a kind (pkg/config/schema/gatewayapi/minimumversions.go), by the name of its
-// definition.
-func (v IstioVersion) minimumBundle(kind string) (definition string, minimum BundleVersion) {
-	switch kind {
-	case "GRPCRoute":
-		return "grpcroutes." + groupGateway, BundleVersion{1, 1}
-	case "BackendTLSPolicy":
-		return "backendtlspolicies." + groupGateway, BundleVersion{1, 4}
-	case "TLSRoute":
-		return "tlsroutes." + groupGateway, BundleVersion{1, 5}
-	case "TCPRoute":
-		if v.AtLeast(31) { // before, any release would do
-			return "tcproutes." + groupGateway, BundleVersion{1, 6}
+// minimums are the releases of the Gateway API below which istiod does not read a
+// kind (pkg/config/schema/gatewayapi/minimumversions.go).
+var minimums = []struct {
+	kind, resource string
+	since          int // the minor release of Istio from which any release does no longer
+	bundle         BundleVersion
+}{
+	{"BackendTLSPolicy", "backendtlspolicies", 0, BundleVersion{1, 4}},
+	{"GRPCRoute", "grpcroutes", 0, BundleVersion{1, 1}},
+	{"TCPRoute", "tcproutes", 31, BundleVersion{1, 6}},
+	{"TLSRoute", "tlsroutes", 0, BundleVersion{1, 5}},
+}
+
+// VersionedKinds are the kinds of which istiod asks for a release of the Gateway
+// API, sorted.
+func VersionedKinds() []string {
+	kinds := make([]string, len(minimums))
+	for i, m := range minimums {
+		kinds[i] = m.kind
+	}
+	return kinds
+}
+
+// definitionKind is the kind of a [Definition].
+const definitionKind = "CustomResourceDefinition"
+
+// DefinitionOf is the definition of one of [VersionedKinds].
+func DefinitionOf(kind string) Ref {
+	for _, m := range minimums {
+		if m.kind == kind {
+			return Ref{Kind: definitionKind, Name: m.resource + "." + groupGateway}
 		}
 	}
-	return "", BundleVersion{}
+	return Ref{}
+}
+
+// Versioned reports whether it is the definition of one of [VersionedKinds].
+func (d *Definition) Versioned() bool {
+	for _, m := range minimums {
+		if d.Ref == DefinitionOf(m.kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// Bundle is the release that the definition is of; zero where it names none that
+// can be read.
+func (d *Definition) Bundle() BundleVersion {
+	v, err := ParseBundleVersion(d.Annotations[bundleAnnotation])
+	if err != nil {
+		return BundleVersion{}
+	}
+	return v
 }
 
 // Bundle says of which release of the Gateway API the definition of a kind is.
@@ -75,25 +112,36 @@ type Bundle struct {
 	// Have is what is named; it is zero for a definition without a version, which
 	// istiod does not read.
 	Have, Want BundleVersion
+	// Istio is the version of the control plane that wants it.
+	Istio IstioVersion
 }
 
 // TooOld reports whether istiod passes over every object of the kind.
 func (b Bundle) TooOld() bool { return b.Named != "" && b.Have.before(b.Want) }
 
-// Bundle looks for the release of a kind's definition: in the definition itself,
-// where the mesh has it, and else in the settings.
+// Bundle looks for the release of a kind's definition: in the settings, and else
+// in the definition itself, where the mesh has it. Of several control planes the
+// one counts that wants the latest.
 func (m *Mesh) Bundle(kind string) Bundle {
-	definition, want := m.settings.Istio.minimumBundle(kind)
-	if definition == "" {
+	var b Bundle
+	for _, min := range minimums {
+		if min.kind != kind {
+			continue
+		}
+		for _, v := range m.settings.istios() {
+			if v.AtLeast(min.since) {
+				b.Istio, b.Want = v, min.bundle
+			}
+		}
+	}
+	if b.Want == (BundleVersion{}) {
 		return Bundle{}
 	}
-	b := Bundle{Want: want}
 	m.Spend(lookupSteps)
-	if d, ok := m.Get(Ref{Kind: "CustomResourceDefinition", Name: definition}).(*Definition); ok {
-		b.Named = "its CustomResourceDefinition"
-		b.Have, _ = ParseBundleVersion(d.Annotations[bundleAnnotation])
-	} else if m.settings.GatewayAPI != (BundleVersion{}) {
+	if m.settings.GatewayAPI != (BundleVersion{}) {
 		b.Named, b.Have = "the configuration", m.settings.GatewayAPI
+	} else if d, ok := m.Get(DefinitionOf(kind)).(*Definition); ok {
+		b.Named, b.Have = "its CustomResourceDefinition", d.Bundle()
 	}
 	return b
 }

@@ -13,7 +13,7 @@ func TestBundleVersion(t *testing.T) {
 	}
 }
 
-// TestBundle: a definition goes before the configuration, one without a version is
+// TestBundle: the configuration goes before a definition, one without a version is
 // not read, and the minimum is that of the control plane's release.
 func TestBundle(t *testing.T) {
 	definition := func(kind string, annotations map[string]string) *Definition {
@@ -31,8 +31,9 @@ func TestBundle(t *testing.T) {
 	}{
 		{"nobody says", IstioVersion{}, BundleVersion{}, nil, "TLSRoute", false, false},
 		{"the configuration", IstioVersion{}, BundleVersion{1, 4}, nil, "TLSRoute", true, true},
-		{"the definition", IstioVersion{}, BundleVersion{1, 6}, []Object{definition("tlsroutes", old)}, "TLSRoute", true, true},
-		{"no version", IstioVersion{}, BundleVersion{1, 6}, []Object{definition("tlsroutes", nil)}, "TLSRoute", true, true},
+		{"the configuration, which the definition contradicts", IstioVersion{}, BundleVersion{1, 6}, []Object{definition("tlsroutes", old)}, "TLSRoute", false, true},
+		{"the definition", IstioVersion{}, BundleVersion{}, []Object{definition("tlsroutes", old)}, "TLSRoute", true, true},
+		{"no version", IstioVersion{}, BundleVersion{}, []Object{definition("tlsroutes", nil)}, "TLSRoute", true, true},
 		{"another kind's", IstioVersion{}, BundleVersion{}, []Object{definition("tlsroutes", old)}, "GRPCRoute", false, false},
 		{"recent enough", IstioVersion{}, BundleVersion{}, []Object{definition("grpcroutes", old)}, "GRPCRoute", false, true},
 		{"TCPRoute, 1.31", IstioVersion{31, 0}, BundleVersion{1, 5}, nil, "TCPRoute", true, true},

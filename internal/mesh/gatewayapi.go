@@ -109,7 +109,7 @@ func (m *Mesh) backends(r *Route, refs []BackendRef) []RouteDestination {
 			d.Destination.Host = b.Name
 		case b.isXBackend():
 			d.Destination.Host = unknownService
-			if x := m.Backend(r, b); x != nil && x.ExternalHostname.Hostname != "" && m.settings.Istio.AtLeast(backendSince) {
+			if x := m.Backend(r, b); x != nil && x.ExternalHostname.Hostname != "" && m.settings.anyIstio(backendSince) {
 				d.Destination = Destination{Host: x.ExternalHostname.Hostname, Port: &PortSelector{Number: x.Port.Port}}
 			}
 		case b.Group == "" && (b.Kind == "" || b.Kind == "Service"):

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -65,4 +66,14 @@ func (v IstioVersion) FailsOpen() bool {
 // later one.
 func (v IstioVersion) AtLeast(minor int) bool {
 	return v == (IstioVersion{}) || v.Minor >= minor
+}
+
+// Contradicts reports whether a version that is given, "1.31" or "1.31.2", is not
+// the one that runs.
+func (v IstioVersion) Contradicts(runs IstioVersion) bool {
+	return v != (IstioVersion{}) && (v.Minor != runs.Minor || v.Patch != 0 && v.Patch != runs.Patch)
+}
+
+func (v IstioVersion) compare(other IstioVersion) int {
+	return cmp.Or(cmp.Compare(v.Minor, other.Minor), cmp.Compare(v.Patch, other.Patch))
 }

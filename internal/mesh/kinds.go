@@ -86,7 +86,7 @@ var kinds = map[groupKind]kind{
 	{groupCalico, "GlobalNetworkPolicy"}:            {name: "GlobalNetworkPolicy", clusterScoped: true, decode: decodeOther},
 	{groupCalicoKept, "GlobalNetworkPolicy"}:        {name: "GlobalNetworkPolicy", clusterScoped: true, decode: decodeOther},
 
-	{"apiextensions.k8s.io", "CustomResourceDefinition"}: {name: "CustomResourceDefinition", clusterScoped: true, decode: decodeDefinition},
+	{"apiextensions.k8s.io", definitionKind}: {name: definitionKind, clusterScoped: true, decode: decodeDefinition},
 }
 
 func decodeDefinition(m Meta, spec, _ []byte) (Object, error) {

@@ -47,6 +47,8 @@ func (m *Mesh) With(objects ...Object) *Mesh {
 				m.Spend(len(subject.Text))
 				settle, o = true, subject.after(out.Get(subject.Ref))
 			}
+		case *Workload:
+			settle = settle || m.movesIstiod(out.Get(subject.Ref), subject)
 		}
 		out.remove(e, o.Metadata().Ref)
 		out.add(e, o)
@@ -93,6 +95,8 @@ func (m *Mesh) Without(refs ...Ref) *Mesh {
 			m.spendToReread(r.Name)
 		case IstioConfigKind:
 			settle = settle || m.given.Heeds(r)
+		default:
+			settle = settle || m.movesIstiod(m.Get(r), nil)
 		}
 		out.remove(e, r)
 	}

@@ -21,13 +21,13 @@ type Overrides struct {
 	Exports       DefaultExports // nil lists: as Istio says
 }
 
-// Note is something about the cluster's mesh configurations that whoever
-// runs the mesh has to know.
+// Note is something about the cluster's mesh configurations, or about the versions
+// of what is installed, that whoever runs the mesh has to know.
 type Note struct {
 	Kind  NoteKind
-	Field string // of the mesh configuration; may be empty
-	// Ref is the ConfigMap that it is about; the zero Ref where it is about several
-	// or none.
+	Field string // of the mesh configuration, FieldIstio or FieldGatewayAPI; may be empty
+	// Ref is the object that it is about; the zero Ref where it is about several or
+	// none.
 	Ref     Ref
 	Message string
 }
@@ -45,6 +45,12 @@ const (
 	NoteAbsent     NoteKind = "absent"     // the cluster has none
 )
 
+// The fields of Sallyport's configuration by which notes are about versions.
+const (
+	FieldIstio      = "versions.istio"
+	FieldGatewayAPI = "versions.gatewayAPI"
+)
+
 // NoteKinds are all kinds of notes, sorted.
 var NoteKinds = []NoteKind{NoteAbsent, NoteDifferent, NoteElsewhere, NoteMalformed, NoteOverridden, NoteUnknown}
 
@@ -54,8 +60,8 @@ var NoteKinds = []NoteKind{NoteAbsent, NoteDifferent, NoteElsewhere, NoteMalform
 // defaults.
 func (m *Mesh) Revisions() []meshconfig.Revision { return m.revisions() }
 
-// Notes are what is to be said about the mesh configurations, sorted by kind and
-// field.
+// Notes are what is to be said about the mesh configurations and the versions,
+// sorted by kind and field.
 func (m *Mesh) Notes() []Note {
 	_, notes := m.derived()
 	slices.SortStableFunc(notes, func(a, b Note) int {
@@ -108,6 +114,7 @@ func (x *index) derived() (*Settings, []Note) {
 		notes = append(notes, Note{kind, field, ref, fmt.Sprintf(format, args...)})
 	}
 	s := *x.given
+	x.settleVersions(&s, note)
 	domain := ""
 	for _, c := range x.istioConfigs() {
 		if c.Problem != "" {
@@ -188,6 +195,7 @@ func (m *Mesh) resettle(e *edit) {
 	for _, c := range m.istioConfigs() {
 		m.Spend(len(c.Text))
 	}
+	m.Spend(objectSteps * len(m.istiods()))
 	is, _ := m.derived()
 	was := m.settings
 	if is.ClusterDomain != was.ClusterDomain {

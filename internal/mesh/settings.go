@@ -67,10 +67,13 @@ type Settings struct {
 	DefaultExports DefaultExports
 	// Limits bound what is kept of what tenants write.
 	Limits Limits
-	// Istio is the version of the control plane.
+	// Istio is the version of the control plane, the oldest of several. Where it is
+	// given, it goes before the versions of the mesh's istiods.
 	Istio IstioVersion
-	// GatewayAPI is the release of the Gateway API, for kinds whose definition is
-	// not among the objects.
+	// LaterIstios are the versions of other control planes, the oldest first.
+	LaterIstios []IstioVersion
+	// GatewayAPI is the release of the Gateway API, where it goes before what the
+	// definitions among the objects say.
 	GatewayAPI BundleVersion
 	// Credentials are the client certificates that egress gateways may
 	// present to external hosts.

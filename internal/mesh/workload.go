@@ -1,6 +1,12 @@
 package mesh
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/sallyport-io/sallyport/internal/rawjson"
+)
 
 // Workload is a Pod or an object with a pod template: only what lets it leave
 // the mesh is kept.
@@ -16,6 +22,10 @@ type Workload struct {
 	// NamesProxy is true where a container, of any sort, has a name of those
 	// that Istio's injector adds: [ProxyContainer].
 	NamesProxy bool
+	// Istiod is what is known of Istio's control plane, where the pod is one of
+	// istiod's that runs or comes to run; nil elsewhere. It counts in the namespace
+	// of istiod alone.
+	Istiod *Istiod
 	// Beyond names what a ControllerRevision holds beside a pod template that
 	// takes the place of its owner's; empty where there is nothing.
 	Beyond string
@@ -43,6 +53,7 @@ type wirePod struct {
 
 type wireContainer struct {
 	Name            string               `json:"name"`
+	Image           jsontext.Value       `json:"image"` // read of istiod's alone
 	SecurityContext *wireSecurityContext `json:"securityContext"`
 }
 
@@ -81,17 +92,24 @@ func (p *wirePod) proxy(injected bool) bool {
 
 func newWorkload(m Meta, labels, annotations map[string]string, pod *wirePod) *Workload {
 	return &Workload{
-		Meta: m, PodLabels: labels, PodAnnotations: annotations,
+		Meta: m, PodLabels: labels, PodAnnotations: annotations, Istiod: pod.istiod(labels),
 		HostNetwork: pod.HostNetwork, ProxyUID: pod.proxy(m.Kind == "Pod"), NamesProxy: pod.namesProxy(),
 	}
 }
 
-func decodePod(m Meta, spec, _ []byte) (Object, error) {
+func decodePod(m Meta, spec, raw []byte) (Object, error) {
 	var pod wirePod
 	if err := unmarshalSpec(spec, &pod); err != nil {
 		return nil, err
 	}
-	return newWorkload(m, m.Labels, m.Annotations, &pod), nil
+	w := newWorkload(m, m.Labels, m.Annotations, &pod)
+	if w.Istiod != nil {
+		phase, _ := rawjson.Plain(rawjson.Member(rawjson.Member(raw, "status"), "phase"))
+		if phase == "Failed" || phase == "Succeeded" {
+			w.Istiod = nil // it has ended
+		}
+	}
+	return w, nil
 }
 
 func decodeTemplated(m Meta, spec, _ []byte) (Object, error) {

@@ -342,6 +342,11 @@ func (c *Companions) spread(old, new mesh.Object) {
 		case *mesh.IstioConfig: // what holds for the whole mesh
 			c.enqueueEntries("")
 			return
+		case *mesh.Workload, *mesh.Definition: // which versions there are
+			if !sameVersion(old, new) {
+				c.enqueueEntries("")
+			}
+			return
 		case *mesh.EnvoyFilter: // what it does to the proxies on the way cannot be told
 			if s := c.store.Mesh().Settings(); o.Namespace != s.RootNamespace && !s.GatewayNamespace(o.Namespace) {
 				c.enqueueEntries(o.Namespace)
@@ -351,6 +356,21 @@ func (c *Companions) spread(old, new mesh.Object) {
 		default:
 			c.enqueueAffected(o)
 		}
+	}
+}
+
+// sameVersion reports whether a change of a pod of istiod's, or of a definition,
+// leaves the version as it is.
+func sameVersion(old, new mesh.Object) bool {
+	switch old := old.(type) {
+	case *mesh.Workload:
+		new, ok := new.(*mesh.Workload)
+		return ok && old.Istiod != nil && new.Istiod != nil && *old.Istiod == *new.Istiod
+	case *mesh.Definition:
+		new, ok := new.(*mesh.Definition)
+		return ok && old.Bundle() == new.Bundle()
+	default:
+		return false
 	}
 }
 

@@ -31,6 +31,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("a namespace can be deleted", func(t *testing.T) { testNamespaceDeletion(t, c) })
 	t.Run("a renewed certificate is served", func(t *testing.T) { testCertificate(t, c) })
 	t.Run("the mesh configuration", func(t *testing.T) { testMeshConfig(t, c) })
+	t.Run("versions", func(t *testing.T) { testVersions(t, c) })
 	t.Run("metrics", func(t *testing.T) { testMetrics(t, c) })
 	t.Run("losing the lead", func(t *testing.T) { testLeadership(t, c) })
 	t.Run("restart", func(t *testing.T) { testRestart(t, c, settings) })
