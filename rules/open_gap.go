@@ -132,6 +132,9 @@ func missedByMutation(p *Pass, se *mesh.ServiceEntry) bool {
 		return p.Old == nil && managed(se)
 	}
 	old, _ := p.Old.(*mesh.ServiceEntry)
+	if old != nil && !p.Injected && p.Live.Settings().Injection == mesh.InjectNew {
+		return false // it was there before Sallyport, and is left as it is
+	}
 	return old == nil || len(old.ExportTo) > 0 && (old.Managed() || !p.LiveBefore.Shared(old))
 }
 

@@ -42,8 +42,8 @@ type Pass struct {
 	// Reserved is true where the subject's name is one that only Sallyport
 	// itself may write.
 	Reserved bool
-	// Injected is true where Sallyport keeps companions in the subject's
-	// namespace.
+	// Injected is true where the subject is an entry for which Sallyport keeps
+	// companions.
 	Injected bool
 
 	// Paths are the paths, in After, of every egress point that the write can

@@ -73,6 +73,7 @@ var (
 		{"ServiceEntry", "annotation", mesh.ClientCertificateAnnotation, nil},
 		{"ServiceEntry", "annotation", mesh.ServiceAccountsAnnotation, nil},
 		{"ServiceEntry", "annotation", mesh.IssuerAnnotation, nil},
+		{"ServiceEntry", "annotation", mesh.InjectionAnnotation, []string{"enabled"}},
 		{"ServiceEntry", "annotation", mesh.SpareAnnotation, yesOrNo},
 		{"ServiceEntry", "annotation", mesh.StatusAnnotation, nil},
 		{"VirtualService", "annotation", mesh.RewriteAnnotation, yesOrNo},

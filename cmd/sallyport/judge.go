@@ -30,7 +30,7 @@ type input struct {
 	state     []string
 	config    string
 	policies  []string
-	injection enum[config.Switch]
+	injection enum[config.Injection]
 	// istio is the version of the control plane; empty for the configuration's.
 	istio  string
 	unwrap bool
@@ -53,13 +53,15 @@ type input struct {
 
 func (in *input) addFlags(cmd *cobra.Command) {
 	in.addClusterFlags(cmd)
-	in.injection = enum[config.Switch]{allowed: []config.Switch{config.Enabled, config.Disabled}, name: "enabled|disabled"}
+	in.injection = enum[config.Injection]{
+		allowed: []config.Injection{config.InjectAll, config.InjectNew, config.InjectNone}, name: "enabled|new|disabled",
+	}
 	f := cmd.Flags()
 	f.StringArrayVar(&in.state, "state", nil, "`FILE|DIR` of objects that are in the cluster already: part of the mesh, not judged (repeatable)")
 	f.StringArrayVar(&in.exclude, "exclude", nil, "`GLOB` of files and directories to leave out of a directory: of a path beneath it, or without a slash of any name in one (repeatable)")
 	f.StringVar(&in.config, "config", "", "the server's configuration `FILE` (default: Istio's own default installation)")
 	f.StringArrayVar(&in.policies, "policies", nil, "`DIR` of Rego policies to judge by, beside the rules (repeatable)")
-	f.Var(&in.injection, "injection", "whether Sallyport keeps companions: overrides configuration and namespace labels, except in platform namespaces")
+	f.Var(&in.injection, "injection", "for which entries Sallyport keeps companions: all or none whatever configuration and namespace labels say, except in platform namespaces; or new ones, where no label says otherwise")
 	f.StringVar(&in.istio, "istio-version", "", "`VERSION` of Istio's control plane, such as 1.31.2: overrides the configuration")
 	f.BoolVar(&in.unwrap, "unwrap", false, "judge the objects inside others (OpenShift Template, ManifestWork ...) too, as if they were given by themselves")
 	_ = cmd.RegisterFlagCompletionFunc("injection", in.injection.complete) // fails for unknown flags only
@@ -143,8 +145,12 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	}
 
 	settings := cfg.Settings()
-	if in.injection.value != "" {
-		settings.InjectionOverride = new(in.injection.value == config.Enabled)
+	switch in.injection.value {
+	case "":
+	case config.InjectNew:
+		settings.Injection = mesh.InjectNew
+	default:
+		settings.InjectionOverride = new(in.injection.value == config.InjectAll)
 	}
 	if in.istio != "" {
 		if settings.Istio, err = mesh.ParseIstioVersion(in.istio); err != nil {

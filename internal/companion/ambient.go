@@ -60,7 +60,7 @@ func (a *atWaypoint) claims() []*claim {
 	for _, entry := range a.mesh.EntriesFor(a.host) {
 		ns := a.mesh.Namespace(entry.Namespace)
 		// Of a namespace that has both, which pods have sidecars is the pods' choice.
-		if Is(entry.Ref) || !ns.Ambient() || !Injects(a.mesh, entry.Namespace) || a.led(entry) {
+		if Is(entry.Ref) || !ns.Ambient() || !Serves(a.mesh, entry) || a.led(entry) {
 			continue
 		}
 		if refusals := a.unservable(entry); len(refusals) > 0 {
@@ -126,7 +126,7 @@ func (a *atWaypoint) unservable(entry *mesh.ServiceEntry) []Refusal {
 		case other.Namespace == a.waypoint.Namespace && !Is(other.Ref):
 			return refuse(hostField(entry, a.host), told.F("%s registers %s beside the waypoint already, and Istio takes one entry of a namespace for a host", other.Ref, told.Host(a.host)),
 				"Ask the platform team to lead that entry to the waypoint, or to remove it.")
-		case beside && !a.mesh.Namespace(other.Namespace).Ambient() && Injects(a.mesh, other.Namespace):
+		case beside && !a.mesh.Namespace(other.Namespace).Ambient() && Serves(a.mesh, other):
 			return refuse(hostField(entry, a.host), told.F("%s is registered for sidecars too, whose egress gateway has its own entry for it in the waypoint's namespace, and Istio takes one entry of a namespace for a host", told.Host(a.host)),
 				"Ask the platform team for a waypoint in a namespace without an egress gateway.")
 		}

@@ -3,6 +3,7 @@ package companion
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,8 +28,10 @@ type claim struct {
 // open, and served are the namespaces that have a mesh hop.
 func claims(m *mesh.Mesh, host string, served map[string]bool) (accepted []*claim, refused []Refusal) {
 	routed := len(m.RoutesFor(host)) > 0
-	for _, entry := range m.EntriesFor(host) {
-		if !m.HasPoints(entry) || !Injects(m, entry.Namespace) || len(openExport(m, entry)) == 0 {
+	entries := m.EntriesFor(host)
+	asking := asking(entries, served)
+	for _, entry := range entries {
+		if !m.HasPoints(entry) || !injects(m, entry.Namespace, asking) || len(openExport(m, entry)) == 0 {
 			continue
 		}
 		covered := !needed(m, entry, host)
@@ -140,26 +143,69 @@ func hostField(entry *mesh.ServiceEntry, host string) string {
 	return fmt.Sprintf("spec.hosts[%d]", max(i, 0))
 }
 
-// Injects reports whether Sallyport keeps companions for the entries of a
-// namespace. A namespace of the platform has to ask for it.
-func Injects(m *mesh.Mesh, namespace string) bool {
+// Serves reports whether Sallyport keeps companions for an entry, which m need
+// not hold. Where it does so for those that ask, one that asks does so for every
+// entry of its namespace with that host, for they share the route; and where a
+// mesh hop stands they go on being served, though nobody asks any more: to take
+// it away would open the way around the gateway.
+func Serves(m *mesh.Mesh, entry *mesh.ServiceEntry) bool {
+	switch Injects(m, entry.Namespace) {
+	case mesh.InjectAll:
+		return true
+	case mesh.InjectNew:
+		return entry.Asks() || slices.ContainsFunc(entry.Hosts, func(h string) bool {
+			host := mesh.CanonicalHost(h)
+			m.Spend(hostSteps)
+			return asking(m.EntriesFor(host), served(m, host, Key(host)))[entry.Namespace]
+		})
+	default:
+		return false
+	}
+}
+
+// asking are the namespaces that ask for the companions of a host by one of the
+// entries for it, or that have a mesh hop.
+func asking(entries []*mesh.ServiceEntry, served map[string]bool) map[string]bool {
+	out := make(map[string]bool, len(served))
+	maps.Copy(out, served)
+	for _, entry := range entries {
+		if entry.Asks() {
+			out[entry.Namespace] = true
+		}
+	}
+	return out
+}
+
+func injects(m *mesh.Mesh, namespace string, asking map[string]bool) bool {
+	injection := Injects(m, namespace)
+	return injection == mesh.InjectAll || injection == mesh.InjectNew && asking[namespace]
+}
+
+// Injects returns for which entries of a namespace Sallyport keeps companions. A
+// namespace of the platform has to ask for it.
+func Injects(m *mesh.Mesh, namespace string) mesh.Injection {
 	settings := m.Settings()
 	label := ""
 	if ns := m.Namespace(namespace); ns != nil {
 		label = ns.Labels[mesh.InjectionLabel]
 	}
-	switch {
+	switch override := settings.InjectionOverride; {
 	case settings.Platform(namespace):
-		return label == "enabled"
-	case settings.InjectionOverride != nil:
-		return *settings.InjectionOverride
-	case label == "enabled":
-		return true
-	case label == "disabled":
-		return false
+		return allIf(label == "enabled")
+	case override != nil:
+		return allIf(*override)
+	case label == "enabled", label == "disabled":
+		return mesh.Injection(label)
 	default:
 		return settings.Injection
 	}
+}
+
+func allIf(all bool) mesh.Injection {
+	if all {
+		return mesh.InjectAll
+	}
+	return mesh.InjectNone
 }
 
 // GatewayFor returns the egress gateway that serves a namespace, or says why

@@ -17,7 +17,7 @@ func TestDyingEntriesAreServed(t *testing.T) {
 		alive := mesh.New(s, objects...)
 		for _, o := range objects {
 			se, ok := o.(*mesh.ServiceEntry)
-			if !ok || !companion.Injects(alive, se.Namespace) {
+			if !ok || !companion.Serves(alive, se) {
 				continue // a gateway's own registration, say: what rests on that is about to break
 			}
 			dying := alive.With(mesh.Terminating(se, ""))

@@ -39,7 +39,7 @@ func pathsAreVia(t *testing.T, s mesh.Settings, objects []mesh.Object) {
 			refused[r.Entry] = true
 		}
 		for _, entry := range m.EntriesFor(set.Host) {
-			if refused[entry.Ref] || !companion.Injects(m, entry.Namespace) {
+			if refused[entry.Ref] || companion.Injects(m, entry.Namespace) != mesh.InjectAll {
 				continue
 			}
 			for _, port := range entry.Ports {
@@ -56,7 +56,7 @@ func pathsAreVia(t *testing.T, s mesh.Settings, objects []mesh.Object) {
 					continue
 				}
 				path := applied.Paths(client, point.Host, point.Port)
-				if path.Verdict == mesh.Direct && !refused[path.Entry] && companion.Injects(m, path.Entry.Namespace) {
+				if path.Verdict == mesh.Direct && !refused[path.Entry] && companion.Injects(m, path.Entry.Namespace) == mesh.InjectAll {
 					t.Errorf("%s port %d from %s is %s: %+v", point.Host, point.Port, client, path.Verdict, path.Because)
 				}
 			}

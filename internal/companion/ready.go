@@ -16,7 +16,7 @@ import (
 // count: whoever may write Sidecars may take it away.
 func Unready(m *mesh.Mesh, entry *mesh.ServiceEntry, host string) []told.Text {
 	var out []told.Text
-	injects := Injects(m, entry.Namespace)
+	injects := Serves(m, entry)
 	for _, port := range entry.Ports {
 		for _, client := range Clients(m, entry, host) {
 			path := m.Paths(client, host, port.Number)

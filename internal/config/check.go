@@ -56,7 +56,9 @@ func (d *document) check(c *Config) error {
 			fail(path, "must be %s or %s, is %q", Enabled, Disabled, s)
 		}
 	}
-	checkSwitch("injection", c.Injection)
+	if i := c.Injection; i != "" && i != InjectAll && i != InjectNew && i != InjectNone {
+		fail("injection", "must be %s, %s or %s, is %q", InjectAll, InjectNew, InjectNone, i)
+	}
 	checkSwitch("dnsCapture", c.DNSCapture)
 	checkSwitch("authorization", c.Authorization)
 	for i, g := range c.Gateways {

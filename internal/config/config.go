@@ -42,13 +42,16 @@ type Config struct {
 	// istioNamespace, the mesh's root namespace, kube-system, cert-manager and the
 	// namespace of serviceAccount.
 	PlatformNamespaces []string `json:"platformNamespaces,omitempty"`
-	// Injection is whether Sallyport keeps the companions of a ServiceEntry in
+	// Injection is for which ServiceEntries Sallyport keeps companions in
 	// namespaces that do not say so themselves by the label
-	// sallyport.io/injection: enabled or disabled. Platform namespaces always
-	// need the label.
+	// sallyport.io/injection: enabled (for all) or disabled (for none). Where it is
+	// new, it does so for those that are created while Sallyport is there, which
+	// admission marks with the annotation sallyport.io/injection: enabled, and for
+	// older ones on which somebody writes that; all others are left as they are.
+	// Platform namespaces always need the label.
 	//
-	// Default: enabled.
-	Injection Switch `json:"injection,omitempty"`
+	// Default: new.
+	Injection Injection `json:"injection,omitempty"`
 	// NetworkPolicy is whether Sallyport confines namespaces of the mesh that do
 	// not say so themselves by the label sallyport.io/network-policy to DNS,
 	// istiod, the mesh and the egress gateways. Where it is staged, nothing is
@@ -211,6 +214,15 @@ const (
 	Disabled Switch = "disabled"
 )
 
+// Injection is enabled, new or disabled.
+type Injection string
+
+const (
+	InjectAll  = Injection(mesh.InjectAll)
+	InjectNew  = Injection(mesh.InjectNew)
+	InjectNone = Injection(mesh.InjectNone)
+)
+
 // Default returns the configuration that an absent file stands for, with
 // every default spelt out.
 func Default() *Config {
@@ -274,7 +286,7 @@ func (c *Config) setDefaults() {
 			c.Gateways[i].MutualTLS = new(true)
 		}
 	}
-	setDefault(&c.Injection, Enabled)
+	setDefault(&c.Injection, InjectNew)
 	setDefault(&c.Ambient.WildcardTLS, Disabled)
 	setDefault(&c.NetworkPolicy, Unconfined)
 	setDefault(&c.Authorization, Disabled)
@@ -334,7 +346,7 @@ func (c *Config) Settings() mesh.Settings {
 		RootNamespace:  cmp.Or(c.RootNamespace, c.IstioNamespace),
 		TrustDomain:    def.TrustDomain,
 		ClusterDomain:  cmp.Or(c.ClusterDomain, def.ClusterDomain),
-		Injection:      c.Injection == Enabled,
+		Injection:      mesh.Injection(c.Injection),
 		NetworkPolicy:  c.NetworkPolicy == Confined,
 		Walls:          c.Walls.settings(c.NetworkPolicy == Staged),
 		Authorization:  c.Authorization == Enabled,

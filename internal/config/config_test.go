@@ -18,6 +18,7 @@ var update = flag.Bool("update", false, "rewrite golden files")
 func TestDefaultSettings(t *testing.T) {
 	want := mesh.DefaultSettings()
 	got := Default().Settings()
+	want.Injection = mesh.InjectNew
 	less := func(s []string) map[string]bool {
 		set := make(map[string]bool)
 		for _, e := range s {
@@ -104,6 +105,7 @@ policies:
 		RootNamespace: "mesh",
 		TrustDomain:   "cluster.local",
 		ClusterDomain: "cluster.example",
+		Injection:     mesh.InjectNone,
 		AllowAny:      true,
 		Outbound:      "ALLOW_ANY",
 		DNSCapture:    true,

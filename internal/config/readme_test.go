@@ -106,6 +106,8 @@ func typeDoc(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[Switch]():
 		return "enabled or disabled"
+	case reflect.TypeFor[Injection]():
+		return "enabled, new or disabled"
 	case reflect.TypeFor[Confinement]():
 		return "enabled, staged or disabled"
 	}

@@ -16,7 +16,9 @@ var companions = &Check{
 The objects that lead a host's traffic through the gateway are computed anew and
 compared with those that are there. Where one is missing or another the server's
 leader is away, may not write, or somebody writes against it. What Sallyport
-refuses to serve is said with the reason.`,
+refuses to serve is said with the reason. How many entries have none because they
+were there before Sallyport is said, too, and is no fault of its own: where they
+lead is said by egress-paths.`,
 	Sources: []string{"docs/companions.md"},
 	Check: func(e *Exam) {
 		if !e.need(paths...) || !e.need(kinds("AuthorizationPolicy")...) {
@@ -42,7 +44,27 @@ refuses to serve is said with the reason.`,
 			}
 		}
 		e.passed(mark, mesh.Ref{}, "", "%s", count(n, "companion"))
+		e.unserved(m)
 	},
+}
+
+// unserved says how many entries nobody keeps companions for because they came
+// before Sallyport, and how to have them served.
+func (e *Exam) unserved(m *mesh.Mesh) {
+	n, namespaces := 0, make(map[string]bool)
+	for o := range m.All("ServiceEntry") {
+		se := o.(*mesh.ServiceEntry)
+		if companion.Is(se.Ref) || companion.Injects(m, se.Namespace) != mesh.InjectNew || !m.HasPoints(se) || companion.Serves(m, se) {
+			continue
+		}
+		n++
+		namespaces[se.Namespace] = true
+	}
+	if n == 0 {
+		return
+	}
+	e.pass(mesh.Ref{}, "", "%s in %s without companions, from before Sallyport; to have them: kubectl annotate serviceentry NAME -n NAMESPACE %s=enabled, or kubectl label namespace NAMESPACE %s=enabled",
+		entries(n), count(len(namespaces), "namespace"), mesh.InjectionAnnotation, mesh.InjectionLabel)
 }
 
 // companion compares a companion with what is there under its name.

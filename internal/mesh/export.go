@@ -103,6 +103,14 @@ func (se *ServiceEntry) Managed() bool {
 	return se.Held() || (to == "." || to == "*") && (len(se.ExportTo) == 0 || len(se.ExportTo) == 1 && se.ExportTo[0] == to)
 }
 
+// Asks reports whether the entry itself asks for companions: admission or its
+// owner has put [InjectionAnnotation] on it, or [ExportAnnotation], by which
+// Sallyport says who sees it.
+func (se *ServiceEntry) Asks() bool {
+	to := se.Annotations[ExportAnnotation]
+	return to == "." || to == "*" || se.Annotations[InjectionAnnotation] == "enabled"
+}
+
 // Shared reports whether somebody sees an entry beside its own namespace.
 func (m *Mesh) Shared(se *ServiceEntry) bool {
 	to := m.ExportTo(se)

@@ -43,6 +43,10 @@ const (
 	// through the gateway, or the gateway is not reached), "held" or "refused",
 	// and why.
 	StatusAnnotation = "sallyport.io/status"
+	// InjectionAnnotation on a ServiceEntry: "enabled" asks for companions where
+	// they are kept for new entries only ([InjectNew]). Admission puts it on each
+	// that is created; whoever may write the entry may put it on an older one.
+	InjectionAnnotation = InjectionLabel
 	// HostAnnotation on a companion names the host it serves.
 	HostAnnotation = "sallyport.io/host"
 	// RewriteAnnotation on a VirtualService: "true" asks for the two-hop form.

@@ -7,6 +7,15 @@ import (
 	"github.com/sallyport-io/sallyport/internal/meshconfig"
 )
 
+// Injection is for which ServiceEntries of a namespace Sallyport keeps companions.
+type Injection string
+
+const (
+	InjectAll  Injection = "enabled"
+	InjectNew  Injection = "new" // those that ask: see [ServiceEntry.Asks]
+	InjectNone Injection = "disabled"
+)
+
 // Settings are the facts about an installation that no object of the mesh
 // tells: they come from the administrator's configuration.
 type Settings struct {
@@ -31,9 +40,9 @@ type Settings struct {
 	TrustDomain string
 	// ClusterDomain is the DNS suffix of Kubernetes Services.
 	ClusterDomain string
-	// Injection is whether Sallyport keeps companions in namespaces without
-	// [InjectionLabel]. Platform namespaces always need the label.
-	Injection bool
+	// Injection is for which entries Sallyport keeps companions in namespaces
+	// without [InjectionLabel]. Platform namespaces always need the label.
+	Injection Injection
 	// InjectionOverride, where not nil, takes precedence over label and
 	// default in every namespace that is not the platform's.
 	InjectionOverride *bool
@@ -202,7 +211,7 @@ func DefaultSettings() Settings {
 		IstioNamespace:     "istio-system",
 		RootNamespace:      "istio-system",
 		TrustDomain:        "cluster.local",
-		Injection:          true,
+		Injection:          InjectAll,
 		ClusterDomain:      "cluster.local",
 		Walls:              Walls{NodeLocalDNS: []string{"169.254.20.10"}},
 	}

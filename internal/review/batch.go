@@ -224,15 +224,17 @@ func admit(ctx context.Context, live *mesh.Mesh, subjects []mesh.Object, raw [][
 	}
 	for i, o := range subjects {
 		se, ok := o.(*mesh.ServiceEntry)
-		if !ok || len(se.ExportTo) > 0 || len(se.Hosts) == 0 || !companion.Injects(live, se.Namespace) {
+		if !ok || len(se.Hosts) == 0 {
 			continue
 		}
-		value, _ := exportOf(live, se)
-		ops, err := annotate(raw[i], se, value)
+		ops, err := admitted(live, se, raw[i])
 		if err != nil {
 			return nil, &ObjectError{i, err}
 		}
-		if err := patch(i, append(ops, PatchOp{Op: "add", Path: "/spec/exportTo", Value: []string{value}})); err != nil {
+		if len(ops) == 0 {
+			continue
+		}
+		if err := patch(i, ops); err != nil {
 			return nil, err
 		}
 		live = live.With(subjects[i])
@@ -263,6 +265,29 @@ func admit(ctx context.Context, live *mesh.Mesh, subjects []mesh.Object, raw [][
 		rewritten = append(rewritten, subjects[i])
 	}
 	return live.With(rewritten...), nil
+}
+
+// admitted is the patch that makes of a new entry what it comes to be, opened.
+func admitted(live *mesh.Mesh, se *mesh.ServiceEntry, raw []byte) (ops []PatchOp, err error) {
+	injection := companion.Injects(live, se.Namespace)
+	_, annotated := se.Annotations[mesh.ExportAnnotation]
+	_, says := se.Annotations[mesh.InjectionAnnotation]
+	switch {
+	case injection == mesh.InjectNone:
+		return nil, nil
+	case len(se.ExportTo) > 0:
+		if injection == mesh.InjectNew && !se.Asks() && !says {
+			return annotate(raw, mesh.InjectionAnnotation, "enabled")
+		}
+		return nil, nil
+	}
+	value, _ := exportOf(live, se)
+	if !annotated {
+		if ops, err = annotate(raw, mesh.ExportAnnotation, value); err != nil {
+			return nil, err
+		}
+	}
+	return append(ops, PatchOp{Op: "add", Path: "/spec/exportTo", Value: []string{value}}), nil
 }
 
 // world is the mesh of a batch, whose companions and paths are computed once
@@ -439,7 +464,7 @@ func (w *world) pass(o mesh.Object) rules.Pass {
 		LiveBefore: w.state,
 		Standing:   standing(w.state, w.live, o),
 		Reserved:   companion.Is(ref),
-		Injected:   companion.Injects(w.live, ref.Namespace),
+		Injected:   serves(w.live, o),
 		Memo:       new(rules.Memo),
 	}
 	for _, h := range hostsOf(o) {

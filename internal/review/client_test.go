@@ -59,7 +59,7 @@ func TestAClientAnswersForItself(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := mesh.DefaultSettings()
-			s.Injection = true
+			s.Injection = mesh.InjectAll
 			if tt.mesh != nil {
 				tt.mesh(&s)
 			}

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/sallyport-io/sallyport/internal/budget"
 	"github.com/sallyport-io/sallyport/internal/companion"
@@ -31,6 +33,10 @@ var held = []string{"~"}
 // all where the platform owns it or Sallyport keeps no companions for it; but
 // not before its paths are via, which is a question to the mesh as it stands,
 // not as it will be.
+//
+// Where Sallyport keeps companions for new entries only, one that is created is
+// marked as such ([mesh.InjectionAnnotation]), in whichever mode its namespace is,
+// and an update does not lose the mark. An entry without it is left as it is.
 //
 // An update leaves who sees an entry as it was, whatever else it changes: one
 // that others see without Sallyport's doing stays as it is, and one that is
@@ -72,11 +78,48 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 		return rewrite(m, vs)
 	}
 	se, ok := o.(*mesh.ServiceEntry)
-	if !ok || len(se.Hosts) == 0 || se.Deleting || modeOf(m, se) != modeEnforce {
+	if !ok || len(se.Hosts) == 0 || se.Deleting {
+		return nil, nil
+	}
+	old := entryBefore(m, w, se)
+	asks := se.Asks()
+	if companion.Injects(m, se.Namespace) == mesh.InjectNew && !asks {
+		switch _, says := se.Annotations[mesh.InjectionAnnotation]; {
+		case old == nil && w.Request.Operation == "UPDATE":
+			return nil, nil
+		case old != nil && !companion.Serves(m, old) && !companion.Serves(m, se):
+			return nil, nil // it was there before, and nobody asks for anything
+		case says, old != nil && !old.Asks():
+		default:
+			se = asking(se)
+		}
+	}
+	ops, err := export(m, w, se, old)
+	if err != nil || asks || !se.Asks() || slices.ContainsFunc(ops, func(op PatchOp) bool { return strings.HasPrefix(op.Path, "/metadata") }) {
+		return ops, err // an entry with the one annotation need not have the other
+	}
+	m.Spend(readSteps(w.Object))
+	mark, err := annotate(w.Object, mesh.InjectionAnnotation, "enabled")
+	return append(mark, ops...), err
+}
+
+// asking returns the entry with the annotation that asks for companions.
+func asking(se *mesh.ServiceEntry) *mesh.ServiceEntry {
+	out := *se
+	out.Annotations = maps.Clone(se.Annotations)
+	if out.Annotations == nil {
+		out.Annotations = make(map[string]string, 1)
+	}
+	out.Annotations[mesh.InjectionAnnotation] = "enabled"
+	return &out
+}
+
+// export is what admission makes of who sees an entry; old is nil for a new one.
+func export(m *mesh.Mesh, w Write, se, old *mesh.ServiceEntry) (ops []PatchOp, err error) {
+	if modeOf(m, se) != modeEnforce {
 		return nil, nil
 	}
 	value, annotated := exportOf(m, se)
-	old := entryBefore(m, w, se)
 	if old != nil && len(se.ExportTo) == 0 {
 		switch {
 		case len(old.ExportTo) == 0 && (!annotated || old.Annotations[mesh.ExportAnnotation] == value):
@@ -105,9 +148,10 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 		return nil, nil
 	}
 	m.Spend(readSteps(w.Object))
-	ops, err := annotate(w.Object, se, value)
-	if err != nil {
-		return nil, err
+	if _, ok := se.Annotations[mesh.ExportAnnotation]; !ok {
+		if ops, err = annotate(w.Object, mesh.ExportAnnotation, value); err != nil {
+			return nil, err
+		}
 	}
 	return append(ops, PatchOp{Op: "add", Path: "/spec/exportTo", Value: want}), nil
 }
@@ -145,7 +189,7 @@ func exportOf(m *mesh.Mesh, se *mesh.ServiceEntry) (string, bool) {
 	switch v := se.Annotations[mesh.ExportAnnotation]; {
 	case v == "." || v == "*":
 		return v, true
-	case m.Settings().Platform(se.Namespace), !companion.Injects(m, se.Namespace):
+	case m.Settings().Platform(se.Namespace), companion.Injects(m, se.Namespace) == mesh.InjectNone:
 		return "*", false
 	default:
 		return ".", false
@@ -202,11 +246,8 @@ func hides(m *mesh.Mesh, old, se *mesh.ServiceEntry) bool {
 	})
 }
 
-// annotate returns the patch that records value as the entry's own export.
-func annotate(raw []byte, se *mesh.ServiceEntry, value string) ([]PatchOp, error) {
-	if _, ok := se.Annotations[mesh.ExportAnnotation]; ok {
-		return nil, nil
-	}
+// annotate returns the patch that gives the object an annotation.
+func annotate(raw []byte, key, value string) ([]PatchOp, error) {
 	var object struct {
 		Metadata struct {
 			Annotations map[string]string `json:"annotations"`
@@ -216,7 +257,7 @@ func annotate(raw []byte, se *mesh.ServiceEntry, value string) ([]PatchOp, error
 		return nil, &InputError{fmt.Errorf("reading the annotations: %w", err)}
 	}
 	if object.Metadata.Annotations == nil {
-		return []PatchOp{{Op: "add", Path: "/metadata/annotations", Value: map[string]string{mesh.ExportAnnotation: value}}}, nil
+		return []PatchOp{{Op: "add", Path: "/metadata/annotations", Value: map[string]string{key: value}}}, nil
 	}
-	return []PatchOp{{Op: "add", Path: "/metadata/annotations/" + escape(mesh.ExportAnnotation), Value: value}}, nil
+	return []PatchOp{{Op: "add", Path: "/metadata/annotations/" + escape(key), Value: value}}, nil
 }

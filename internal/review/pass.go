@@ -53,7 +53,7 @@ func newPass(ctx context.Context, m *mesh.Mesh, w Write, subject, old mesh.Objec
 		Live:       live,
 		LiveBefore: prior,
 		Reserved:   companion.Is(ref),
-		Injected:   companion.Injects(live, ref.Namespace),
+		Injected:   serves(live, subject),
 		Memo:       new(rules.Memo),
 		Explain:    func(p mesh.Path) mesh.Path { return after.Paths(p.Client, p.Host, p.Port) },
 	}
@@ -116,6 +116,13 @@ func standing(before, live *mesh.Mesh, subject mesh.Object) func() *mesh.Mesh {
 		return nil
 	}
 	return sync.OnceValue(func() *mesh.Mesh { return companion.Standing(before, live, se) })
+}
+
+// serves reports whether an object is an entry for which Sallyport keeps
+// companions.
+func serves(m *mesh.Mesh, o mesh.Object) bool {
+	se, ok := o.(*mesh.ServiceEntry)
+	return ok && companion.Serves(m, se)
 }
 
 // hostsOf are the canonical hosts that a ServiceEntry registers, sorted; other

@@ -22,9 +22,9 @@ import (
 )
 
 // TestFilledCluster takes Sallyport through its life in a cluster that was there
-// before it: installed as docs/server.md has it for such a cluster, met by more
+// before it: installed with the configuration as it is shipped, met by more
 // than a hundred ordinary edits, replaced by another replica as an upgrade does,
-// asked for by one namespace, and uninstalled. After each phase no object of
+// asked for by one entry and by one namespace, and uninstalled. After each phase no object of
 // others has changed but by the edit that was asked for, and no path has opened or
 // closed.
 func TestFilledCluster(t *testing.T) {
@@ -34,18 +34,11 @@ func TestFilledCluster(t *testing.T) {
 	})
 	c.kubectl(t, "", "apply", "-f", "testdata/platform.yaml")
 	c.fill(t)
-	quiet, err := filepath.Abs("testdata/quiet.yaml")
+	shipped, err := filepath.Abs("../../manifests/config.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if page, err := os.ReadFile("../../docs/server.md"); err != nil || !strings.Contains(string(page), "```yaml\n"+string(text)+"```") {
-		t.Errorf("docs/server.md does not show this configuration (%v):\n%s", err, text)
-	}
-	cfg, err := config.Load(quiet)
+	cfg, err := config.Load(shipped)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +48,7 @@ func TestFilledCluster(t *testing.T) {
 		t.Fatalf("the cluster holds %d objects, and paths %v", len(before.objects), before.ways)
 	}
 
-	c.replace(t, quiet)
+	c.replace(t, shipped)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the end of the server's log:\n%s", c.server.Process().LogTail(40))
@@ -66,8 +59,20 @@ func TestFilledCluster(t *testing.T) {
 	edited := survey{objects: c.edit(t, before.objects), paths: before.paths}
 	edited.compare(t, "editing", c.settled(t, settings))
 
-	c.replace(t, quiet)
+	c.replace(t, shipped)
 	edited.compare(t, "upgrading", c.settled(t, settings))
+
+	one := teams[1]
+	c.kubectl(t, "", "-n", one, "annotate", "serviceentry", "public", mesh.InjectionAnnotation+"=enabled")
+	edited.objects["ServiceEntry/"+one+"/public"] = patched(t, edited.objects["ServiceEntry/"+one+"/public"], "/metadata/annotations/sallyport.io~1injection", "enabled")
+	eventually(t, "the entry that asks is served", func() error {
+		if p := c.mesh(t, settings).Paths(one, "public."+one+".example.com", 443); p.Verdict != mesh.Via {
+			return fmt.Errorf("%s: %+v", p.Verdict, p.Because)
+		}
+		return nil
+	})
+	now := c.settled(t, settings)
+	edited.served(t, now, one, "public."+one).compare(t, "serving an entry that asks", now)
 
 	asks := teams[0]
 	c.kubectl(t, "", "label", "namespace", asks, mesh.InjectionLabel+"=enabled")
@@ -78,13 +83,13 @@ func TestFilledCluster(t *testing.T) {
 		}
 		return nil
 	})
-	now := c.settled(t, settings)
-	edited.served(t, now, asks, "."+asks).compare(t, "serving a namespace that asks", now)
+	now = c.settled(t, settings)
+	edited.served(t, now, asks, "."+asks).served(t, now, one, "public."+one).compare(t, "serving a namespace that asks", now)
 
 	if err := c.server.Stop(); err != nil {
 		t.Error(err)
 	}
-	out := c.sallyport(t, "uninstall", "--yes", "--grace", "0s", "--config", quiet)
+	out := c.sallyport(t, "uninstall", "--yes", "--grace", "0s", "--config", shipped)
 	if kept := "kept ServiceEntry/" + asks + "/upgraded"; strings.Count(out, "kept ") != 1 || !strings.Contains(out, kept) {
 		t.Errorf("what is kept is not the entry whose TLS the gateway has taken over:\n%s", out)
 	}
