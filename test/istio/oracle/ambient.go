@@ -168,7 +168,7 @@ func allocate(configs []config.Config) map[types.NamespacedName][]*networking.Se
 		}
 		status := &networking.ServiceEntryStatus{}
 		for j, h := range se.Hosts {
-			status.Addresses = append(status.Addresses, &networking.ServiceEntryAddress{Host: h, Value: fmt.Sprintf("240.240.%d.%d", i, j+1)})
+			status.Addresses = append(status.Addresses, &networking.ServiceEntryAddress{Host: h, Value: fmt.Sprintf("240.%d.%d.%d", 240-i/256, i%256, j+1)})
 		}
 		configs[i].Status = status
 		out[types.NamespacedName{Namespace: c.Namespace, Name: c.Name}] = status.Addresses

@@ -18,7 +18,7 @@ import (
 	"istio.io/istio/pkg/test"
 )
 
-// Door is a filter chain of the egress gateway, and whom it lets in.
+// Door is a filter chain of the egress gateway or of a waypoint, and whom it lets in.
 type Door struct {
 	Port uint32 // of the gateway's pods
 	SNI  []string
@@ -68,11 +68,12 @@ func doorOf(port uint32, c *listener.FilterChain) Door {
 	return d
 }
 
-// Caller is who comes to the egress gateway, and by which names.
+// Caller is who comes to the proxy, and by which names.
 type Caller struct {
 	Principal string // spiffe://...; empty without a client certificate
 	SNI       string
 	Authority string
+	Port      uint32 // to which it connects
 }
 
 // Admits evaluates the chain's RBAC filters as Envoy does. A matcher that is
@@ -132,6 +133,8 @@ func (c Caller) permission(p *rbac.Permission) (bool, error) {
 	case *rbac.Permission_NotRule:
 		ok, err := c.permission(r.NotRule)
 		return !ok, err
+	case *rbac.Permission_DestinationPort:
+		return r.DestinationPort == c.Port, nil
 	case *rbac.Permission_RequestedServerName:
 		// Envoy keeps the name in lower case (setRequestedServerName).
 		return stringMatches(r.RequestedServerName, strings.ToLower(c.SNI))

@@ -8,6 +8,7 @@ import (
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	internalupstream "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/internal_upstream/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"istio.io/istio/pilot/pkg/model"
@@ -188,6 +189,10 @@ func upstreamTLS(c *cluster.Cluster) UpstreamTLS {
 			return UpstreamTLS{Auto: true}
 		}
 		socket = c.TransportSocketMatches[i].TransportSocket
+	}
+	// A waypoint wraps it, lest the way should lead through a tunnel.
+	if wrapped := socket.GetTypedConfig(); wrapped.MessageIs(&internalupstream.InternalUpstreamTransport{}) {
+		socket = unpack(wrapped, &internalupstream.InternalUpstreamTransport{}).GetTransportSocket()
 	}
 	if socket == nil || !socket.GetTypedConfig().MessageIs(&tls.UpstreamTlsContext{}) {
 		return UpstreamTLS{}

@@ -32,6 +32,7 @@ type waypoint struct {
 type chainOfService struct {
 	leaves []Leaf
 	guards []string
+	door   Door
 }
 
 // Way is one of the ways that traffic for a point takes from a namespace whose
@@ -46,10 +47,15 @@ type Way struct {
 	// that are asked in it, sorted.
 	Chain  string
 	Guards []string
+	// Door is that chain, by whom it lets in.
+	Door Door
 	// Cluster is where the chain leads: the service's own, or that of another
 	// host. Mirror is set where it gets a copy.
 	Cluster string
 	Mirror  bool
+	// TLS is how the cluster protects its connections, and Dials what it dials.
+	TLS   UpstreamTLS
+	Dials string
 	// To is the host of the cluster, lower case, and Namespace that of the service
 	// that was called.
 	To        string
@@ -161,7 +167,7 @@ func (w *waypoint) ways(world *World, svc *workloadapi.Service, p Point) []Way {
 			out = append(out, Way{Chain: name, Verdict: Broken, Why: "the filter chain is missing"})
 		}
 		for _, l := range c.leaves {
-			out = append(out, w.way(world, p, l, name, c.guards))
+			out = append(out, w.way(world, p, l, name, c))
 		}
 	}
 	if len(out) == 0 {
@@ -172,8 +178,8 @@ func (w *waypoint) ways(world *World, svc *workloadapi.Service, p Point) []Way {
 
 // way is what becomes of traffic on one leaf of a chain: out, or on through the
 // egress gateway.
-func (w *waypoint) way(world *World, p Point, l Leaf, name string, guards []string) Way {
-	way := Way{Chain: name, Guards: guards, Cluster: l.Cluster, Mirror: l.Mirror}
+func (w *waypoint) way(world *World, p Point, l Leaf, name string, c chainOfService) Way {
+	way := Way{Chain: name, Guards: c.guards, Door: c.door, Cluster: l.Cluster, Mirror: l.Mirror}
 	cl := w.clusters[l.Cluster]
 	switch {
 	case l.Cluster == "":
@@ -188,7 +194,7 @@ func (w *waypoint) way(world *World, p Point, l Leaf, name string, guards []stri
 		way.Verdict, way.Why = Via, "the cluster dials "+dialled(cl)
 	}
 	if cl != nil {
-		way.To = strings.ToLower(cl.Host)
+		way.To, way.TLS, way.Dials = strings.ToLower(cl.Host), cl.TLS, dialled(cl)
 	}
 	if l.Mirror && way.Verdict == Broken {
 		way.Verdict = Blocked
@@ -295,7 +301,8 @@ func serviceChain(listenerName string, fc *listener.FilterChain) chainOfService 
 	for _, c := range walk.chains {
 		out.leaves = append(out.leaves, c.leaves(nil)...)
 	}
-	for _, rules := range doorOf(0, fc).rules {
+	out.door = doorOf(0, fc)
+	for _, rules := range out.door.rules {
 		for policy := range rules.GetPolicies() {
 			out.guards = append(out.guards, policyName(policy))
 		}
