@@ -128,6 +128,9 @@ func disclosureCases(t *testing.T) []disclosureCase {
 			t.Fatal(err)
 		}
 		c := disclosureCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), settings: config.Default().Settings()}
+		// What the cases hold carries no mark of admission, and whatever is told of it
+		// is to be seen.
+		c.settings.Injection = mesh.InjectAll
 		hosts := map[string]bool{}
 		for _, f := range archive.Files {
 			if f.Name == "config.yaml" {
@@ -135,7 +138,9 @@ func disclosureCases(t *testing.T) []disclosureCase {
 				if err != nil {
 					t.Fatal(err)
 				}
-				c.settings = cfg.Settings()
+				if c.settings = cfg.Settings(); c.settings.Injection == mesh.InjectNew {
+					c.settings.Injection = mesh.InjectAll
+				}
 				continue
 			}
 			isBad, isGood := strings.HasPrefix(f.Name, "bad"), strings.HasPrefix(f.Name, "good")

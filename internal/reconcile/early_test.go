@@ -86,6 +86,7 @@ func (a *admission) write(old, object *unstructured.Unstructured) []rules.Findin
 // theirs directly, and hosts that work and are left alone stay in sight.
 func TestNeverDirectWhateverIsWritten(t *testing.T) {
 	c := newCluster(t, "churn", "churn-platform")
+	c.settings.Injection = mesh.InjectNew // until a label says otherwise
 	c.settings.PlatformNamespaces = append(c.settings.PlatformNamespaces, "churn-platform")
 	c.label("churn-platform", mesh.InjectionLabel, "enabled")
 	h := record(t, c.watcher)
@@ -144,7 +145,7 @@ func TestNeverDirectWhateverIsWritten(t *testing.T) {
 		}
 	}
 	churn(80)
-	for _, value := range []string{"disabled", "enabled"} {
+	for _, value := range []string{"disabled", "", "enabled"} {
 		c.label("churn", mesh.InjectionLabel, value)
 		c.eventually("the label to be seen", func() error {
 			if ns := c.seen().Namespace("churn"); ns == nil || ns.Labels[mesh.InjectionLabel] != value {

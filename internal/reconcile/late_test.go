@@ -232,6 +232,7 @@ func load(t testing.TB, c *cluster, h *history, namespace string, n int, pace ti
 // host whose entry was created, changed, and deleted.
 func TestNeverDirect(t *testing.T) {
 	c := newCluster(t, "early")
+	c.settings.Injection = mesh.InjectNew
 	h := record(t, c.watcher)
 	c.run()
 	latencies := load(t, c, h, "early", 40, 20*time.Millisecond)
