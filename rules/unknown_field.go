@@ -26,7 +26,8 @@ harmless and why, and what is undetermined.
 
 The command line says the same; but a field that is almost one of those known, or
 stands where it does not belong, it takes for a mistake and refuses, as an API
-server would, unless the schema that is served is known to have it.`,
+server would, unless an API server has handed the object out: that drops what it
+does not serve.`,
 	Severity: Warn,
 	Check: func(_ context.Context, p *Pass) error {
 		if p.Deleting() {

@@ -32,6 +32,15 @@ judged, on the server and on the command line. It says the same of the fields th
 are called undetermined here. A field that is named stands for all that is beneath
 it. The kinds of Kubernetes itself have no table; their unknown fields are told of
 in the same way.
+
+A field that is almost a known one, or is known elsewhere in the kind, is a mistake
+where nobody serves it. An API server refuses it, or drops it before it asks the
+server about the object; so the server never sees the mistake, and the command line,
+which stands in for the API server, refuses it with the line. What an API server has
+handed out (it has a metadata.uid) has no field that it does not serve: there both
+sides say unknown-field, in the same words. Values of the wrong type, missing fields
+and values that are none of an enumeration an API server refuses in any case, and so
+does the command line.
 `)
 	used := map[schema.FieldName]bool{}
 	for _, k := range customKinds {

@@ -125,6 +125,7 @@ func (r Reader) newObject(file string, v *value) (*Object, error) {
 		return nil, c.err()
 	}
 	c.metadata(meta)
+	c.served = meta.get("uid").str() != "" // nobody writes one into a file
 	if prefix := meta.get("generateName"); meta.get("name") == nil && prefix.str() != "" {
 		c.errorf(prefix.line, "metadata.name", "missing: by generateName the API server makes up a name, and a review tells objects apart by theirs; give it one, such as %q", prefix.str()+"1")
 		return nil, c.err()

@@ -21,6 +21,7 @@ import (
 type checker struct {
 	file   string
 	stored bool // see [Reader.Stored]
+	served bool // an API server has handed the object out: it serves the fields
 	kind   schema.Kind
 	errs   []error
 	beyond int // errors among them that are not about types
@@ -47,9 +48,10 @@ func (c *checker) unknown(f *field, path string, known iter.Seq[string]) {
 // unserved is about a field that this program does not know in an API that grows
 // with each release. One that is almost a known field, or is known elsewhere in the
 // kind, is a mistake that an API server would refuse. Any other may be of a later
-// release: what nobody knows of it is for the judge to say.
+// release: what nobody knows of it is for the judge to say. So is any field of an
+// object that an API server has handed out, which drops those that it does not serve.
 func (c *checker) unserved(line int, path, key string, known iter.Seq[string]) {
-	if c.stored {
+	if c.stored || c.served {
 		return
 	}
 	if s := misspelling(key, known); s != "" {
