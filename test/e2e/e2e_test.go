@@ -24,6 +24,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("every way to write", func(t *testing.T) { testWaysToWrite(t, c) })
 	t.Run("dry run", func(t *testing.T) { testDryRun(t, c) })
 	t.Run("dry run of a set", func(t *testing.T) { testDryRunOfSets(t, c) })
+	t.Run("a dump is judged as the cluster is", func(t *testing.T) { testDump(t, c) })
 	t.Run("no entry is seen early", func(t *testing.T) { testUnheld(t, c, settings) })
 	t.Run("companions belong to Sallyport", func(t *testing.T) { testProtection(t, c) })
 	t.Run("modes", func(t *testing.T) { testModes(t, c) })
