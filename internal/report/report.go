@@ -189,14 +189,9 @@ func (wr Writer) Write(w io.Writer, r *Review) error {
 	case Text:
 		return writeText(w, r, wr.Color)
 	case JSON:
-		return writeJSON(w, r)
+		return writeReviewJSON(w, r)
 	case YAML:
-		data, err := printable.YAML(r)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(data)
-		return err
+		return writeReviewYAML(w, r)
 	case SARIF:
 		return wr.writeSARIF(w, r)
 	case JUnit:
