@@ -22,7 +22,6 @@ A namespace may register its own Services' names (SERVICE.NAMESPACE.svc and the
 cluster domain, and names of pods below), as is done for headless Services and for
 machines that joined the mesh, where every endpoint is in the mesh.`,
 	Severity: Deny,
-	Remedy:   "Register the external host by its public name; the gateway needs no ServiceEntry.",
 	Rows:     []string{"S-13"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
@@ -30,12 +29,17 @@ machines that joined the mesh, where every endpoint is in the mesh.`,
 			return
 		}
 		domain := p.After.Settings().ClusterDomain
+		var found []Finding
 		for i, h := range se.Hosts {
 			name := p.canonical(h)
 			path := func() string { return fmt.Sprintf("spec.hosts[%d]", i) }
 			switch g := egressGateway(p.After, mesh.ResolveHost(h, se.Namespace, domain)); {
 			case g != nil && (!p.Platform() || se.Namespace == g.Namespace && p.After.HasPoints(se)):
-				p.Reportf(path(), "host %q is the egress gateway %s: mesh traffic for the gateway would go to this entry's endpoints", h, told.Plain(g.Name))
+				found = append(found, Finding{
+					Path:  path(),
+					Told:  told.F("host %q is the egress gateway %s: mesh traffic for the gateway would go to this entry's endpoints", h, told.Plain(g.Name)),
+					Words: "Register the external host by its public name; the gateway needs no ServiceEntry.\n",
+				})
 			case clusterName(name, domain):
 				fix := told.Text("Register the external host by its public name; for a Service in the cluster no ServiceEntry is needed.\n")
 				if p.After.OfNamespace(name, se.Namespace) {
@@ -44,13 +48,14 @@ machines that joined the mesh, where every endpoint is in the mesh.`,
 					}
 					fix = "Give the entry location MESH_INTERNAL, and endpoints in the mesh alone (resolution DNS, or STATIC with private addresses or a workloadSelector); or register an external host by its public name.\n"
 				}
-				p.Report(Finding{
+				found = append(found, Finding{
 					Path:     path(),
 					Severity: p.WarnInPlatform(),
 					Told:     told.F("host %q is a name of the cluster's own, which a Service may have", h),
-					ToldFix:  fix,
+					Words:    fix,
 				})
 			}
 		}
+		p.reportHosts(found)
 	}),
 }

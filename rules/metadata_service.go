@@ -91,10 +91,11 @@ func reportMetadata(p *Pass) (denied bool) {
 		if len(all) == 0 {
 			continue
 		}
-		first := all[0]
+		first, paths := all[0], []string{all[0].Path}
 		for i, f := range all[1:] {
 			p.Spend(1 + len(f.About)>>2)
 			first.About += " " + f.About
+			paths = append(paths, f.Path)
 			switch {
 			case i == 0:
 				first.Told += told.F(", and so do %s", told.Plain(f.Path))
@@ -104,6 +105,10 @@ func reportMetadata(p *Pass) (denied bool) {
 		}
 		if rest := len(all) - 6; rest > 0 {
 			first.Told += told.F(" and %d more", rest)
+		}
+		if first.Severity != Info {
+			first.Words = first.ToldFix
+			first.ToldFix = p.withoutHosts(first.Words, paths)
 		}
 		p.Report(first)
 	}

@@ -34,6 +34,28 @@ func (p *Pass) pruned(ref mesh.Ref, words told.Text, paths ...string) told.Text 
 	})
 }
 
+// reportHosts reports what is wrong with hosts of the subject, an entry. What the words
+// of a finding say is for its author to do; until then the others can do without them.
+func (p *Pass) reportHosts(found []Finding) {
+	paths := make([]string, len(found))
+	for i, f := range found {
+		paths[i] = f.Path
+	}
+	for _, f := range found {
+		f.ToldFix = p.withoutHosts(f.Words, paths)
+		p.Report(f)
+	}
+}
+
+// withoutHosts is [Pass.pruned] of the subject by hosts, given in order. An entry that
+// has no others is not wanted at all, which no YAML can say.
+func (p *Pass) withoutHosts(words told.Text, paths []string) told.Text {
+	if slices.ContainsFunc(paths, func(path string) bool { return !strings.HasPrefix(path, "spec.hosts[") }) {
+		return words
+	}
+	return p.pruned(p.Subject.Metadata().Ref, words, paths...)
+}
+
 // stepsOf are the fields and the indices of a JSON path.
 func stepsOf(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' })

@@ -23,6 +23,7 @@ for which the administrator has named the server are fine. The shipped policy no
 		if p.Deleting() || !p.After.HasPoints(se) {
 			return
 		}
+		var denied []Finding
 		for i, h := range se.Hosts {
 			host := mesh.CanonicalHost(h)
 			if !mesh.IsWildcard(host) || p.After.Settings().Serves(host) {
@@ -36,10 +37,13 @@ for which the administrator has named the server are fine. The shipped policy no
 			if suffix, dotted := strings.CutPrefix(host, "*."); !dotted || !strings.Contains(suffix, ".") {
 				f.Told = told.F("host %q opens every name of a top-level domain", h)
 				if !p.Platform() {
-					f.Severity = Deny
+					f.Severity, f.Words = Deny, f.ToldFix
+					denied = append(denied, f)
+					continue
 				}
 			}
 			p.Report(f)
 		}
+		p.reportHosts(denied)
 	}),
 }
