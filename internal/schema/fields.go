@@ -92,6 +92,8 @@ var Fields = map[FieldName]Class{
 	{"AuthorizationPolicy", "provider"}:                     harmless("A provider of the platform's mesh configuration, which is asked."),
 	{"AuthorizationPolicy", "targetRef"}:                    who,
 	{"Source", "*"}:                                         who,
+	{"Operation", "*"}:                                      who,
+	{"PolicyTargetReference", "namespace"}:                  who,
 	{"Condition", "notValues"}:                              who,
 	{"GatewaySpec", "allowedListeners"}:                     harmless("Which ListenerSets may add to the Gateway. A tenant's are judged: rule tenant-gateway."),
 	{"GatewaySpec", "defaultScope"}:                         notRead,
