@@ -52,12 +52,13 @@ func testUnheld(t *testing.T, c *cluster, settings mesh.Settings) {
 	forms := []string{"", "exportTo: []\n", "exportTo: [\".\"]\n", "exportTo: [\"*\"]\n"}
 	for i := range 24 {
 		out := c.denied(t, entry(namespace, name(i+1), host(i+1), tls443)+indent(forms[i%len(forms)]), "create", "-f", "-")
-		want := "Leave exportTo out"
+		// One with an exportTo of its own asks for no companions unless admission marks it.
+		rule, want := "[direct-path]", "sallyport.io/injection=enabled"
 		if i%len(forms) < 2 {
-			want = "Try again"
+			rule, want = "[open-gap]", "Try again"
 		}
-		if !strings.Contains(out, "[open-gap]") || !strings.Contains(out, want) {
-			t.Errorf("form %q: the denial lacks open-gap or %q:\n%s", forms[i%len(forms)], want, out)
+		if !strings.Contains(out, rule) || !strings.Contains(out, want) {
+			t.Errorf("form %q: the denial lacks %s or %q:\n%s", forms[i%len(forms)], rule, want, out)
 		}
 	}
 	// What is open may be touched, and what holds itself back comes in.

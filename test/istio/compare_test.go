@@ -117,7 +117,7 @@ func ask(manifests string) (answers, error) {
 // companions, denies an object of it.
 func denials(manifests string, platform []string) ([]string, error) {
 	settings := mesh.DefaultSettings()
-	settings.PlatformNamespaces, settings.InjectionOverride, settings.Injection = platform, new(bool), false
+	settings.PlatformNamespaces, settings.InjectionOverride, settings.Injection = platform, new(bool), mesh.InjectNone
 	objects, err := documents(manifests)
 	if err != nil {
 		return nil, err

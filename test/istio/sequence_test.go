@@ -45,7 +45,7 @@ func TestSequences(t *testing.T) {
 	for _, file := range fixtures(t, "sequences") {
 		text := readFile(t, file)
 		settings := mesh.DefaultSettings()
-		settings.Injection = strings.Contains(text, "# injection")
+		settings.Injection = injectionIf(strings.Contains(text, "# injection"))
 		c := newCluster(settings)
 		fmt.Fprintf(&log, "%s\n", filepath.Base(file))
 		for _, w := range writesOf(t, text) {
@@ -111,7 +111,7 @@ func judgeHistories(t *testing.T, n int, flagName string, history func(uint64) [
 	refused, denied := 0, 0
 	for i := range n {
 		settings := mesh.DefaultSettings()
-		settings.Injection = i%2 == 0
+		settings.Injection = injectionIf(i%2 == 0)
 		settings.PlatformNamespaces = append(settings.PlatformNamespaces, "istio-egress")
 		c := newCluster(settings)
 		for _, w := range history(*seed + uint64(i)) {
@@ -405,4 +405,12 @@ func changed(raw []byte, change func(map[string]any)) ([]byte, error) {
 	}
 	change(o)
 	return json.Marshal(o)
+}
+
+// injectionIf keeps companions for all entries, or for none.
+func injectionIf(all bool) mesh.Injection {
+	if all {
+		return mesh.InjectAll
+	}
+	return mesh.InjectNone
 }
