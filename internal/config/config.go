@@ -218,6 +218,7 @@ const (
 type Injection string
 
 const (
+	// InjectAll, InjectNew and InjectNone are those of the model.
 	InjectAll  = Injection(mesh.InjectAll)
 	InjectNew  = Injection(mesh.InjectNew)
 	InjectNone = Injection(mesh.InjectNone)

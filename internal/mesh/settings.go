@@ -11,6 +11,7 @@ import (
 type Injection string
 
 const (
+	// InjectAll is for every entry, InjectNone for none.
 	InjectAll  Injection = "enabled"
 	InjectNew  Injection = "new" // those that ask: see [ServiceEntry.Asks]
 	InjectNone Injection = "disabled"
