@@ -163,7 +163,7 @@ var scenes = []scene{
 	{"The wall around the gate", []step{{
 		why:     "Whoever gets around the sidecar is to meet the network. What would that cut off, by all that the cluster holds and Hubble has seen?",
 		user:    "platform",
-		command: "kubectl get ns,svc,se,gw,dr,vs -A -o yaml | sallyport netpol preview shop --config config.yaml --flows hubble.json -",
+		command: "sallyport netpol preview shop --cluster --config config.yaml --flows hubble.json",
 		fails:   true, // something would be
 		want: []string{
 			`(?s)would be cut off:.*updates\.example\.net TCP/443 \(2 times\).*service monitoring/graphite TCP/2003`,

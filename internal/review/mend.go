@@ -155,9 +155,9 @@ func (d *mender) findings(m *mesh.Mesh, w Write, subject, old mesh.Object) ([]ru
 
 // mended reports whether a client's way for an egress point is as it was, or leads
 // through a gateway in the place of past it. Beside that, what was broken of the host
-// itself may work; with shuts what was direct or broken of it may be closed. So may be what else
-// is direct in a batch, where it is as new and as wrong: names that share a listener
-// with the host are let out no longer when that has a route.
+// itself may work; with shuts what was direct or broken of it may be closed. So may be
+// what else is direct in a batch, where it is as new and as wrong: names that share a
+// listener with the host are let out no longer when that has a route.
 func (d *mender) mended(before, after *mesh.Mesh, client string, p mesh.Point, own, shuts bool) bool {
 	was, entry := before.Verdict(client, p.Host, p.Port)
 	is, _ := after.Verdict(client, p.Host, p.Port)

@@ -63,26 +63,7 @@ func askCentral(t *testing.T, settings mesh.Settings, entries string) (*mesh.Mes
 	if err != nil {
 		t.Fatal(err)
 	}
-	docs := []string{given}
-	seen := map[string]bool{}
-	for o := range m.All("ServiceEntry") {
-		host := o.(*mesh.ServiceEntry).Hosts[0]
-		if seen[host] {
-			continue
-		}
-		seen[host] = true
-		set := companion.ForAmbient(m, host)
-		for _, r := range set.Refused {
-			t.Errorf("%s is refused: %s", host, r.Message)
-		}
-		for _, o := range set.Objects {
-			doc, err := companion.Manifest(o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			docs = append(docs, string(doc))
-		}
-	}
+	docs := append([]string{given}, planned(t, m, companion.ForAmbient)...)
 	world, err := oracle.AskAmbient(strings.Join(docs, "\n---\n"), waypointNamespaces)
 	if err != nil {
 		t.Fatal(err)
@@ -196,8 +177,8 @@ func TestAmbientCompanions(t *testing.T) {
 	}
 }
 
-// byWaypoint is the TLS and the address with which all of the ways to a point leave the platform's waypoint past the host's policy, or what becomes of one
-// that does not.
+// byWaypoint is the TLS and the address with which all of the ways to a point leave
+// the platform's waypoint past the host's policy, or what becomes of one that does not.
 func byWaypoint(all []oracle.Way, p oracle.Point) string {
 	ways := map[string]bool{}
 	for _, w := range all {
@@ -284,14 +265,7 @@ func TestAmbientEntryIsOnlyARequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	docs := []string{shown + tenant}
-	for _, o := range companion.ForAmbient(hidden, "api.partner.com").Objects {
-		doc, err := companion.Manifest(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		docs = append(docs, string(doc))
-	}
+	docs := append([]string{shown + tenant}, planned(t, hidden, companion.ForAmbient)...)
 	world, err := oracle.AskAmbient(strings.Join(docs, "\n---\n"), waypointNamespaces)
 	if err != nil {
 		t.Fatal(err)

@@ -233,7 +233,13 @@ func withCompanions(t *testing.T, settings mesh.Settings, entries string) string
 	if err != nil {
 		t.Fatal(err)
 	}
-	docs := []string{entries}
+	return strings.Join(append([]string{entries}, planned(t, m, companion.For)...), "---\n")
+}
+
+// planned are the manifests of what Sallyport plans for each host of the entries, none
+// of which may be refused.
+func planned(t *testing.T, m *mesh.Mesh, plan func(*mesh.Mesh, string) companion.Set) (docs []string) {
+	t.Helper()
 	seen := map[string]bool{}
 	for o := range m.All("ServiceEntry") {
 		for _, host := range o.(*mesh.ServiceEntry).Hosts {
@@ -241,7 +247,7 @@ func withCompanions(t *testing.T, settings mesh.Settings, entries string) string
 				continue
 			}
 			seen[host] = true
-			set := companion.For(m, host)
+			set := plan(m, host)
 			for _, r := range set.Refused {
 				t.Errorf("%s is refused: %s", host, r.Message)
 			}
@@ -254,7 +260,7 @@ func withCompanions(t *testing.T, settings mesh.Settings, entries string) string
 			}
 		}
 	}
-	return strings.Join(docs, "---\n")
+	return docs
 }
 
 // exits returns, for each client and point that goes via the gateway, the TLS
