@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,4 +111,36 @@ func TestDearBodiesAreNotRead(t *testing.T) {
 	if read := len(large) - rest.Len(); read > 2*maxAnnounced {
 		t.Errorf("%d of %d bytes were read", read, len(large))
 	}
+}
+
+// TestFewWaitForNothing sends many reviews at a time of who has spent all it may: some
+// wait for their answer, as the next would come at once; and no more than may hold the
+// beginnings of bodies, the others being answered at once.
+func TestFewWaitForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServerOf(options(t))
+		large := body(t, "v1", dear("evil", "mallory"))
+		for range 2*burst + 2 {
+			answerTo(t, s.validate, "10.0.0.1", "3s", strings.NewReader(large))
+		}
+		began := time.Now()
+		var wg sync.WaitGroup
+		var waited, once atomic.Int32
+		for range 200 {
+			wg.Go(func() {
+				if resp := answerTo(t, s.validate, "10.0.0.1", "3s", strings.NewReader(large)); resp.Result.Code != http.StatusTooManyRequests {
+					t.Errorf("%+v", resp.Result)
+				}
+				if time.Since(began) >= patience {
+					waited.Add(1)
+				} else {
+					once.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := waited.Load(); n == 0 || n > 64 || once.Load() == 0 {
+			t.Errorf("%d have waited, and %d have not", n, once.Load())
+		}
+	})
 }

@@ -79,6 +79,9 @@ type class struct {
 	places *fair.Limiter
 	large  *fair.Limiter // in bytes
 	steps  *fair.Allowance
+	// late has a place for each of those who have spent all they may and wait for
+	// their answer. What each holds of its body is no more than maxAnnounced.
+	late chan struct{}
 }
 
 // newGates returns gates of which nothing is taken. A namespace never has all
@@ -94,6 +97,7 @@ func newGates(apart bool) *gates {
 		places: fair.New(fair.Limits{Total: total, Namespace: one, User: max(2, 2*one), Source: total - one, Waiting: 1024, WaitingEach: 128, Patience: patience}),
 		large:  fair.New(fair.Limits{Total: maxLarge, Namespace: maxLarge / 2, User: maxLarge / 2, Source: maxLarge * 3 / 4, Waiting: 128, WaitingEach: 32, Patience: patience}),
 		steps:  fair.NewAllowance(fair.Rates{Namespace: stepsASecond, User: 4 * stepsASecond, Burst: burst}),
+		late:   make(chan struct{}, 64),
 	}}
 	if apart {
 		few := int64(max(1, cores/2))
@@ -101,6 +105,7 @@ func newGates(apart bool) *gates {
 			places: fair.New(fair.Limits{Total: few, Namespace: few, User: few, Source: few, Waiting: 64, WaitingEach: 32, Patience: patience}),
 			large:  fair.New(fair.Limits{Total: maxReview, Namespace: maxReview, User: maxReview, Source: maxReview, Waiting: 16, WaitingEach: 16, Patience: patience}),
 			steps:  fair.NewAllowance(fair.Rates{Namespace: stepsASecond, User: stepsASecond, Burst: burst}),
+			late:   make(chan struct{}, 16),
 		}
 	}
 	return g
@@ -156,6 +161,31 @@ func (v *visit) payer(namespace, user string) fair.Flow {
 	return v.flow(namespace, user)
 }
 
+// afford returns nil where the payer of a review may have it computed, if need be
+// after patience. Who is told at once sends the next at once, and to turn that away
+// costs more in the end than to let a few wait.
+func (v *visit) afford(ctx context.Context, namespace, user string) error {
+	payer := v.payer(namespace, user)
+	if v.steps.Check(payer) == nil {
+		return nil
+	}
+	select {
+	case v.late <- struct{}{}:
+		defer func() { <-v.late }()
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	default: // enough of them wait
+	}
+	if err := v.steps.Check(payer); err != nil {
+		return &busy{errDearReviews, "steps", err}
+	}
+	return nil
+}
+
 // charge has the sender of a review pay for the steps that it took.
 func (v *visit) charge(req *admission.Request, steps int64) {
 	v.steps.Charge(v.payer(req.Namespace, req.UserInfo.Username), steps)
@@ -163,8 +193,8 @@ func (v *visit) charge(req *admission.Request, steps int64) {
 
 // place waits for a place for a review.
 func (v *visit) place(ctx context.Context, req *admission.Request) (*fair.Grant, error) {
-	if err := v.steps.Check(v.payer(req.Namespace, req.UserInfo.Username)); err != nil {
-		return nil, &busy{errDearReviews, "steps", err}
+	if err := v.afford(ctx, req.Namespace, req.UserInfo.Username); err != nil {
+		return nil, err
 	}
 	place, err := v.places.Acquire(ctx, v.flow(req.Namespace, req.UserInfo.Username), 1)
 	if err != nil {
@@ -176,8 +206,8 @@ func (v *visit) place(ctx context.Context, req *admission.Request) (*fair.Grant,
 // room waits for the memory of a large body. It is given back when the visit is
 // over. Who would not get a place is told before its body is read.
 func (v *visit) room(ctx context.Context, namespace, user string, size int64) error {
-	if err := v.steps.Check(v.payer(namespace, user)); err != nil {
-		return &busy{errDearReviews, "steps", err}
+	if err := v.afford(ctx, namespace, user); err != nil {
+		return err
 	}
 	grant, err := v.large.Acquire(ctx, v.flow(namespace, user), size)
 	if err != nil {

@@ -48,8 +48,8 @@ var scenes = []scene{{"deletions", deletions}}
 
 // TestHostile is the storm, and what is left afterwards.
 func TestHostile(t *testing.T) {
-	if *namespaces < honest || *hosts < 1 {
-		t.Fatalf("the mesh needs %d namespaces and a host", honest)
+	if *namespaces < 2*honest || *hosts < 1 {
+		t.Fatalf("the mesh needs %d namespaces and a host", 2*honest)
 	}
 	c := start(t, *namespaces, *hosts)
 	var tenants []*client

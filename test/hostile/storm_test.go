@@ -93,7 +93,7 @@ func (s *storm) rage(t *testing.T, tenants []*client, attacker *client, arms []o
 	if s.port != "" {
 		another := s.caller(t, &s.proof)
 		for i := range honest {
-			wg.Go(func() { s.ask(ctx, another, i) })
+			wg.Go(func() { s.ask(ctx, another, honest+i) }) // others again: a tenant's share is for all it does
 		}
 	}
 	var ended <-chan struct{}
