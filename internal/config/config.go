@@ -217,8 +217,8 @@ const (
 // Injection is enabled, new or disabled.
 type Injection string
 
+// The values of [Injection], which are the model's.
 const (
-	// InjectAll, InjectNew and InjectNone are those of the model.
 	InjectAll  = Injection(mesh.InjectAll)
 	InjectNew  = Injection(mesh.InjectNew)
 	InjectNone = Injection(mesh.InjectNone)

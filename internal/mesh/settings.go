@@ -10,10 +10,10 @@ import (
 // Injection is for which ServiceEntries of a namespace Sallyport keeps companions.
 type Injection string
 
+// All entries, those that ask ([ServiceEntry.Asks]), or none.
 const (
-	// InjectAll is for every entry, InjectNone for none.
 	InjectAll  Injection = "enabled"
-	InjectNew  Injection = "new" // those that ask: see [ServiceEntry.Asks]
+	InjectNew  Injection = "new"
 	InjectNone Injection = "disabled"
 )
 
