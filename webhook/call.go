@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -126,8 +127,11 @@ func (c *call) mutate(ctx context.Context) (resp admission.Response) {
 	if err := c.Ready(); err != nil {
 		return c.unchanged(aboutServer(err))
 	}
+	if c.request.Kind.Kind == "VirtualService" && bytes.Contains(write.Object, []byte(mesh.RewriteAnnotation)) {
+		c.await(ctx, write)
+	}
 	ops, steps, err := review.Default(ctx, c.Mesh(), write)
-	c.steps = steps
+	c.steps += steps
 	if err != nil {
 		return c.unchanged(err)
 	}
@@ -139,6 +143,31 @@ func (c *call) mutate(ctx context.Context) (resp admission.Response) {
 		return c.unchanged(err)
 	}
 	return c.patched(patch)
+}
+
+// awaitFor is how long a write that asks to be rewritten waits for the entry that it is
+// about. The watch of a busy API server is behind by some milliseconds.
+const awaitFor = 250 * time.Millisecond
+
+// await waits for what the write may build on: an entry that was written just before,
+// and that the server may not have been told of yet. The validating entry would know it
+// by then, and deny what was not rewritten.
+func (c *call) await(ctx context.Context, w review.Write) {
+	hosts, steps := review.Awaited(ctx, c.Mesh(), w)
+	c.steps += steps
+	timeout := time.NewTimer(awaitFor)
+	defer timeout.Stop()
+	for _, host := range hosts {
+		for len(c.Mesh().EntriesFor(host)) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-timeout.C:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
 }
 
 // write is the review as the judge wants it.

@@ -49,6 +49,24 @@ func Rewrite(m *mesh.Mesh, vs *mesh.VirtualService) []Edit {
 	return r.edits
 }
 
+// Awaited are the hosts of a VirtualService that asks to be rewritten ([Rewrite]) which
+// nothing registers yet, canonical. Their entries may just have been written: tools that
+// apply a set do not wait in between.
+func Awaited(m *mesh.Mesh, vs *mesh.VirtualService) (hosts []string) {
+	if vs.Annotations[mesh.RewriteAnnotation] != "true" || Is(vs.Ref) || vs.Deleting {
+		return nil
+	}
+	domain := m.Settings().ClusterDomain
+	for _, h := range vs.Hosts {
+		m.Spend(hostSteps)
+		host := mesh.CanonicalHost(mesh.ResolveHost(h, vs.Namespace, domain))
+		if !mesh.IsWildcard(host) && !strings.HasSuffix(host, "."+domain) && len(m.EntriesFor(host)) == 0 {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}
+
 // editSteps is about what an edit costs, its part in the patch included.
 const editSteps = 60
 

@@ -61,6 +61,30 @@ func Default(ctx context.Context, m *mesh.Mesh, w Write) (ops []PatchOp, taken i
 	return ops, steps.Spent(), nil
 }
 
+// Awaited are the hosts of which the mesh holds no entry yet, and by which [Default]
+// would have more to fill in; see [companion.Awaited]. What cannot be read awaits none.
+// It has the budget of Default; taken is how many steps it spent of that.
+func Awaited(ctx context.Context, m *mesh.Mesh, w Write) (hosts []string, taken int64) {
+	if w.Request.Operation == "DELETE" {
+		return nil, 0
+	}
+	var ref mesh.Ref
+	steps := budget.New(ctx, limitOf(w.Request.Operation))
+	err := within(&ref, func() error {
+		m := m.Bounded(steps)
+		spendToRead(m, Write{Object: w.Object})
+		o, err := mesh.Decode(w.Object)
+		if vs, ok := o.(*mesh.VirtualService); ok && err == nil {
+			hosts = companion.Awaited(m, vs)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, steps.Spent()
+	}
+	return hosts, steps.Spent()
+}
+
 func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 	spendToRead(m, Write{Object: w.Object})
 	o, err := mesh.Decode(w.Object)
