@@ -39,17 +39,27 @@ func Fixed(fix string, raw []byte) []Applied {
 	return []Applied{{o, merged}}
 }
 
-// mostChanged is how many findings of a pass come with a whole object: nobody reads
-// more of them, and each costs what the object is long.
-const mostChanged = 8
+// What a pass prints of whole objects: nobody reads more of them, and each costs what
+// it is long.
+const (
+	mostChanged  = 8        // findings that come with one
+	longestFixes = 64 << 10 // bytes of JSON, of all of them
+	stepsPerByte = 12       // to write JSON as YAML
+)
 
 // changed adds to words the object as somebody has written it, with a change that ends
 // a finding until what the words say is done. It is no more than the words where the
-// object is not at hand, has nothing to change, or stands in enough findings.
+// object is not at hand, has nothing to change, or where enough objects are printed.
 func (p *Pass) changed(ref mesh.Ref, words told.Text, change func(map[string]any) bool) told.Text {
-	if p.wholes++; p.wholes > mostChanged {
+	if p.Written == nil {
 		return words
 	}
+	size := len(p.Written(ref))
+	if p.wholes++; p.wholes > mostChanged || p.wholeBytes+size > longestFixes {
+		return words
+	}
+	p.wholeBytes += size
+	p.Spend(size * stepsPerByte)
 	o := p.written(ref)
 	if o == nil || !change(o) {
 		return words

@@ -81,9 +81,10 @@ type Pass struct {
 	// Memo is shared by all rules that judge the write; who builds the Pass sets it to new(Memo).
 	Memo *Memo
 
-	report func(Finding)
-	wholes int // of the findings have asked for a whole object
-	rule   *Rule
+	report     func(Finding)
+	wholes     int // of the findings have asked for a whole object
+	wholeBytes int // of the objects that were printed for them
+	rule       *Rule
 }
 
 // Request says who writes and how.
