@@ -27,6 +27,10 @@ const maxReview = 7 << 20
 // port can announce anything. What is larger shares maxLarge.
 const maxAnnounced = 64 << 10
 
+// usualHead is how much of a larger review is read at first: what is said about it is
+// hardly ever longer, and of one that is turned away nothing else is read.
+const usualHead = 8 << 10
+
 // endpoint serves one entry over HTTP. It does what admission.Webhook of
 // controller-runtime does, but decodes a review in one pass where that takes
 // three: half of what a webhook does for a review can be that.
@@ -128,14 +132,24 @@ func readAll(ctx context.Context, v *visit, from io.Reader, announced int64) (bo
 	if announced > maxReview {
 		return nil, nil, &http.MaxBytesError{Limit: maxReview}
 	}
-	buffer := bytes.NewBuffer(make([]byte, 0, max(0, min(announced, maxAnnounced))+bytes.MinRead))
 	if 0 <= announced && announced <= maxAnnounced { // and no more will come
+		buffer := bytes.NewBuffer(make([]byte, 0, announced+bytes.MinRead))
 		_, err = buffer.ReadFrom(from)
 		return buffer.Bytes(), nil, err
 	}
-	n, err := buffer.ReadFrom(io.LimitReader(from, maxAnnounced))
-	if err != nil || n < maxAnnounced {
-		return buffer.Bytes(), nil, err
+	steps := []int64{usualHead, maxAnnounced}
+	if announced < 0 {
+		steps = steps[1:] // it may be small
+	}
+	buffer := bytes.NewBuffer(make([]byte, 0, steps[0]+bytes.MinRead))
+	for _, most := range steps {
+		if _, err := buffer.ReadFrom(io.LimitReader(from, most-int64(buffer.Len()))); err != nil || int64(buffer.Len()) < most {
+			return buffer.Bytes(), nil, err
+		}
+		var complete bool
+		if head, complete = readHead(buffer.Bytes()); complete {
+			break
+		}
 	}
 	// All at once: reviews that wait for one another's remainders would wait
 	// until their time is over.
@@ -143,7 +157,6 @@ func readAll(ctx context.Context, v *visit, from io.Reader, announced int64) (bo
 	if size < 0 {
 		size = maxReview
 	}
-	head = readHead(buffer.Bytes())
 	if err := v.room(ctx, head.Request.Namespace, head.Request.UserInfo.Username, size); err != nil {
 		return nil, head, err
 	}

@@ -32,11 +32,12 @@ const (
 	// largest, or hundreds of those that an API server really sends, fit in:
 	// what whoever reaches the port can send at once must not end the process.
 	maxLarge = 16 << 20
-	// patience is how long a review waits for others of its own namespace or user.
-	// That is enough for hundreds of ordinary ones. While a review waits here the
-	// API server keeps one of its own places taken for it, which another tenant's
-	// write may be waiting for.
-	patience = 100 * time.Millisecond
+	// patience is how long a review waits for others of its own namespace or user, and
+	// for what they have spent. Who is told at once sends the next at once: what one
+	// with so many reviews in hand has turned away in a second is bounded by that. With
+	// the deadline it leaves time to judge. While a review waits here the API server
+	// keeps one of its own places taken for it, so it is no longer than that.
+	patience = time.Second
 )
 
 // What a namespace may have computed for it in the long run, in steps of a review
@@ -47,6 +48,9 @@ const (
 const (
 	stepsASecond = review.MaxSteps / 2
 	burst        = 8 // seconds
+	// bytesPerStep is how many bytes of a large body are received and taken apart in
+	// the time of a step, whatever comes of them.
+	bytesPerStep = 8
 )
 
 // Why a review is turned away. Whoever sent it is told to try again.
@@ -79,8 +83,9 @@ type class struct {
 	places *fair.Limiter
 	large  *fair.Limiter // in bytes
 	steps  *fair.Allowance
-	// late has a place for each of those who have spent all they may and wait for
-	// their answer. What each holds of its body is no more than maxAnnounced.
+	// late has a place for each of those who are probably turned away and wait for
+	// their answer. What each holds of its body is its head, and no more than
+	// maxAnnounced.
 	late chan struct{}
 }
 
@@ -97,7 +102,7 @@ func newGates(apart bool) *gates {
 		places: fair.New(fair.Limits{Total: total, Namespace: one, User: max(2, 2*one), Source: total - one, Waiting: 1024, WaitingEach: 128, Patience: patience}),
 		large:  fair.New(fair.Limits{Total: maxLarge, Namespace: maxLarge / 2, User: maxLarge / 2, Source: maxLarge * 3 / 4, Waiting: 128, WaitingEach: 32, Patience: patience}),
 		steps:  fair.NewAllowance(fair.Rates{Namespace: stepsASecond, User: 4 * stepsASecond, Burst: burst}),
-		late:   make(chan struct{}, 64),
+		late:   make(chan struct{}, 256),
 	}}
 	if apart {
 		few := int64(max(1, cores/2))
@@ -105,7 +110,7 @@ func newGates(apart bool) *gates {
 			places: fair.New(fair.Limits{Total: few, Namespace: few, User: few, Source: few, Waiting: 64, WaitingEach: 32, Patience: patience}),
 			large:  fair.New(fair.Limits{Total: maxReview, Namespace: maxReview, User: maxReview, Source: maxReview, Waiting: 16, WaitingEach: 16, Patience: patience}),
 			steps:  fair.NewAllowance(fair.Rates{Namespace: stepsASecond, User: stepsASecond, Burst: burst}),
-			late:   make(chan struct{}, 16),
+			late:   make(chan struct{}, 64),
 		}
 	}
 	return g
@@ -117,7 +122,9 @@ type visit struct {
 	*class
 	source   string
 	together bool // whether its sender has no name but those of its like
+	waited   bool // whether it has waited before it was turned away
 	body     *fair.Grant
+	paid     func() // has its sender pay for what was read; nil where that is not much
 	users    atomic.Int32
 }
 
@@ -142,9 +149,13 @@ func (g *gates) visit(r *http.Request) *visit {
 func (v *visit) use() { v.users.Add(1) }
 
 func (v *visit) done() {
-	if v.users.Add(-1) == 0 {
-		v.body.Release()
+	if v.users.Add(-1) > 0 {
+		return
 	}
+	if v.paid != nil {
+		v.paid() // not before, as the review would wait for that
+	}
+	v.body.Release()
 }
 
 // flow is whose turn a review waits for.
@@ -162,58 +173,87 @@ func (v *visit) payer(namespace, user string) fair.Flow {
 }
 
 // afford returns nil where the payer of a review may have it computed, if need be
-// after patience. Who is told at once sends the next at once, and to turn that away
-// costs more in the end than to let a few wait.
+// after it has waited until it may.
 func (v *visit) afford(ctx context.Context, namespace, user string) error {
 	payer := v.payer(namespace, user)
-	if v.steps.Check(payer) == nil {
-		return nil
+	due := v.steps.Due(payer)
+	if due > 0 {
+		v.wait(ctx, min(due, patience))
+		due = v.steps.Due(payer)
 	}
-	select {
-	case v.late <- struct{}{}:
-		defer func() { <-v.late }()
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	default: // enough of them wait
-	}
-	if err := v.steps.Check(payer); err != nil {
-		return &busy{errDearReviews, "steps", err}
+	if due > 0 {
+		return &busy{errDearReviews, "steps", fair.ErrSpent}
 	}
 	return nil
 }
 
-// charge has the sender of a review pay for the steps that it took.
-func (v *visit) charge(req *admission.Request, steps int64) {
-	v.steps.Charge(v.payer(req.Namespace, req.UserInfo.Username), steps)
+// wait has a review wait that is probably turned away, once on its way. Who is told at
+// once sends the next at once, and to turn away as many as that makes takes more than
+// is saved.
+func (v *visit) wait(ctx context.Context, d time.Duration) {
+	if v.waited {
+		return
+	}
+	v.waited = true
+	select {
+	case v.late <- struct{}{}:
+	default:
+		return // enough of them wait
+	}
+	defer func() { <-v.late }()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// acquire waits for the sender's turn. Who may not even wait for that is told as late as
+// who waits in vain.
+func (v *visit) acquire(ctx context.Context, from *fair.Limiter, namespace, user string, amount int64) (*fair.Grant, error) {
+	grant, err := from.Acquire(ctx, v.flow(namespace, user), amount)
+	if errors.Is(err, fair.ErrQueue) {
+		v.wait(ctx, patience)
+	}
+	return grant, err
+}
+
+// charge has the sender of a review pay for steps.
+func (v *visit) charge(namespace, user string, steps int64) {
+	v.steps.Charge(v.payer(namespace, user), steps)
 }
 
 // place waits for a place for a review.
 func (v *visit) place(ctx context.Context, req *admission.Request) (*fair.Grant, error) {
-	if err := v.afford(ctx, req.Namespace, req.UserInfo.Username); err != nil {
-		return nil, err
+	namespace, user := req.Namespace, req.UserInfo.Username
+	for {
+		if err := v.afford(ctx, namespace, user); err != nil {
+			return nil, err
+		}
+		place, err := v.acquire(ctx, v.places, namespace, user, 1)
+		if err != nil {
+			return nil, &busy{errManyReviews, "place", err}
+		}
+		if v.steps.Due(v.payer(namespace, user)) == 0 {
+			return place, nil
+		}
+		place.Release() // what had the place before it has spent the rest
 	}
-	place, err := v.places.Acquire(ctx, v.flow(req.Namespace, req.UserInfo.Username), 1)
-	if err != nil {
-		return nil, &busy{errManyReviews, "place", err}
-	}
-	return place, nil
 }
 
-// room waits for the memory of a large body. It is given back when the visit is
-// over. Who would not get a place is told before its body is read.
+// room waits for the memory of a large body, for whose reading the sender pays. It is
+// given back when the visit is over. Who would not get a place is told before its body
+// is read.
 func (v *visit) room(ctx context.Context, namespace, user string, size int64) error {
 	if err := v.afford(ctx, namespace, user); err != nil {
 		return err
 	}
-	grant, err := v.large.Acquire(ctx, v.flow(namespace, user), size)
+	grant, err := v.acquire(ctx, v.large, namespace, user, size)
 	if err != nil {
 		return &busy{errManyLarge, "memory", err}
 	}
-	v.body = grant
+	v.body, v.paid = grant, func() { v.charge(namespace, user, size/bytesPerStep) }
 	return nil
 }
 

@@ -48,13 +48,17 @@ func hanging(o *Options) (entered chan string, hold chan struct{}) {
 }
 
 // serverOf answers requests as the server does.
-type serverOf struct{ mutate, validate http.Handler }
+type serverOf struct {
+	mutate, validate http.Handler
+	gates            *gates
+}
 
 func newServerOf(o Options) *serverOf {
 	g := newGates(o.Proven != nil)
 	return &serverOf{
 		timed(admitted(overHTTP(newMutator(o, g), g, o.Log), "mutate", o)),
 		timed(admitted(overHTTP(newValidator(o, g), g, o.Log), "validate", o)),
+		g,
 	}
 }
 
@@ -305,12 +309,15 @@ func TestHead(t *testing.T) {
 	whole := body(t, "v1", r)
 	object := strings.Index(whole, `"object":`)
 	for i := range len(whole) {
-		h := readHead([]byte(whole[:i]))
+		h, complete := readHead([]byte(whole[:i]))
 		got := []string{h.APIVersion, string(h.Request.UID), h.Request.Namespace, h.Request.UserInfo.Username, h.Request.Kind.Kind}
 		for j, want := range []string{"admission.k8s.io/v1", "shop-alice", "shop", "alice", "ServiceEntry"} {
 			if got[j] != want && (got[j] != "" || i >= object) {
 				t.Fatalf("cut off at %d of %d: %q", i, len(whole), got)
 			}
+		}
+		if want := i >= object+len(`"object"`); complete != want {
+			t.Fatalf("cut off at %d of %d: complete %v", i, len(whole), complete)
 		}
 	}
 }

@@ -15,11 +15,12 @@ var errHeadEnds = errors.New("the object begins")
 // readHead reads what the first bytes of a review say about it: its version,
 // what it is about, and who writes. An API server puts all of that before the
 // object, of which nothing is read: a review that is turned away is to cost next to
-// nothing. What is not there stays empty: such reviews share one turn.
-func readHead(data []byte) *received {
-	in := &received{Request: new(admissionv1.AdmissionRequest)}
+// nothing. What is not there stays empty: such reviews share one turn. The head is
+// complete where the object has begun.
+func readHead(data []byte) (in *received, complete bool) {
+	in = &received{Request: new(admissionv1.AdmissionRequest)}
 	d := json.NewDecoder(bytes.NewReader(data))
-	_ = members(d, func(name string) error { // cut off somewhere, so it ends with an error
+	err := members(d, func(name string) error { // cut off somewhere, so it ends with an error
 		switch name {
 		case "apiVersion":
 			return d.Decode(&in.APIVersion)
@@ -30,7 +31,7 @@ func readHead(data []byte) *received {
 		}
 		return d.Decode(new(json.RawMessage))
 	})
-	return in
+	return in, errors.Is(err, errHeadEnds)
 }
 
 func headMember(d *json.Decoder, name string, r *admissionv1.AdmissionRequest) error {

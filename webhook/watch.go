@@ -104,7 +104,7 @@ func (w *Watch) answer(ctx context.Context, v *visit, place *fair.Grant, c *call
 			if p := recover(); p != nil {
 				r.panic = &panicked{p, debug.Stack()}
 			}
-			v.charge(&c.request, c.steps)
+			v.charge(c.request.Namespace, c.request.UserInfo.Username, c.steps)
 			place.Release()
 			v.done()
 			results <- r

@@ -2,6 +2,7 @@ package fair
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"time"
 )
@@ -25,8 +26,8 @@ type Rates struct {
 // and still has the processor for itself for as long as it goes on.
 //
 // What something costs is known only afterwards. So it is charged then, and who
-// is overdrawn by it waits until the time that goes by has paid for it. It is safe
-// for concurrent use.
+// is overdrawn by it waits until the time that goes by has paid for it
+// ([Allowance.Due]). It is safe for concurrent use.
 type Allowance struct {
 	rates Rates
 
@@ -47,19 +48,25 @@ func NewAllowance(r Rates) *Allowance {
 	return &Allowance{rates: r, namespaces: make(map[key]*account), users: make(map[key]*account)}
 }
 
-// Check returns [ErrSpent] where the flow's namespace or user has spent more than
-// it may. A nil Allowance bounds nothing.
-func (a *Allowance) Check(f Flow) error {
+// Due is how long it takes until what the flow's namespace and user have spent is
+// no more than they may: 0 where they may spend. A nil Allowance bounds nothing.
+func (a *Allowance) Due(f Flow) time.Duration {
 	if a == nil {
-		return nil
+		return 0
+	}
+	return max(0, a.Owed(f)-time.Duration(a.rates.Burst)*time.Second)
+}
+
+// Owed is how long it takes until all that the flow's namespace and user have spent
+// is paid off.
+func (a *Allowance) Owed(f Flow) time.Duration {
+	if a == nil {
+		return 0
 	}
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.spent(a.namespaces[key{f.Source, f.Namespace}], a.rates.Namespace, now) || a.spent(a.users[key{f.Source, f.User}], a.rates.User, now) {
-		return ErrSpent
-	}
-	return nil
+	return max(a.namespaces[key{f.Source, f.Namespace}].owed(a.rates.Namespace, now), a.users[key{f.Source, f.User}].owed(a.rates.User, now))
 }
 
 // Charge says what the flow has spent. It may be called more than once for the
@@ -81,8 +88,13 @@ func (a *Allowance) Charge(f Flow, units int64) {
 	}
 }
 
-func (a *Allowance) spent(c *account, rate int64, now time.Time) bool {
-	return c != nil && c.rest(rate, now) > float64(a.rates.Burst*rate)
+// owed is how long it takes to pay off an account, which may be none.
+func (c *account) owed(rate int64, now time.Time) time.Duration {
+	if c == nil {
+		return 0
+	}
+	// Up, so that nothing is owed once that has gone by.
+	return time.Duration(math.Ceil(c.rest(rate, now) / float64(rate) * float64(time.Second)))
 }
 
 func charge(accounts map[key]*account, k key, units, rate int64, now time.Time) {
