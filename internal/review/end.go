@@ -133,15 +133,18 @@ func (r owner) missing(m *mesh.Mesh, of *mesh.Meta) string {
 		return fmt.Sprintf("its owner %s is itself", ref)
 	}
 	have := m.Get(ref)
-	switch {
+	switch there := have != nil && have.Metadata().UID == r.UID && !m.Dying(have); {
+	case there:
+		return ""
+	case clusterScoped && r.Name != of.Namespace:
+		// Which of it would tell a tenant what namespaces there are.
+		return fmt.Sprintf("its owner %s with the uid %q does not exist or is being deleted", ref, r.UID)
 	case have == nil:
 		return fmt.Sprintf("its owner %s does not exist", ref)
 	case have.Metadata().UID != r.UID:
 		return fmt.Sprintf("its owner %s is not the one with the uid %q", ref, r.UID)
-	case m.Dying(have):
-		return fmt.Sprintf("its owner %s is being deleted", ref)
 	default:
-		return ""
+		return fmt.Sprintf("its owner %s is being deleted", ref)
 	}
 }
 

@@ -257,3 +257,47 @@ func TestEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestOwnersTellNothingOfNamespaces names a namespace of somebody else as an owner: the
+// answer is the same whether there is one or not, is another one or about to go.
+func TestOwnersTellNothingOfNamespaces(t *testing.T) {
+	other := strings.Replace(endNamespace, "name: shop", "name: rival, uid: rival", 1)
+	answers := map[string][]string{}
+	for name, state := range map[string]string{"none": "", "another": strings.Replace(other, "uid: rival", "uid: reborn", 1), "going": with(other, goingNow)} {
+		settings, off := mesh.DefaultSettings(), false
+		settings.InjectionOverride = &off
+		m := mesh.New(settings)
+		raw := func(doc string) []byte {
+			raw, err := yaml.YAMLToJSON([]byte(plainYAML(doc)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return raw
+		}
+		for _, doc := range []string{endEntry, endRoute, endNamespace, endGateway, state} {
+			if doc == "" {
+				continue
+			}
+			o, err := mesh.Decode(raw(doc))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m = m.With(o)
+		}
+		out, err := (&review.Judge{Rules: rules.All}).Review(t.Context(), m, review.Write{
+			Request: rules.Request{Operation: "UPDATE", User: "jane"}, OldObject: raw(endRoute),
+			Object: raw(with(endRoute, ownedBy(ownerRef("v1", "Namespace", "rival", "rival")))),
+		})
+		if err != nil || !out.Denied() {
+			t.Fatalf("%s: denied %v, %v", name, out.Denied(), err)
+		}
+		var said strings.Builder
+		for _, f := range out.Findings {
+			said.WriteString(f.Message + "\n" + f.Fix + "\n")
+		}
+		answers[said.String()] = append(answers[said.String()], name)
+	}
+	if len(answers) != 1 {
+		t.Errorf("the answers differ: %q", answers)
+	}
+}
