@@ -26,6 +26,42 @@ func (m *Mesh) Clients(host string) []string {
 	return slices.Sorted(maps.Keys(c))
 }
 
+// Usual reports whether nothing but an entry or a route gives the clients in a
+// namespace a path of their own: where neither [Mesh.Clients] nor [Mesh.Registers] names
+// the namespace for a host, its verdicts for the host are those of [AnyClient]. It errs
+// on the side of no.
+func (m *Mesh) Usual(namespace string) bool {
+	if !m.ambient.empty() || len(m.settings.Discovery) > 0 {
+		return false
+	}
+	if n := m.Namespace(namespace); n != nil && (!n.Injected() || m.Dying(n)) {
+		return false
+	}
+	for _, kind := range Kinds() {
+		switch kind {
+		case "Namespace", "ServiceEntry", "VirtualService", "Workload":
+			continue
+		}
+		for range m.In(kind, namespace) {
+			return false
+		}
+	}
+	return true
+}
+
+// Registers returns the namespaces that an entry for the host, or for a wildcard over
+// or below it, singles out: its own, and those that it is exported to by name. The list
+// is sorted.
+func (m *Mesh) Registers(host string) []string {
+	c := crowd{}
+	for _, se := range m.entries.overlapping(host) {
+		m.Spend(1 + labelSteps*len(m.ExportTo(se)))
+		c.add(se.Namespace)
+		c.add(m.ExportTo(se)...)
+	}
+	return slices.Sorted(maps.Keys(c))
+}
+
 // crowd adds the clients of one state of the mesh.
 func (m *Mesh) crowd(c crowd, host string) {
 	m.Spend(lookupSteps)

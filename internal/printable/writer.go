@@ -34,8 +34,13 @@ func (w *Writer) Colored() { w.color = true }
 // kept others from writing any: see [Line] and [Command].
 func (w *Writer) Commands() { w.commands = true }
 
-// Write implements io.Writer.
+// together is how many bytes of complete lines are gathered before they are written.
+const together = 64 << 10
+
+// Write implements io.Writer. It writes the complete lines of p together, as far as they
+// are not too long for that: a system call for each takes more time than all else.
 func (w *Writer) Write(p []byte) (int, error) {
+	var shown []byte
 	for rest := p; len(rest) > 0; {
 		i := bytes.IndexByte(rest, '\n')
 		if i < 0 {
@@ -44,8 +49,19 @@ func (w *Writer) Write(p []byte) (int, error) {
 		}
 		w.line = append(w.line, rest[:i+1]...)
 		rest = rest[i+1:]
-		if err := w.Flush(); err != nil {
+		shown = append(shown, w.shown(string(w.line))...)
+		w.line = w.line[:0]
+		if len(shown) < together {
+			continue
+		}
+		if _, err := w.out.Write(shown); err != nil {
 			return len(p) - len(rest), err
+		}
+		shown = shown[:0]
+	}
+	if len(shown) > 0 {
+		if _, err := w.out.Write(shown); err != nil {
+			return 0, err
 		}
 	}
 	return len(p), nil

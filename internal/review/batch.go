@@ -16,8 +16,8 @@ import (
 
 // Batch is what Sallyport makes of a set of objects that are written together.
 type Batch struct {
-	// Outcomes has one element per object, in the order given. Their Paths
-	// are those that the object can change.
+	// Outcomes has one element per object, in the order given. They have no Paths: what
+	// each object can change would be many times what there is.
 	Outcomes []Outcome
 	// Objects has the JSON of each object as admission would leave it, with
 	// its paths open, in the order given; as it is where the batch is stored.
@@ -122,6 +122,7 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 			errs = append(errs, &ObjectError{i, err})
 		}
 		held = held || waits
+		out.Paths = nil
 		b.Outcomes[i] = out
 	}
 	if len(errs) > 0 {
@@ -190,7 +191,7 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 	p.Written, p.Fixes = func(ref mesh.Ref) []byte { return w.written[ref] }, &w.fixes
 	fixes := &mender{judge: j, ctx: ctx, steps: budget.New(ctx, MaxSteps), write: Write{Request: p.Request, Object: raw}, pass: p}
 	p.Mends, p.Mendable = fixes.mends, fixes.room
-	out.Paths, out.Companions = p.Paths, p.Companions
+	out.Companions = p.Companions
 	findings, err := rules.Run(ctx, judging, p)
 	if err != nil {
 		return err
@@ -299,6 +300,7 @@ type world struct {
 	points             []mesh.Point // those that the objects bear on
 	hosts              []string
 	clients            []string // every namespace that the mesh names
+	unusual            []string // those of them that are not as [mesh.Mesh.Usual] has it, in any mesh
 	singled            map[string][]string
 	known              map[pathKey]mesh.Path
 	written            map[mesh.Ref][]byte // the JSON of the objects
@@ -329,6 +331,11 @@ func newWorld(state, live *mesh.Mesh, subjects []mesh.Object) *world {
 	}
 	w.clients = append(namespacesOf(live), mesh.AnyClient)
 	slices.Sort(w.clients)
+	for _, ns := range w.clients {
+		if ns == mesh.AnyClient || !w.live.Usual(ns) || !w.after.Usual(ns) {
+			w.unusual = append(w.unusual, ns)
+		}
+	}
 	return w
 }
 
@@ -414,12 +421,30 @@ func (w *world) clientsOf(host string) []string {
 	return clients
 }
 
+// clientsAt returns the clients of clientsOf, without most of those that are blocked at
+// an egress point where any client is: to every host belong few namespaces, and to ask
+// for each of the others takes the square of the time.
+func (w *world) clientsAt(m *mesh.Mesh, host string, port int) []string {
+	if verdict, _ := m.Verdict(mesh.AnyClient, host, port); verdict != mesh.Blocked {
+		return w.clientsOf(host)
+	}
+	clients := slices.Concat(w.unusual, w.after.Clients(host), m.Clients(host), m.Registers(host))
+	slices.Sort(clients)
+	return slices.DeleteFunc(slices.Compact(clients), func(ns string) bool {
+		return w.live.Settings().GatewayNamespace(ns)
+	})
+}
+
 // paths returns the path, as asked for, of every egress point for every client in
 // the mesh, and of those that are blocked if they are wanted.
 func (w *world) paths(m *mesh.Mesh, blocked bool, of func(client, host string, port int) mesh.Path) []mesh.Path {
 	var paths []mesh.Path
 	for _, point := range w.points {
-		for _, client := range w.clientsOf(point.Host) {
+		clients := w.clientsOf
+		if !blocked {
+			clients = func(host string) []string { return w.clientsAt(m, host, point.Port) }
+		}
+		for _, client := range clients(point.Host) {
 			if !blocked {
 				if verdict, _ := m.Verdict(client, point.Host, point.Port); verdict == mesh.Blocked {
 					continue
@@ -480,7 +505,7 @@ func (w *world) pass(o mesh.Object) rules.Pass {
 	for _, point := range points {
 		clients := reach
 		if !bounded {
-			clients = w.clientsOf(point.Host)
+			clients = w.clientsAt(w.after, point.Host, point.Port)
 		}
 		for _, client := range clients {
 			p.Paths = append(p.Paths, w.path(client, point.Host, point.Port))
