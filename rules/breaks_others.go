@@ -24,11 +24,14 @@ gateway without the object, and no longer do with it.`,
 			return nil
 		}
 		var without *mesh.Mesh
-		ref := p.Subject.Metadata().Ref
+		own := p.Subject.Metadata().Namespace
+		if ns, ok := p.Subject.(*mesh.Namespace); ok {
+			own = ns.Name
+		}
 		var broken []string
 		var first mesh.Path
 		for _, path := range p.Paths {
-			if path.Verdict == mesh.Via || path.Client == ref.Namespace {
+			if path.Verdict == mesh.Via || path.Client == own {
 				continue
 			}
 			if without == nil {

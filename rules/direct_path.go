@@ -46,29 +46,8 @@ worked with it.`,
 		for _, group := range groupPaths(p, p.Paths, asIs) {
 			p.Report(group.finding(p, "leaves directly"))
 		}
-		reportZtunnel(p)
 		return nil
 	},
-}
-
-// reportZtunnel tells a namespace in ambient mode, once, that what others register
-// is reached past them. No entry of theirs is to blame, nor any that they add.
-func reportZtunnel(p *Pass) {
-	ns, ok := p.Subject.(*mesh.Namespace)
-	if !ok || p.Deleting() || !ns.Ambient() {
-		return
-	}
-	for _, path := range p.Paths {
-		if path.Client == ns.Name && path.Passed && path.Verdict == mesh.Direct {
-			p.Report(Finding{
-				Path:     "metadata.labels",
-				Severity: Warn,
-				Told:     "ztunnel lets the pods of this namespace out to hosts that others register: it asks for no exportTo and no VirtualService",
-				ToldFix:  told.F("Wall the namespace in: kubectl label namespace %s %s=enabled --overwrite\n", told.Namespace(ns.Name), told.Plain(mesh.NetworkPolicyLabel)),
-			})
-			return
-		}
-	}
 }
 
 // view is how the path of a client for an egress point is looked at in one of
@@ -87,6 +66,7 @@ type pathGroup struct {
 	severity Severity
 	note     told.Text
 	clients  []string
+	more     int // egress points beside it that the subject's own hole is for
 }
 
 // groupPaths returns what is wrong with paths that the subject changes.
@@ -99,7 +79,11 @@ func groupPaths(p *Pass, paths []mesh.Path, in view) []*pathGroup {
 			continue
 		}
 		p.Spend(len(groups))
+		own := ofHole(p, path)
 		i := slices.IndexFunc(groups, func(g *pathGroup) bool {
+			if own && ofHole(p, g.path) {
+				return g.severity == severity && g.note == note
+			}
 			return g.path.Host == path.Host && g.path.Port == path.Port && g.path.Verdict == path.Verdict &&
 				g.severity == severity && g.note == note && slices.Equal(g.path.Because, path.Because)
 		})
@@ -107,7 +91,14 @@ func groupPaths(p *Pass, paths []mesh.Path, in view) []*pathGroup {
 			groups = append(groups, &pathGroup{path: path, severity: severity, note: note})
 			i = len(groups) - 1
 		}
-		groups[i].clients = append(groups[i].clients, path.Client)
+		g := groups[i]
+		if own && (g.path.Host != path.Host || g.path.Port != path.Port) {
+			p.Spend(len(g.clients) >> 3)
+			if g.more++; slices.Contains(g.clients, path.Client) {
+				continue
+			}
+		}
+		g.clients = append(g.clients, path.Client)
 	}
 	return groups
 }
@@ -129,6 +120,9 @@ func judgePath(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 			return "", ""
 		}
 	case mesh.Broken, mesh.Undetermined:
+		if path.Passed && path.Verdict == mesh.Undetermined && path.Because[0].Ref != ref && path.Because[0].Namespace != path.Entry.Namespace {
+			return "", "" // it is the client's filter, and said there
+		}
 		if registers && p.Old != nil && p.Injected && in(p.LiveBefore, path) == mesh.Via && (path.Verdict == mesh.Undetermined || refused(p)) {
 			return Deny, "" // it works by what Sallyport keeps, and would not any more
 		}
@@ -146,6 +140,9 @@ func judgePath(p *Pass, path mesh.Path, in view) (Severity, told.Text) {
 		}
 	}
 	before := in(p.Before(), path)
+	if ofHole(p, path) {
+		return judgeHole(p, path, before)
+	}
 	if path.Passed {
 		ns := p.Live.Namespace(path.Client)
 		if p.Batch != nil || before != mesh.Via || ns != nil && !ns.InMesh() {
@@ -241,6 +238,9 @@ func opened(p *Pass, path mesh.Path, in view) bool {
 
 func (g *pathGroup) finding(p *Pass, verb string) Finding {
 	path := g.path
+	if ns, ok := p.Subject.(*mesh.Namespace); ok && ofHole(p, path) {
+		return ztunnelFinding(ns, g.severity)
+	}
 	f := Finding{Severity: g.severity, Path: subjectPath(p, path), Host: path.Host, Port: path.Port}
 	switch path.Verdict {
 	case mesh.Broken:
@@ -248,7 +248,11 @@ func (g *pathGroup) finding(p *Pass, verb string) Finding {
 	case mesh.Undetermined:
 		verb = "cannot be followed"
 	}
-	f.Told = told.F("traffic for %s from %s %s", point(path), clientNames(g.clients), told.Plain(verb))
+	f.Told = told.F("traffic for %s", point(path))
+	if g.more > 0 {
+		f.Told += told.F(" and %s", told.Host(path.Host).As(fmt.Sprintf("%d more", g.more)))
+	}
+	f.Told += told.F(" from %s %s", clientNames(g.clients), told.Plain(verb))
 	if g.note != "" {
 		f.Told += "; " + g.note
 	}

@@ -14,14 +14,14 @@ var meshConfig = &Rule{
 
 What the ConfigMap istio, or istio-REVISION, says holds for every proxy of its
 revision. A change is denied that lets traffic for hosts out that nobody
-registered (outboundTrafficPolicy), has sidecars capture nothing, or is one that
-istiod does not take: it goes on with what it had, and after its next start with
-Istio's defaults, which are open. So is the end of the last one while there are
-namespaces in the mesh. What was open before, or is open in the ConfigMap of a new
-revision, is warned about; and so are an HTTP proxy in every sidecar, objects that
-istiod reads from elsewhere, namespaces in the mesh that discoverySelectors leave
-out, and fields that are not known. What a change does to single paths the other
-rules say. To make a change that is denied, set sallyport.io/mode: warn on the
+registered (outboundTrafficPolicy), makes every sidecar an HTTP proxy
+(proxyHttpPort), has sidecars capture nothing, or is one that istiod does not take:
+it goes on with what it had, and after its next start with Istio's defaults, which
+are open. So is the end of the last one while there are namespaces in the mesh.
+What was open before, or is open in the ConfigMap of a new revision, is warned
+about; and so are objects that istiod reads from elsewhere, namespaces in the mesh
+that discoverySelectors leave out, and fields that are not known. What a change
+does to single paths the other rules say. To make a change that is denied, set sallyport.io/mode: warn on the
 namespace of istiod for as long as it takes.`,
 	Severity: Deny,
 	Remedy:   "Keep the field as it is; or set the label sallyport.io/mode: warn on the namespace of istiod while you make the change.",
@@ -70,12 +70,13 @@ namespace of istiod for as long as it takes.`,
 		opened(after.Outbound != meshconfig.RegistryOnly, before.Outbound != meshconfig.RegistryOnly,
 			told.F("outboundTrafficPolicy.mode %s lets every pod of this revision reach every host that nobody registered, directly", told.Plain(after.Outbound)))
 		opened(after.CapturesNothing, before.CapturesNothing || p.Old == nil, "defaultConfig.interceptionMode NONE has sidecars capture no traffic")
+		opened(after.ProxyHTTPPort != 0, before.ProxyHTTPPort != 0 || p.Old == nil,
+			told.F("proxyHttpPort %d makes every sidecar an HTTP proxy for its pod: rules for the port of a host do not hold there", after.ProxyHTTPPort))
 		warn := func(holds bool, text told.Text) {
 			if holds {
 				p.Report(Finding{Path: at, Severity: Warn, Told: text})
 			}
 		}
-		warn(after.ProxyHTTPPort != 0, told.F("proxyHttpPort %d makes every sidecar an HTTP proxy for its pod: rules for the port of a host do not hold there", after.ProxyHTTPPort))
 		warn(after.ReadsElsewhere, "configSources has istiod read objects from other places than the API server, which nobody judges")
 		if len(after.Unknown) > 0 {
 			warn(true, told.F("fields are not known here, and what they do is not judged: %s", told.Plain(mesh.Few(after.Unknown, len(after.Unknown)))))

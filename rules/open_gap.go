@@ -80,7 +80,7 @@ func checkUnheld(p *Pass, se *mesh.ServiceEntry) {
 		switch {
 		case p.Batch != nil && path.Entry != se.Ref: // charged to the entry that has it
 		case path.Verdict == mesh.Direct && !missed: // direct-path's business
-		case opened(p, path, asIs), path.Entry == se.Ref && adds(old, se, path) && restsOnNothing(p, path):
+		case opened(p, path, asIs) && !p.Live.Decided(path.Client, path.Host, path.Port).Passed, path.Entry == se.Ref && adds(old, se, path) && restsOnNothing(p, path):
 			p.Report(unheldFinding(se, old, path, missed))
 			return // what helps one helps all
 		}
@@ -101,7 +101,7 @@ func adds(old, se *mesh.ServiceEntry, path mesh.Path) bool {
 
 // restsOnNothing reports whether a path leads through the gateway by nothing
 // but companions that are about to go: an entry that comes when they go would
-// be reached directly.
+// be reached directly, by others than those who go past every gateway anyway.
 func restsOnNothing(p *Pass, path mesh.Path) bool {
 	if p.Standing == nil {
 		return false
@@ -110,7 +110,7 @@ func restsOnNothing(p *Pass, path mesh.Path) bool {
 		return false
 	}
 	verdict, _ := p.Standing().Verdict(path.Client, path.Host, path.Port)
-	return verdict == mesh.Direct
+	return verdict == mesh.Direct && !p.Standing().Decided(path.Client, path.Host, path.Port).Passed
 }
 
 // managed reports whether Sallyport chooses the exportTo of an entry: where it

@@ -32,13 +32,11 @@ warned about: the listener is used only by who asks for it.`,
 		if s.Namespace == p.After.Settings().RootNamespace {
 			whose = "every namespace"
 		}
-		if o := s.OutboundTrafficPolicy; o != nil {
-			domain := p.After.Settings().ClusterDomain
+		if o := s.OutboundTrafficPolicy; opensOutbound(p.After, s) {
 			switch {
-			case o.EgressProxy != nil && egressGateway(p.After, mesh.ResolveHost(o.EgressProxy.Host, s.Namespace, domain)) != nil:
 			case o.EgressProxy != nil:
 				p.Report(Finding{Path: "spec.outboundTrafficPolicy.egressProxy", Told: told.F("sends all traffic of %s for unknown hosts to %q", whose, o.EgressProxy.Host), ToldFix: registryOnly(p), Words: keepClosed})
-			case o.Mode != "REGISTRY_ONLY":
+			default:
 				p.Report(Finding{Path: "spec.outboundTrafficPolicy.mode", Told: told.F("mode %s lets %s reach every host that nobody registered, directly", o.Mode, whose), ToldFix: registryOnly(p), Words: keepClosed})
 			}
 		}
@@ -55,6 +53,20 @@ warned about: the listener is used only by who asks for it.`,
 			}
 		}
 	}),
+}
+
+// opensOutbound reports whether a Sidecar lets traffic for unknown hosts out, or sends
+// it elsewhere than to an approved egress gateway.
+func opensOutbound(m *mesh.Mesh, s *mesh.Sidecar) bool {
+	o := s.OutboundTrafficPolicy
+	switch {
+	case o == nil:
+		return false
+	case o.EgressProxy != nil:
+		return egressGateway(m, mesh.ResolveHost(o.EgressProxy.Host, s.Namespace, m.Settings().ClusterDomain)) == nil
+	default:
+		return o.Mode != "REGISTRY_ONLY"
+	}
 }
 
 // registryOnly is the Sidecar that keeps closed what the mesh keeps closed.

@@ -33,7 +33,9 @@ type Path struct {
 	Because []Reason `json:"because"`
 	// Passed is true for a direct path that is the client's doing alone: its Sidecar,
 	// or the mesh, lets traffic for unknown hosts out, or ztunnel connects by itself
-	// to what another namespace registers. No entry makes that better or worse.
+	// to what another namespace registers. No entry makes that better or worse. It is
+	// true of an undetermined path as well that an EnvoyFilter makes so in the client's
+	// own proxies.
 	Passed bool `json:"-"`
 	// Entry is the object that registers the host for this client.
 	Entry Ref `json:"-"`

@@ -195,7 +195,7 @@ func (c *client) path(host string, port int) (o outcome, protocol string, entry 
 	}
 	for _, l := range proxies {
 		if s := c.service(l, host); s != nil && s.hasPort(c.m, port) {
-			outcomes = alongside(outcomes, c.http(l, host, port, 0, true))
+			outcomes = alongside(outcomes, c.byProxy(l, c.http(l, host, port, 0, true)))
 		}
 	}
 	o, ok := worst(outcomes)
@@ -376,6 +376,7 @@ func (m *Mesh) filtered(namespace string, o outcome) outcome {
 		return o
 	}
 	filter := m.envoyFilter(namespace, nil)
+	o.passed = filter != nil
 	if filter == nil && o.gateway != "" {
 		for i := range m.settings.Gateways {
 			if g := &m.settings.Gateways[i]; g.Name == o.gateway {
