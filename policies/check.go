@@ -18,9 +18,6 @@ import (
 // the evaluation from ending in well-formed findings is an error: the policy
 // could not judge.
 func (p *Policy) check(ctx context.Context, pass *rules.Pass, ask asker) error {
-	if !slices.Contains(p.Operations, pass.Request.Operation) {
-		return nil
-	}
 	if pass.Request.Time == "" {
 		// Expiry dates and freezes would silently not apply.
 		return fmt.Errorf("policy %s: the request has no time", p.Name)

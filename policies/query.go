@@ -111,10 +111,11 @@ func (s *Set) rule(p *Policy, ask asker) *rules.Rule {
 		doc += "\n\n" + p.Description
 	}
 	return &rules.Rule{
-		Name:     p.Name,
-		Doc:      doc,
-		Severity: p.Severity,
-		Kinds:    p.Kinds,
+		Name:       p.Name,
+		Doc:        doc,
+		Severity:   p.Severity,
+		Operations: p.Operations,
+		Kinds:      p.Kinds,
 		Check: func(ctx context.Context, pass *rules.Pass) error {
 			return p.check(ctx, pass, ask)
 		},

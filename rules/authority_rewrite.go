@@ -20,13 +20,11 @@ host others have had approved there, and no NetworkPolicy can tell. To a tenant
 it is denied unless the new name is a host that the tenant's namespace has
 registered.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"V-12"},
 	Kinds:    []string{"GRPCRoute", "HTTPRoute", "VirtualService"},
 	Check: Each(
 		On(func(p *Pass, vs *mesh.VirtualService) {
-			if !p.ByTenant() {
-				return
-			}
 			var found []authority
 			var taken []string
 			for _, a := range authorities(p, vs) {
@@ -39,7 +37,7 @@ registered.`,
 			}
 		}),
 		On(func(p *Pass, r *mesh.Route) {
-			if !p.ByTenant() || !followedBySidecars(r) {
+			if !followedBySidecars(r) {
 				return
 			}
 			for i, rule := range r.Rules {

@@ -18,11 +18,9 @@ VirtualService or ServiceEntry exported to others is preferred to theirs. A
 write by a tenant is denied where other namespaces reach a host through the
 gateway without the object, and no longer do with it.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"S-16", "V-3", "V-20", "B-G1", "B-G3"},
 	Check: func(_ context.Context, p *Pass) error {
-		if !p.ByTenant() {
-			return nil
-		}
 		var without *mesh.Mesh
 		own := p.Subject.Metadata().Namespace
 		if ns, ok := p.Subject.(*mesh.Namespace); ok {

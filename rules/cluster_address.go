@@ -20,9 +20,6 @@ istiod (GHSA-7p2q-4xvg-vxc6). A range that holds such an address does the same.`
 	Remedy:   "Leave the addresses of the cluster out: list those of the external host, or none at all.",
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() {
-			return
-		}
 		for i, a := range se.Addresses {
 			prefix, err := netip.ParsePrefix(a)
 			if err != nil {

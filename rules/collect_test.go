@@ -37,7 +37,7 @@ func TestFindingsAreBounded(t *testing.T) {
 		p.Report(rules.Finding{Severity: rules.Deny, Path: long, Message: long + "one", Fix: long})
 		p.Report(rules.Finding{Severity: rules.Deny, Path: long, Message: long + "two", Fix: long})
 	}))
-	got, err := rules.Run(t.Context(), all, rules.Pass{Subject: someEntry})
+	got, err := rules.Run(t.Context(), all, rules.Pass{Request: rules.Request{Operation: "CREATE"}, Subject: someEntry})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestDenialsBeyondTheListStillDeny(t *testing.T) {
 	}
 	run := func(excused rules.Sins, from, to int) []rules.Finding {
 		t.Helper()
-		got, err := rules.Run(t.Context(), denies(from, to), rules.Pass{Subject: someEntry, Excused: excused})
+		got, err := rules.Run(t.Context(), denies(from, to), rules.Pass{Request: rules.Request{Operation: "CREATE"}, Subject: someEntry, Excused: excused})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ is displaced is closed, and its status says why.`,
 	Remedy:   "Ask your platform team about the host.",
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() || p.Reserved {
+		if p.Reserved {
 			return
 		}
 		for _, r := range p.Refusals {

@@ -25,12 +25,10 @@ and so is a field whose name is written in another case, which the controller re
 and rules do not; but to the cluster's own machinery; a controller with revisions of another form that
 runs outside the mesh is warned.`,
 	Severity: Deny,
+	For:      Tenants,
 	Remedy:   "Leave the revision to Kubernetes: change the StatefulSet or DaemonSet, and the controller writes it.",
 	Kinds:    []string{"ControllerRevision"},
 	Check: On(func(p *Pass, w *mesh.Workload) {
-		if !p.ByTenant() {
-			return
-		}
 		beyond := w.Beyond
 		if beyond == "" && !wellSpelt(p.Raw) {
 			beyond = "data.spec.template has a field whose name is written in another case"

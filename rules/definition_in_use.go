@@ -9,12 +9,13 @@ var definitionInUse = &Rule{
 With a CustomResourceDefinition Kubernetes deletes every object of its kind, in
 every namespace, and asks nobody about any of them. Of a kind that decides where
 traffic goes, the objects have to be deleted first, each of which is judged.`,
-	Severity: Deny,
-	Kinds:    []string{"CustomResourceDefinition"},
-	Remedy:   "Delete the objects of the kind first, in an order that is admitted; to remove Istio from the cluster, remove Sallyport before it.",
+	Severity:   Deny,
+	Operations: []string{"DELETE"},
+	Kinds:      []string{"CustomResourceDefinition"},
+	Remedy:     "Delete the objects of the kind first, in an order that is admitted; to remove Istio from the cluster, remove Sallyport before it.",
 	Check: On(func(p *Pass, d *mesh.Definition) {
 		kind, _, ok := mesh.KindOf(d.Group, d.Kind)
-		if !ok || !p.Deleting() {
+		if !ok {
 			return
 		}
 		for range p.LiveBefore.All(kind) {

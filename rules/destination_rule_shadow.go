@@ -15,12 +15,10 @@ match the pod included, hides the platform's with all its subsets: the mesh hop
 loses its mutual TLS or its subset and fails. Only the tenant's own namespace is
 affected, so it is warned about; paths that break are named by direct-path.`,
 	Severity: Warn,
+	For:      Tenants,
 	Rows:     []string{"B-D1", "B-D5"},
 	Kinds:    []string{"DestinationRule"},
 	Check: On(func(p *Pass, dr *mesh.DestinationRule) {
-		if !p.ByTenant() {
-			return
-		}
 		s := p.After.Settings()
 		pattern := mesh.ResolveHost(dr.Host, dr.Namespace, s.ClusterDomain)
 		for _, g := range s.Gateways {

@@ -42,6 +42,7 @@ worked with it.`,
 		"S-1", "S-2", "S-3", "S-4", "S-5", "S-9", "S-12", "S-14", "V-1", "V-2", "V-3", "V-4", "V-5", "V-6", "V-7", "V-8",
 		"V-9", "V-10", "V-14", "V-15", "V-24", "V-26", "B-S3", "K-20",
 	},
+	Operations: everyOperation,
 	Check: func(_ context.Context, p *Pass) error {
 		for _, group := range groupPaths(p, p.Paths, asIs) {
 			p.Report(group.finding(p, "leaves directly"))

@@ -14,7 +14,7 @@ HTTP. Where Sallyport sees the path leave directly, direct-path denies it.`,
 	Rows:     []string{"S-12"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() || se.Resolution != "DYNAMIC_DNS" {
+		if se.Resolution != "DYNAMIC_DNS" {
 			return
 		}
 		p.Report(Finding{

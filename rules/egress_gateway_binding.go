@@ -19,12 +19,10 @@ VirtualService bind to it; one without a selector that does so for any host is
 denied. Where it takes the server of another namespace away, breaks-others
 denies it.`,
 	Severity: Warn,
+	For:      Tenants,
 	Rows:     []string{"B-G1", "B-G2", "B-G3", "V-19"},
 	Kinds:    []string{"Gateway"},
 	Check: On(func(p *Pass, gw *mesh.Gateway) {
-		if !p.ByTenant() {
-			return
-		}
 		if len(gw.Selector) == 0 {
 			f := Finding{Path: "spec.selector", Told: "without a selector the Gateway programs every gateway of the mesh", ToldFix: "Select the pods of your own gateway, by their labels, in spec.selector.\n"}
 			if slices.ContainsFunc(gw.Servers, func(s mesh.Server) bool { return slices.ContainsFunc(s.Hosts, anyHost) }) {

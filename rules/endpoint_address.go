@@ -28,9 +28,6 @@ Other private addresses are warned about.`,
 	Kinds:    []string{"ServiceEntry", "WorkloadEntry"},
 	Check: Each(
 		On(func(p *Pass, se *mesh.ServiceEntry) {
-			if p.Deleting() {
-				return
-			}
 			plain := targetPorts(se, nil)
 			for i, h := range se.Hosts {
 				reportAddress(p, fmt.Sprintf("spec.hosts[%d]", i), h, plain)
@@ -48,9 +45,6 @@ Other private addresses are warned about.`,
 			}
 		}),
 		On(func(p *Pass, we *mesh.WorkloadEntry) {
-			if p.Deleting() {
-				return
-			}
 			var ports []int
 			for _, n := range we.Ports {
 				ports = append(ports, n)

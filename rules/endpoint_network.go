@@ -15,6 +15,7 @@ An endpoint with a network is reached through that network's east-west gateway,
 which is another way out than the egress gateway, unless the configuration lists the
 network as part of the mesh (inMesh).`,
 	Severity: Warn,
+	For:      Tenants,
 	Rows:     []string{"S-23"},
 	Kinds:    []string{"ServiceEntry", "WorkloadEntry"},
 	Check: Each(
@@ -28,7 +29,7 @@ network as part of the mesh (inMesh).`,
 }
 
 func reportNetwork(p *Pass, path, network string) {
-	if network != "" && p.ByTenant() && !slices.Contains(p.After.Settings().InMesh.Networks, network) {
+	if network != "" && !slices.Contains(p.After.Settings().InMesh.Networks, network) {
 		p.Reportf(path, "network %q steers the traffic through an east-west gateway", network)
 	}
 }

@@ -20,12 +20,10 @@ plain text. A tenant's EndpointSlice, or Endpoints, with a public, link-local or
 loopback address is denied. Kubernetes' own controllers may write what they like;
 in files it is their label on the slice that tells theirs.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"K-10", "S-6"},
 	Kinds:    []string{"EndpointSlice", "Endpoints"},
 	Check: On(func(p *Pass, s *mesh.EndpointSlice) {
-		if !p.ByTenant() {
-			return
-		}
 		if u := p.Request.User; u == "system:kube-controller-manager" || strings.HasPrefix(u, "system:serviceaccount:kube-system:") {
 			return // Kubernetes' own controllers write the pods' addresses
 		}

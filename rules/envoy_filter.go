@@ -15,8 +15,6 @@ patches count as undetermined.`,
 	Rows:     []string{"B-E1"},
 	Kinds:    []string{"EnvoyFilter"},
 	Check: On(func(p *Pass, _ *mesh.EnvoyFilter) {
-		if !p.Deleting() {
-			p.Report(Finding{Path: "spec.configPatches", Severity: p.WarnInPlatform(), Told: "an EnvoyFilter can give proxies any route: where their traffic goes cannot be told", About: p.spec()})
-		}
+		p.Report(Finding{Path: "spec.configPatches", Severity: p.WarnInPlatform(), Told: "an EnvoyFilter can give proxies any route: where their traffic goes cannot be told", About: p.spec()})
 	}),
 }

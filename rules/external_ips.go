@@ -14,12 +14,10 @@ var externalIPs = &Rule{
 spec.externalIPs takes the whole cluster's traffic for those addresses to the
 Service's pods (CVE-2020-8554). Tenants are denied it.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"K-11"},
 	Kinds:    []string{"Service"},
 	Check: On(func(p *Pass, svc *mesh.Service) {
-		if !p.ByTenant() {
-			return
-		}
 		for i, ip := range svc.ExternalIPs {
 			p.Report(Finding{
 				Path:    fmt.Sprintf("spec.externalIPs[%d]", i),

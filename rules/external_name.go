@@ -22,7 +22,7 @@ straight to that host: then the Service is denied, and the platform's warned abo
 	Rows:     []string{"K-9", "V-16"},
 	Kinds:    []string{"Service"},
 	Check: On(func(p *Pass, svc *mesh.Service) {
-		if p.Deleting() || svc.Type != "ExternalName" {
+		if svc.Type != "ExternalName" {
 			return
 		}
 		host, external := externalHost(p.After, svc.ExternalName, svc.Namespace)

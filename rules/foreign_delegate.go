@@ -18,9 +18,6 @@ decides where the root's traffic goes.`,
 	Rows:     []string{"V-14"},
 	Kinds:    []string{"VirtualService"},
 	Check: On(func(p *Pass, vs *mesh.VirtualService) {
-		if p.Deleting() {
-			return
-		}
 		for i, r := range vs.HTTP {
 			if r.Delegate == nil || r.Delegate.Namespace == "" || r.Delegate.Namespace == vs.Namespace || p.After.Settings().Platform(r.Delegate.Namespace) {
 				continue

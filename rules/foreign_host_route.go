@@ -21,10 +21,11 @@ registered to something inside the mesh that is not an egress gateway. Where it
 sends such a host through the gateway it is warned about; where it opens a direct
 path, direct-path denies it.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"V-2", "V-3", "V-4", "V-5", "V-17", "V-21"},
 	Kinds:    []string{"VirtualService"},
 	Check: On(func(p *Pass, vs *mesh.VirtualService) {
-		if !p.ByTenant() || !exportsBeyond(vs.ExportTo, vs.Namespace) || !slices.Contains(vs.Gateways, "mesh") {
+		if !exportsBeyond(vs.ExportTo, vs.Namespace) || !slices.Contains(vs.Gateways, "mesh") {
 			return
 		}
 		domain := p.After.Settings().ClusterDomain

@@ -18,7 +18,7 @@ that such servers are known by deserve a second look.`,
 	Rows:     []string{"S-18"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() || !p.After.HasPoints(se) {
+		if !p.After.HasPoints(se) {
 			return
 		}
 		for i, sp := range se.Ports {

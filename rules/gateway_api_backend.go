@@ -22,7 +22,7 @@ or it is for another protocol), it is warned about.`,
 	Rows:     []string{"V-24", "V-10", "V-27"},
 	Kinds:    []string{"GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute", "XBackend"},
 	Check: Each(On(func(p *Pass, r *mesh.Route) {
-		if p.Deleting() || !followedBySidecars(r) {
+		if !followedBySidecars(r) {
 			return
 		}
 		for i, rule := range r.Rules {
@@ -41,7 +41,7 @@ or it is for another protocol), it is warned about.`,
 
 // reportXBackend is about an XBackend that a route leads to already.
 func reportXBackend(p *Pass, x *mesh.XBackend) {
-	if p.Deleting() || x.ExternalHostname.Hostname == "" {
+	if x.ExternalHostname.Hostname == "" {
 		return
 	}
 	for r := range p.After.RoutesTo(x) {

@@ -22,9 +22,6 @@ Where nothing says, the definition is taken to be recent enough, and that is tol
 	Severity: Warn,
 	Kinds:    mesh.VersionedKinds(),
 	Check: func(_ context.Context, p *Pass) error {
-		if p.Deleting() {
-			return nil
-		}
 		kind := p.Subject.Metadata().Kind
 		switch b := p.After.Bundle(kind); {
 		case b.TooOld():

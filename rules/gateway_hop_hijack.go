@@ -20,12 +20,10 @@ and warned about where no server of the gateway lets the rule in.
 Servers that name the namespace they are for ("namespace/host") keep others
 from binding to them.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"V-19", "V-20", "B-G1"},
 	Kinds:    []string{"VirtualService"},
 	Check: On(func(p *Pass, vs *mesh.VirtualService) {
-		if !p.ByTenant() {
-			return
-		}
 		var found []Finding
 		var taken []string
 		for _, d := range p.destinations(vs) {

@@ -25,9 +25,6 @@ machines that joined the mesh, where every endpoint is in the mesh.`,
 	Rows:     []string{"S-13"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() {
-			return
-		}
 		domain := p.After.Settings().ClusterDomain
 		var found []Finding
 		for i, h := range se.Hosts {

@@ -14,13 +14,11 @@ forget to name one. A tenant's pod with the egress gateway's labels passes for
 it. A Binding, which assigns a pod to a node, puts its labels on the pod: one of
 those labels is denied there.`,
 	Severity: Deny,
+	For:      Tenants,
 	Remedy:   "Give the pods other labels, and their Service a selector for those.",
 	Rows:     []string{"K-13"},
 	Kinds:    workloadKinds,
 	Check: On(func(p *Pass, w *mesh.Workload) {
-		if !p.ByTenant() {
-			return
-		}
 		for _, g := range p.After.Settings().Gateways {
 			if g.Namespace != w.Namespace && len(g.Selector) > 0 && passesFor(w, g.Selector) {
 				p.Reportf(podPath(w.Kind)+"metadata.labels", "the labels are those of the egress gateway %s, for which the pod would pass", told.Plain(g.Name))

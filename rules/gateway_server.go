@@ -23,7 +23,7 @@ for your information.`,
 	Kinds:    []string{"Gateway"},
 	Check: On(func(p *Pass, gw *mesh.Gateway) {
 		g := selectsEgress(p.After, gw.Selector)
-		if p.Deleting() || g == nil {
+		if g == nil {
 			return
 		}
 		for i, s := range gw.Servers {

@@ -17,12 +17,10 @@ Policies at the gateway read X-Forwarded-* and Authorization, and Envoy itself
 obeys x-envoy-* headers. A mesh rule that sets them towards the gateway speaks in
 the name of the proxy.`,
 	Severity: Warn,
+	For:      Tenants,
 	Rows:     []string{"V-13"},
 	Kinds:    []string{"VirtualService"},
 	Check: On(func(p *Pass, vs *mesh.VirtualService) {
-		if !p.ByTenant() {
-			return
-		}
 		gateway := map[int]bool{} // rules that lead to the gateway
 		for _, d := range p.destinations(vs) {
 			if d.section == "http" && d.mesh && leadsToGateway(p.After, d.Host, vs.Namespace) {

@@ -26,9 +26,6 @@ case, no trailing dot, IDNA as ASCII.`,
 }
 
 func checkCanonical(p *Pass, hosts []string) {
-	if p.Deleting() {
-		return
-	}
 	for i, h := range hosts {
 		if canonical := p.canonical(h); canonical != h {
 			p.Report(Finding{

@@ -9,6 +9,7 @@ var hostNetwork = &Rule{
 A pod with hostNetwork gets no sidecar, and NetworkPolicies do not hold for it in
 most networks: nothing confines it.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"K-4"},
 	Kinds:    workloadKinds,
 	Check: On(onWorkload(func(p *Pass, w *mesh.Workload, base string) {

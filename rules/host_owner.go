@@ -23,10 +23,11 @@ one's own clients is not restricted.
 An entry that stood before may be edited, but not so that it registers more. The
 platform's namespaces may register any host.`,
 	Severity: Deny,
+	For:      Tenants,
 	Kinds:    []string{"GRPCRoute", "HTTPRoute", "ServiceEntry", "TCPRoute", "TLSRoute", "VirtualService"},
 	Check: Each(
 		On(func(p *Pass, se *mesh.ServiceEntry) {
-			if !p.ByTenant() || p.Reserved {
+			if p.Reserved {
 				return
 			}
 			old, _ := p.Old.(*mesh.ServiceEntry)
@@ -48,7 +49,7 @@ platform's namespaces may register any host.`,
 			}
 		}),
 		On(func(p *Pass, vs *mesh.VirtualService) {
-			if !p.ByTenant() || p.Reserved {
+			if p.Reserved {
 				return
 			}
 			for i, h := range vs.Hosts {
@@ -68,7 +69,7 @@ platform's namespaces may register any host.`,
 			}
 		}),
 		On(func(p *Pass, r *mesh.Route) {
-			if !p.ByTenant() || !slices.ContainsFunc(r.ParentRefs, func(parent mesh.ParentRef) bool {
+			if !slices.ContainsFunc(r.ParentRefs, func(parent mesh.ParentRef) bool {
 				p.Spend(1)
 				return (parent.Kind == "" || parent.Kind == "Gateway") && approved(p.After, cmp.Or(parent.Namespace, r.Namespace), parent.Name)
 			}) {

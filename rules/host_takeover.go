@@ -19,10 +19,11 @@ the egress gateway, with endpoints other than those it replaces, sends the
 traffic of others where the tenant likes. That is denied; the same host with
 the same endpoints is not.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"S-15", "S-16"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if !p.ByTenant() || !exportsBeyond(se.ExportTo, se.Namespace) {
+		if !exportsBeyond(se.ExportTo, se.Namespace) {
 			return
 		}
 		var without *mesh.Mesh

@@ -30,9 +30,6 @@ inside no object tells.`,
 	Kinds:    []string{"GRPCRoute", "Gateway", "HTTPRoute", "Ingress", "ServiceEntry", "TCPRoute", "TLSRoute", "VirtualService"},
 	Check: Each(
 		On(func(p *Pass, vs *mesh.VirtualService) {
-			if p.Deleting() {
-				return
-			}
 			relays := relaysOf(p, vs)
 			var taken []string
 			for _, r := range relays {
@@ -47,7 +44,7 @@ inside no object tells.`,
 			}
 		}),
 		On(func(p *Pass, gw *mesh.Gateway) {
-			if p.Deleting() || selectsEgress(p.After, gw.Selector) != nil {
+			if selectsEgress(p.After, gw.Selector) != nil {
 				return
 			}
 			var last *mesh.VirtualService
@@ -73,7 +70,7 @@ inside no object tells.`,
 			}
 		}),
 		On(func(p *Pass, se *mesh.ServiceEntry) {
-			if !p.ByTenant() || !p.After.HasPoints(se) {
+			if p.Platform() || !p.After.HasPoints(se) {
 				return
 			}
 			for i, h := range se.Hosts {
@@ -93,9 +90,6 @@ inside no object tells.`,
 			}
 		}),
 		On(func(p *Pass, r *mesh.Route) {
-			if p.Deleting() {
-				return
-			}
 			parent, severity := relayParent(p, r)
 			if parent == "" {
 				return
@@ -121,7 +115,7 @@ inside no object tells.`,
 			}
 		}),
 		On(func(p *Pass, o *mesh.Other) {
-			if p.Deleting() || o.Kind != "Ingress" {
+			if o.Kind != "Ingress" {
 				return
 			}
 			for path, name := range backends(p) {

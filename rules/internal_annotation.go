@@ -26,9 +26,6 @@ here.`,
 		"TCPRoute", "TLSRoute", "VirtualService", "WorkloadEntry",
 	},
 	Check: func(_ context.Context, p *Pass) error {
-		if p.Deleting() {
-			return nil
-		}
 		meta := p.Subject.Metadata()
 		for _, f := range []stringMap{{"annotation", meta.Annotations}, {"label", meta.Labels}} {
 			what, set := f.field, f.values

@@ -27,15 +27,13 @@ networks of it, which traffic for that network's endpoints is sent to; on an ent
 the canary labels lead part of its traffic past its waypoint. Tenants are denied
 both.`,
 	Severity: Deny,
+	For:      Tenants,
 	Remedy:   "Leave it out, or write the value as Istio's reference of resource annotations and labels has it.",
 	Rows:     []string{"K-1", "K-2", "B-E3", "S-21", "S-23"},
 	Kinds:    append([]string{"Service", "ServiceEntry"}, workloadKinds...),
 	Check: Each(
 		On(onWorkload(judgePodKeys)),
 		On(func(p *Pass, svc *mesh.Service) {
-			if !p.ByTenant() {
-				return
-			}
 			for _, k := range []string{"topology.istio.io/network", "networking.istio.io/gatewayPort"} {
 				if v, ok := svc.Labels[k]; ok {
 					p.Reportf(labelPath(k), "label %s: %q makes the Service a gateway between networks, another way out", k, v)
@@ -43,7 +41,7 @@ both.`,
 			}
 		}),
 		On(func(p *Pass, se *mesh.ServiceEntry) {
-			if !p.ByTenant() || !p.After.HasPoints(se) {
+			if !p.After.HasPoints(se) {
 				return
 			}
 			for _, f := range []stringMap{{"labels", se.Labels}, {"annotations", se.Annotations}} {

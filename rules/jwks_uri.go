@@ -23,13 +23,11 @@ issuer without jwksUri is warned about: what its document says decides. Where a
 name resolves to, and where a server redirects to, no object tells; Istio's own block
 list (BLOCKED_CIDRS_IN_JWKS_URIS) covers both.`,
 	Severity: Deny,
+	For:      Tenants,
 	Remedy:   "Name the public address of the issuer in jwksUri, or write the keys under jwks.",
 	Rows:     []string{"B-E6"},
 	Kinds:    []string{"RequestAuthentication"},
 	Check: func(_ context.Context, p *Pass) error {
-		if !p.ByTenant() {
-			return nil
-		}
 		var object struct {
 			Spec struct {
 				JWTRules []struct {

@@ -23,9 +23,10 @@ about; and so are objects that istiod reads from elsewhere, namespaces in the me
 that discoverySelectors leave out, and fields that are not known. What a change
 does to single paths the other rules say. To make a change that is denied, set sallyport.io/mode: warn on the
 namespace of istiod for as long as it takes.`,
-	Severity: Deny,
-	Remedy:   "Keep the field as it is; or set the label sallyport.io/mode: warn on the namespace of istiod while you make the change.",
-	Kinds:    []string{mesh.IstioConfigKind},
+	Severity:   Deny,
+	Remedy:     "Keep the field as it is; or set the label sallyport.io/mode: warn on the namespace of istiod while you make the change.",
+	Kinds:      []string{mesh.IstioConfigKind},
+	Operations: everyOperation,
 	Check: On(func(p *Pass, subject *mesh.IstioConfig) {
 		if !p.Live.Settings().Heeds(subject.Ref) {
 			return

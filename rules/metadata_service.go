@@ -26,9 +26,10 @@ namespaces reach the service directly by an exception in the configuration
 (metadataExceptions), which has an end: what it admits is refused again from then
 on. Such an entry says itself who sees it (exportTo), for Sallyport opens none that
 does not lead through the gateway.`,
-	Severity: Deny,
-	Rows:     []string{"S-6", "K-9", "K-10"},
-	Always:   true,
+	Severity:   Deny,
+	Rows:       []string{"S-6", "K-9", "K-10"},
+	Always:     true,
+	Operations: everyOperation,
 	Check: func(_ context.Context, p *Pass) error {
 		if !p.Deleting() && reportMetadata(p) {
 			return nil
@@ -125,7 +126,7 @@ func before(p *Pass, end time.Time) bool {
 // refusesMetadata reports whether an entry is the subject, and metadata-service
 // denies it: then nothing else need be said of its paths.
 func refusesMetadata(p *Pass, entry mesh.Ref) bool {
-	if entry != p.Subject.Metadata().Ref || !p.ByTenant() {
+	if entry != p.Subject.Metadata().Ref || p.Deleting() || p.Platform() {
 		return false
 	}
 	for _, found := range metadataIn(p, entry) {

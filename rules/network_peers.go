@@ -24,9 +24,6 @@ such a namespace comes to be.`,
 	Rows:     []string{"K-17"},
 	Kinds:    []string{"Namespace"},
 	Check: On(func(p *Pass, ns *mesh.Namespace) {
-		if p.Deleting() {
-			return
-		}
 		if _, unknown := netpol.Neighbours(p.After, ns.Name); len(unknown) > 0 {
 			p.Reportf(fmt.Sprintf("metadata.annotations[%q]", mesh.PeersAnnotation),
 				"%s: no namespaces of the mesh by these names, or they are the platform's; the wall stays closed towards them",

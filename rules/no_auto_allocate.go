@@ -17,7 +17,7 @@ the label networking.istio.io/enable-autoallocate-ip is "false".`,
 	Rows:     []string{"S-22"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() || len(se.Addresses) > 0 || !strings.EqualFold(se.Labels["networking.istio.io/enable-autoallocate-ip"], "false") {
+		if len(se.Addresses) > 0 || !strings.EqualFold(se.Labels["networking.istio.io/enable-autoallocate-ip"], "false") {
 			return
 		}
 		for _, sp := range se.Ports {

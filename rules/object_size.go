@@ -23,7 +23,7 @@ Objects that were there before the limits are kept and judged by as they are.`,
 	Severity: Deny,
 	Check: func(_ context.Context, p *Pass) error {
 		meta := p.Subject.Metadata()
-		if p.Deleting() || meta.Namespace == "" || !mesh.Kept(meta.Kind) || strings.HasPrefix(p.Request.User, "system:serviceaccount:kube-system:") ||
+		if meta.Namespace == "" || !mesh.Kept(meta.Kind) || strings.HasPrefix(p.Request.User, "system:serviceaccount:kube-system:") ||
 			p.Request.User == "system:kube-controller-manager" {
 			return nil
 		}

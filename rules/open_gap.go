@@ -27,8 +27,9 @@ mutating webhook did not see, nor a host or port that is added to an entry which
 is open: to hold that back would hide what works. Where no path leads through the
 gateway at that moment, they are denied. So they are in a set of objects that is
 judged as a whole, where nothing in the set leads there.`,
-	Severity: Deny,
-	Rows:     []string{"V-26"},
+	Severity:   Deny,
+	Rows:       []string{"V-26"},
+	Operations: everyOperation,
 	Check: func(_ context.Context, p *Pass) error {
 		se, entry := p.Subject.(*mesh.ServiceEntry)
 		switch {

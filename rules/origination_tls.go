@@ -24,9 +24,6 @@ plain text.`,
 	Rows:     []string{"B-D2", "B-D6"},
 	Kinds:    []string{"BackendTLSPolicy", "DestinationRule"},
 	Check: Each(On(reportBackendTLS), On(func(p *Pass, dr *mesh.DestinationRule) {
-		if p.Deleting() {
-			return
-		}
 		host, external := externalHost(p.After, dr.Host, dr.Namespace)
 		if !external {
 			return
@@ -39,9 +36,6 @@ plain text.`,
 
 // reportBackendTLS judges a BackendTLSPolicy as what Istio makes of it.
 func reportBackendTLS(p *Pass, policy *mesh.BackendTLSPolicy) {
-	if p.Deleting() {
-		return
-	}
 	for _, dr := range p.After.Rules(policy) {
 		host, external := externalHost(p.After, dr.Host, dr.Namespace)
 		if !external {

@@ -41,7 +41,7 @@ func judgeHole(p *Pass, path mesh.Path, before mesh.Verdict) (Severity, told.Tex
 		// The listener of an explicit proxy, not that there is none for a port.
 		proxied := path.Because[0].Ref == s.Ref && strings.HasPrefix(path.Because[0].Path, "spec.egress[")
 		switch {
-		case opensOutbound(p.After, s), proxied && p.ByTenant():
+		case opensOutbound(p.After, s), proxied && !p.Platform():
 			return "", "" // sidecar-outbound denies it
 		case proxied && p.Batch != nil:
 			return Deny, ""

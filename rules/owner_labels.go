@@ -26,9 +26,6 @@ knows who will apply it, that is a warning.`,
 	Always:   true,
 	Check: On(func(p *Pass, ns *mesh.Namespace) {
 		o := p.After.Settings().Ownership
-		if p.Deleting() {
-			return
-		}
 		var before map[string]string
 		if p.Old != nil {
 			before = p.Old.Metadata().Labels

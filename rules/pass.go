@@ -182,8 +182,8 @@ func (p *Pass) Spend(steps int) {
 // spec is the JSON of the subject's spec.
 func (p *Pass) spec() string { return string(rawjson.Member(p.Raw, "spec")) }
 
-// Deleting reports whether the write removes the subject. Most rules have
-// nothing to say about that: what goes cannot do harm, except by its absence.
+// Deleting reports whether the write removes the subject. It is of interest to the
+// rules alone that declare DELETE among their operations.
 func (p *Pass) Deleting() bool { return p.Request.Operation == "DELETE" }
 
 // Platform reports whether the subject lives in a platform namespace.
@@ -212,11 +212,6 @@ func (p *Pass) Held(entry mesh.Ref) bool {
 	se, ok := p.Live.Get(entry).(*mesh.ServiceEntry)
 	return ok && se.Held()
 }
-
-// ByTenant reports whether the write brings or keeps an object in a namespace
-// that is not the platform's. The platform owns the gateways, and may do with
-// them as it likes.
-func (p *Pass) ByTenant() bool { return !p.Deleting() && !p.Platform() }
 
 // Without returns the mesh as it would be if the subject did not exist, and
 // all else did.

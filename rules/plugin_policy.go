@@ -29,6 +29,7 @@ address is denied in namespaces without a wall as well: it takes the traffic of
 every pod on the node. Kinds for the whole cluster are the administrator's, who is
 told.`,
 	Severity: Deny,
+	For:      Tenants,
 	Remedy:   "Allow pods of the own namespace and what the wall allows, and leave the rest to the egress gateway; what else is needed, the platform opens by walls.destinations of its configuration.",
 	Rows:     []string{"K-12"},
 	Kinds: []string{
@@ -36,9 +37,6 @@ told.`,
 		"CiliumLocalRedirectPolicy", "CiliumNetworkPolicy", "GlobalNetworkPolicy", "NetworkSet",
 	},
 	Check: func(_ context.Context, p *Pass) error {
-		if !p.ByTenant() {
-			return nil
-		}
 		m, ref := p.After, p.Subject.Metadata().Ref
 		openings := map[string]func(*mesh.Mesh, mesh.Ref, []byte, func(netpol.Opening)) error{
 			"CiliumNetworkPolicy":            netpol.EachCiliumOpening,

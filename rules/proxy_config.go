@@ -14,13 +14,11 @@ environmentVariables reach into the proxy's bootstrap (interception, tracing and
 discovery endpoints), and image chooses another proxy. Tenants may set
 concurrency.`,
 	Severity: Deny,
+	For:      Tenants,
 	Remedy:   "Leave the field out, or ask the platform team for a ProxyConfig of its own.",
 	Rows:     []string{"B-E3"},
 	Kinds:    []string{"ProxyConfig"},
 	Check: func(_ context.Context, p *Pass) error {
-		if !p.ByTenant() {
-			return nil
-		}
 		var object struct {
 			Spec struct {
 				EnvironmentVariables map[string]any  `json:"environmentVariables"`

@@ -28,6 +28,7 @@ what Istio never writes is denied: a command, envFrom, a probe or a hook that ru
 another program, variables of the loader and the bootstrap, mounts over programs;
 and while it runs, another image.`,
 	Severity: Deny,
+	For:      Tenants,
 	Remedy:   "Leave the container out, or give it name, image: auto and resources alone.",
 	Rows:     []string{"K-2", "K-3"},
 	Kinds:    workloadKinds,

@@ -18,9 +18,7 @@ denied both.`,
 	Rows:     []string{"B-E2"},
 	Kinds:    []string{"TrafficExtension", "WasmPlugin"},
 	Check: func(_ context.Context, p *Pass) error {
-		if !p.Deleting() {
-			p.Report(Finding{Path: "spec", Severity: p.WarnInPlatform(), Told: told.F("a %s runs code in the proxy, fetched past it", told.Plain(p.Subject.Metadata().Kind)), About: p.spec()})
-		}
+		p.Report(Finding{Path: "spec", Severity: p.WarnInPlatform(), Told: told.F("a %s runs code in the proxy, fetched past it", told.Plain(p.Subject.Metadata().Kind)), About: p.spec()})
 		return nil
 	},
 }

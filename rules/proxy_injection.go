@@ -22,6 +22,7 @@ sidecar is warned about: only a NetworkPolicy confines it. Whatever
 sidecar.istio.io/inject says beside true and yes counts as no, for some version of
 Istio, or its network plugin, takes it so.`,
 	Severity: Deny,
+	For:      Tenants,
 	Remedy:   "Leave it out: what the proxy is and does is the platform team's to say.",
 	Rows:     []string{"K-2", "B-E3"},
 	Kinds:    workloadKinds,

@@ -10,6 +10,7 @@ Istio does not capture the traffic of user and group 1337, which is how it tells
 the proxy from the application. A container that runs as either leaves the pod as
 if there were no sidecar.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"K-3"},
 	Kinds:    workloadKinds,
 	Check: On(onWorkload(func(p *Pass, w *mesh.Workload, base string) {

@@ -15,12 +15,10 @@ var redirectElsewhere = &Rule{
 A redirect tells the client to go elsewhere. The new request is judged as any
 other, but a client with another way out, a browser say, takes it.`,
 	Severity: Warn,
+	For:      Tenants,
 	Rows:     []string{"V-11"},
 	Kinds:    []string{"VirtualService"},
 	Check: On(func(p *Pass, vs *mesh.VirtualService) {
-		if !p.ByTenant() {
-			return
-		}
 		for i, r := range vs.HTTP {
 			if r.Redirect == nil || r.Redirect.Authority == "" {
 				continue

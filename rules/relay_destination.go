@@ -18,7 +18,7 @@ What that does with it, and the policy of the gateway, is beyond Istio.`,
 	Rows:     []string{"V-17"},
 	Kinds:    []string{"VirtualService"},
 	Check: On(func(p *Pass, vs *mesh.VirtualService) {
-		if p.Deleting() || !slices.ContainsFunc(vs.Hosts, func(h string) bool {
+		if !slices.ContainsFunc(vs.Hosts, func(h string) bool {
 			_, external := externalHost(p.After, h, vs.Namespace)
 			return external
 		}) {

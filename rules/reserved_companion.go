@@ -11,8 +11,9 @@ host. Somebody else's object of such a name would be taken for a companion, and 
 change to one would hold until the next reconciliation. Only Sallyport's own
 service account writes them. Where the object is read from a file, and nobody
 knows who will write it, that is a warning.`,
-	Severity: Deny,
-	Kinds:    []string{"AuthorizationPolicy", "DestinationRule", "Gateway", "ServiceEntry", "VirtualService"},
+	Severity:   Deny,
+	Kinds:      []string{"AuthorizationPolicy", "DestinationRule", "Gateway", "ServiceEntry", "VirtualService"},
+	Operations: everyOperation,
 	Check: func(_ context.Context, p *Pass) error {
 		if !p.Reserved {
 			return nil

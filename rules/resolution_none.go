@@ -20,7 +20,7 @@ has named the server behind it, nobody dials what the client has chosen.`,
 	Rows:     []string{"S-10"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() || se.Resolution != "NONE" || se.WorkloadLabels != nil || !p.After.HasPoints(se) {
+		if se.Resolution != "NONE" || se.WorkloadLabels != nil || !p.After.HasPoints(se) {
 			return
 		}
 		if !slices.ContainsFunc(se.Hosts, func(h string) bool { return !p.After.Settings().Serves(mesh.CanonicalHost(h)) }) {

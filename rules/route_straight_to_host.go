@@ -24,9 +24,6 @@ An ExternalName Service is the external host that it stands for.`,
 	Rows:     []string{"V-1", "V-8", "V-9", "V-10", "V-16"},
 	Kinds:    []string{"VirtualService"},
 	Check: On(func(p *Pass, vs *mesh.VirtualService) {
-		if p.Deleting() {
-			return
-		}
 		if slices.Contains(vs.Gateways, "mesh") {
 			reportDelegates(p, vs)
 		}

@@ -43,6 +43,20 @@ func (s Severity) AtMost(limit Severity) Severity {
 	return s
 }
 
+// Audience is whose objects a rule judges.
+type Audience string
+
+// The audiences.
+const (
+	Everybody Audience = ""
+	// Tenants are those whose namespaces are not the platform's. The platform owns
+	// the gateways, and may do with them as it likes.
+	Tenants Audience = "tenants"
+)
+
+// everyOperation is for rules that look at what an object's absence opens as well.
+var everyOperation = []string{"CREATE", "UPDATE", "DELETE"}
+
 // Rule is one judgement. It is a constant value.
 type Rule struct {
 	// Name is kebab-case, unique and permanent: it appears in messages,
@@ -60,6 +74,11 @@ type Rule struct {
 	Rows []string
 	// Kinds are the kinds of object the rule judges; none means every kind.
 	Kinds []string
+	// Operations are those that the rule judges (CREATE, UPDATE, DELETE); none means
+	// CREATE and UPDATE: what goes cannot do harm, except by its absence.
+	Operations []string
+	// For is whose objects the rule judges.
+	For Audience
 	// Always has the rule judge, and deny, whatever mode the namespace asks for:
 	// what it guards is not the namespace's own.
 	Always bool
@@ -71,6 +90,23 @@ type Rule struct {
 // Judges reports whether the rule has a say about objects of that kind.
 func (r *Rule) Judges(kind string) bool {
 	return len(r.Kinds) == 0 || slices.Contains(r.Kinds, kind)
+}
+
+// operations are those that the rule judges.
+func (r *Rule) operations() []string {
+	if len(r.Operations) == 0 {
+		return everyOperation[:2]
+	}
+	return r.Operations
+}
+
+// JudgesOn reports whether the rule has a say about such an operation.
+func (r *Rule) JudgesOn(operation string) bool { return slices.Contains(r.operations(), operation) }
+
+// applies reports whether the rule judges the write of a subject: its kind, the
+// operation, and whose object it is.
+func (r *Rule) applies(p *Pass) bool {
+	return r.Judges(p.Subject.Metadata().Kind) && r.JudgesOn(p.Request.Operation) && (r.For != Tenants || !p.Platform())
 }
 
 // Title is the first paragraph of the rule's Doc.
@@ -132,17 +168,19 @@ func Each(checks ...func(context.Context, *Pass) error) func(context.Context, *P
 	}
 }
 
-// Run lets every rule that judges the subject's kind judge it, and returns
+// Run lets every rule that judges the write of such a subject judge it, and returns
 // their findings sorted; of very many the gravest, and how many more there are.
 // An error, a panic of a rule included, means "could not judge": no finding is
 // returned with it, for half a judgement would look like an acquittal.
 func Run(ctx context.Context, all []*Rule, p Pass) ([]Finding, error) {
+	if !slices.Contains(everyOperation, p.Request.Operation) {
+		return nil, fmt.Errorf("the operation is %q: rules judge %s", p.Request.Operation, strings.Join(everyOperation, ", "))
+	}
 	found := collector{mesh: p.After, excused: p.Excused}
 	report := found.add
-	kind := p.Subject.Metadata().Kind
 	var pass Pass
 	for _, r := range all {
-		if !r.Judges(kind) {
+		if !r.applies(&p) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

@@ -21,7 +21,7 @@ the exception, of which any other value enforces.`,
 	Severity: Warn,
 	Kinds:    []string{"Namespace", "ServiceEntry", "VirtualService"},
 	Check: func(_ context.Context, p *Pass) error {
-		if p.Deleting() || p.Reserved {
+		if p.Reserved {
 			return nil
 		}
 		meta := p.Subject.Metadata()

@@ -15,8 +15,9 @@ selects, for as long as it stands: it is a matter of size, not of security, and
 whoever may write one may take it away. Every path is followed a second time as
 if there were no Sidecars. One that leaves directly then is denied like any
 other, so that no Sidecar that goes, comes or changes can open it.`,
-	Severity: Deny,
-	Rows:     []string{"B-S3"},
+	Severity:   Deny,
+	Rows:       []string{"B-S3"},
+	Operations: everyOperation,
 	Check: func(_ context.Context, p *Pass) error {
 		var bare []mesh.Path
 		for _, path := range p.Paths {

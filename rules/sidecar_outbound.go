@@ -25,9 +25,6 @@ warned about: the listener is used only by who asks for it.`,
 	Rows:     []string{"B-S1", "B-S2", "B-S4", "B-S5"},
 	Kinds:    []string{"Sidecar"},
 	Check: On(func(p *Pass, s *mesh.Sidecar) {
-		if p.Deleting() {
-			return
-		}
 		whose := told.InNamespace(s.Namespace).Text()
 		if s.Namespace == p.After.Settings().RootNamespace {
 			whose = "every namespace"

@@ -19,7 +19,7 @@ A name that is none of the entry's hosts lets another server answer.`,
 	Rows:     []string{"S-20"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() || !p.After.HasPoints(se) {
+		if !p.After.HasPoints(se) {
 			return
 		}
 		for i, san := range se.SubjectAltNames {

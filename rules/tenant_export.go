@@ -22,9 +22,6 @@ and is denied.`,
 	Kinds:    []string{"DestinationRule", "ServiceEntry", "VirtualService"},
 	Check: Each(
 		On(func(p *Pass, se *mesh.ServiceEntry) {
-			if p.Deleting() {
-				return
-			}
 			switch v, ok := se.Annotations[mesh.ExportAnnotation]; {
 			case ok && v != "." && v != "*":
 				p.Report(Finding{
@@ -32,7 +29,7 @@ and is denied.`,
 					Severity: Deny,
 					Told:     told.F("annotation %s is %q, but an entry is opened to \".\" or \"*\" only", told.Plain(mesh.ExportAnnotation), v),
 				})
-			case v == "*" && p.ByTenant():
+			case v == "*" && !p.Platform():
 				p.Reportf(fmt.Sprintf("metadata.annotations[%q]", mesh.ExportAnnotation), "the entry of a tenant is to be opened to every namespace")
 			}
 			reportExport(p, se.ExportTo, se.Namespace, p.After.HasPoints(se))
@@ -45,7 +42,7 @@ and is denied.`,
 // reportExport reports an exportTo that names others; an absent one, which
 // exports to all, only where that matters.
 func reportExport(p *Pass, exportTo []string, namespace string, absentMatters bool) {
-	if !p.ByTenant() {
+	if p.Platform() {
 		return
 	}
 	for i, e := range exportTo {

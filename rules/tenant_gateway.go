@@ -16,12 +16,10 @@ namespace: an egress gateway that nobody approved, or a waypoint that takes
 precedence over the platform's. A path through it does not count as via; the
 NetworkPolicy of the namespace still holds for its pods.`,
 	Severity: Warn,
+	For:      Tenants,
 	Rows:     []string{"V-25", "S-21"},
 	Kinds:    []string{"K8sGateway", "ListenerSet", "XListenerSet"},
 	Check: func(_ context.Context, p *Pass) error {
-		if !p.ByTenant() {
-			return nil
-		}
 		if g, ok := p.Subject.(*mesh.K8sGateway); ok {
 			p.Reportf("spec.gatewayClassName", "class %q makes Istio deploy a gateway of this namespace's own", g.GatewayClassName)
 			return nil

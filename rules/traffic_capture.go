@@ -15,6 +15,7 @@ Annotations on a pod exclude addresses, ports or interfaces from the sidecar's
 capture, and labels opt the pod out of ambient mode. What is not captured is
 routed by nobody. Pods and templates in namespaces of the mesh are denied them.`,
 	Severity: Deny,
+	For:      Tenants,
 	Remedy:   "Leave it out, and register the hosts that are called with a ServiceEntry.",
 	Rows:     []string{"K-1", "K-15"},
 	Kinds:    workloadKinds,

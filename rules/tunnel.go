@@ -19,9 +19,6 @@ not where the traffic ends. Tenants are denied it.`,
 	Rows:     []string{"B-D3"},
 	Kinds:    []string{"DestinationRule"},
 	Check: On(func(p *Pass, dr *mesh.DestinationRule) {
-		if p.Deleting() {
-			return
-		}
 		report := func(path string, tp *mesh.TrafficPolicy) {
 			if tp != nil && tp.Tunnel != nil {
 				p.Report(Finding{

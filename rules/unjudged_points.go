@@ -16,8 +16,9 @@ new object that bears on more is refused, and so is a change or a deletion that
 decides the way of more: it can be made in steps. The platform's objects may be
 for every host: theirs are judged by the first 1,024, and the rest is not looked
 at. "sallyport doctor" looks at all of them.`,
-	Severity: Warn,
-	Kinds:    []string{"DestinationRule", "Gateway", "Sidecar", "VirtualService"},
+	Severity:   Warn,
+	Kinds:      []string{"DestinationRule", "Gateway", "Sidecar", "VirtualService"},
+	Operations: everyOperation,
 	Check: func(_ context.Context, p *Pass) error {
 		points := 0
 		for i, path := range p.Paths {

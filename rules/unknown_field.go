@@ -30,9 +30,6 @@ server would, unless an API server has handed the object out: that drops what it
 does not serve.`,
 	Severity: Warn,
 	Check: func(_ context.Context, p *Pass) error {
-		if p.Deleting() {
-			return nil
-		}
 		k, ok := schema.Find(typeOf(p.Raw))
 		if !ok {
 			return nil

@@ -15,10 +15,11 @@ istio.io/use-waypoint on a ServiceEntry takes precedence over the namespace's:
 then passes the traffic through. That is denied to tenants in ambient
 namespaces.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"S-21"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if !p.ByTenant() || !p.After.HasPoints(se) {
+		if !p.After.HasPoints(se) {
 			return
 		}
 		ns := p.After.Namespace(se.Namespace)

@@ -22,13 +22,11 @@ own namespace registers; one to a host that nobody registers yet is warned about
 A tenant's entry that is bound to a waypoint is judged with the routes that its
 namespace has for it.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"V-19"},
 	Kinds:    []string{"GRPCRoute", "HTTPRoute", "ServiceEntry", "TCPRoute", "TLSRoute", "VirtualService"},
 	Check: Each(
 		On(func(p *Pass, vs *mesh.VirtualService) {
-			if !p.ByTenant() {
-				return
-			}
 			for _, h := range vs.Hosts {
 				host := mesh.ResolveHost(h, vs.Namespace, p.After.Settings().ClusterDomain)
 				if atWaypoint(p, host) {
@@ -38,9 +36,6 @@ namespace has for it.`,
 			}
 		}),
 		On(func(p *Pass, r *mesh.Route) {
-			if !p.ByTenant() {
-				return
-			}
 			for i := range r.ParentRefs {
 				se := parentEntry(p, r, &r.ParentRefs[i])
 				if se != nil && len(se.Hosts) > 0 && p.After.Waypoint(se) != nil {
@@ -50,7 +45,7 @@ namespace has for it.`,
 			}
 		}),
 		On(func(p *Pass, se *mesh.ServiceEntry) {
-			if !p.ByTenant() || p.After.Waypoint(se) == nil {
+			if p.After.Waypoint(se) == nil {
 				return
 			}
 			for _, h := range se.Hosts {

@@ -30,7 +30,7 @@ the Namespace that brings that about says which policies undo the wall.`,
 			return wallUndone(p, ns)
 		}
 		np, ok := p.Subject.(*mesh.NetworkPolicy)
-		if !ok || !p.ByTenant() {
+		if !ok || p.Platform() {
 			return nil
 		}
 		return netpol.EachOpening(p.After, np, func(o netpol.Opening) {
@@ -51,7 +51,7 @@ the Namespace that brings that about says which policies undo the wall.`,
 // Whoever puts up the wall is told, not stopped: a wall with a hole is better than
 // none.
 func wallUndone(p *Pass, ns *mesh.Namespace) error {
-	if p.Deleting() || p.After.Settings().GatewayNamespace(ns.Name) {
+	if p.After.Settings().GatewayNamespace(ns.Name) {
 		return nil
 	}
 	was, stage := netpol.Off, netpol.StageOf(p.After, ns.Name)

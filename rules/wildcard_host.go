@@ -20,7 +20,7 @@ for which the administrator has named the server are fine. The shipped policy no
 	Rows:     []string{"S-11"},
 	Kinds:    []string{"ServiceEntry"},
 	Check: On(func(p *Pass, se *mesh.ServiceEntry) {
-		if p.Deleting() || !p.After.HasPoints(se) {
+		if !p.After.HasPoints(se) {
 			return
 		}
 		var denied []Finding

@@ -9,12 +9,11 @@ var workloadKinds = []string{
 	"ReplicaSet", "ReplicationController", "StatefulSet",
 }
 
-// onWorkload adapts a check of pods and templates. It passes over platform
-// namespaces, and over namespaces that are neither in the mesh nor confined:
-// there is nothing for their pods to leave.
+// onWorkload adapts a check of pods and templates. It passes over namespaces that
+// are neither in the mesh nor confined: there is nothing for their pods to leave.
 func onWorkload(check func(p *Pass, w *mesh.Workload, base string)) func(p *Pass, w *mesh.Workload) {
 	return func(p *Pass, w *mesh.Workload) {
-		if p.ByTenant() && meshNamespace(p.After, w.Namespace) {
+		if meshNamespace(p.After, w.Namespace) {
 			check(p, w, podPath(w.Kind))
 		}
 	}

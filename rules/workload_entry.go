@@ -16,11 +16,12 @@ denied, whichever comes last. Behind a ServiceEntry the address makes an egress
 point, which direct-path judges; a WorkloadEntry that nothing selects is warned
 about.`,
 	Severity: Deny,
+	For:      Tenants,
 	Rows:     []string{"W-1", "S-9"},
 	Kinds:    []string{"Service", "WorkloadEntry"},
 	Check: Each(
 		On(func(p *Pass, we *mesh.WorkloadEntry) {
-			if !p.ByTenant() || !p.After.WorkloadOutside(we) {
+			if !p.After.WorkloadOutside(we) {
 				return
 			}
 			labels := we.SelectorLabels()
@@ -41,7 +42,7 @@ about.`,
 			p.Report(Finding{Path: "spec.address", Severity: Warn, Told: told.F("address %s lies outside the mesh", we.Address)})
 		}),
 		On(func(p *Pass, svc *mesh.Service) {
-			if !p.ByTenant() || len(svc.Selector) == 0 {
+			if len(svc.Selector) == 0 {
 				return
 			}
 			for o := range p.After.In("WorkloadEntry", svc.Namespace) {

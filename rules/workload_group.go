@@ -13,12 +13,11 @@ var workloadGroup = &Rule{
 With auto-registration a WorkloadGroup lets any machine that holds a token of one
 of the namespace's service accounts join the mesh, wherever it stands.`,
 	Severity: Warn,
+	For:      Tenants,
 	Rows:     []string{"W-2"},
 	Kinds:    []string{"WorkloadGroup"},
 	Check: func(_ context.Context, p *Pass) error {
-		if p.ByTenant() {
-			p.Reportf("spec", "lets machines outside the cluster join the mesh as workloads of %s", told.InNamespace(p.Subject.Metadata().Namespace))
-		}
+		p.Reportf("spec", "lets machines outside the cluster join the mesh as workloads of %s", told.InNamespace(p.Subject.Metadata().Namespace))
 		return nil
 	},
 }

@@ -34,6 +34,7 @@ func hanging(o *Options) (entered chan string, hold chan struct{}) {
 	entered, hold = make(chan string, 1000), make(chan struct{})
 	hang := &rules.Rule{
 		Name: "hang", Doc: "never end", Severity: rules.Deny, Kinds: []string{"ServiceEntry"},
+		Operations: []string{"CREATE", "UPDATE", "DELETE"},
 		Check: func(_ context.Context, p *rules.Pass) error {
 			if se := p.Subject.(*mesh.ServiceEntry); se.Hosts[0] == "hanging.example.com" {
 				entered <- se.Namespace

@@ -32,6 +32,7 @@ const ownUser = "system:serviceaccount:sallyport-system:sallyport-webhook"
 // testRules say what the host of a ServiceEntry asks them to say.
 var testRules = []*rules.Rule{{
 	Name: "by-host", Doc: "do what the host says", Severity: rules.Deny, Kinds: []string{"ServiceEntry"},
+	Operations: []string{"CREATE", "UPDATE", "DELETE"},
 	Check: func(ctx context.Context, p *rules.Pass) error {
 		se := p.Subject.(*mesh.ServiceEntry)
 		switch host := se.Hosts[0]; host {

@@ -46,6 +46,7 @@ func document(t *testing.T, yaml string) []byte {
 // tooManyHosts finds every host of an entry wrong.
 var tooManyHosts = &rules.Rule{
 	Name: "too-many-hosts", Severity: rules.Deny,
+	Operations: []string{"CREATE", "UPDATE", "DELETE"},
 	Check: rules.On(func(p *rules.Pass, se *mesh.ServiceEntry) {
 		for _, h := range se.Hosts {
 			p.Reportf("spec.hosts", "host %s", h)

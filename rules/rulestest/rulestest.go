@@ -38,8 +38,9 @@ import (
 // Run judges every case of the folder with its rule, and compares the findings
 // with the case's want section, or rewrites that where update is true. It
 // fails for a rule without case, a case without rule, and a case without a bad
-// or without a good object; and every rule judges every object of every case,
-// which must neither fail nor panic.
+// or without a good object; and every rule judges every object of every case, and
+// its deletion, which must neither fail nor panic. On a deletion none finds anything
+// that has not declared to judge one, and who has declared it has a bad one.
 func Run(t *testing.T, all []*rules.Rule, dir string, update bool) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
@@ -78,7 +79,7 @@ func runCase(t *testing.T, rule *rules.Rule, all []*rules.Rule, file string, upd
 	one := &review.Judge{Rules: []*rules.Rule{rule}}
 	every := &review.Judge{Rules: all}
 	var got strings.Builder
-	bad, good := 0, 0
+	bad, good, deletions := 0, 0, 0
 	for _, f := range archive.Files {
 		isBad, isGood := strings.HasPrefix(f.Name, "bad"), strings.HasPrefix(f.Name, "good")
 		if !isBad && !isGood {
@@ -110,8 +111,11 @@ func runCase(t *testing.T, rule *rules.Rule, all []*rules.Rule, file string, upd
 					t.Errorf("%s: %s: a denial without a remedy: %s", f.Path, out.Ref, f.Message)
 				}
 			}
+			judgeDeletion(t, every, world, w, f.Name)
 			if isBad {
-				bad++
+				if bad++; w.Request.Operation == "DELETE" {
+					deletions++
+				}
 				Print(&got, f.Name, out)
 				checkFixes(t, rule, every, world, w)
 			} else {
@@ -122,7 +126,35 @@ func runCase(t *testing.T, rule *rules.Rule, all []*rules.Rule, file string, upd
 	if bad == 0 || good == 0 {
 		t.Errorf("%s has %d bad and %d good objects; a case needs both kinds", file, bad, good)
 	}
+	if rule.JudgesOn("DELETE") && deletions == 0 {
+		t.Errorf("%s: rule %s judges deletions, and the case has no bad one", file, rule.Name)
+	}
 	compare(t, archive, file, got.String(), update)
+}
+
+// judgeDeletion has all rules judge the deletion of an object of a case, from a mesh
+// that has it: what keeps an object from being deleted is a rule that says so, and
+// never one that has forgotten to ask.
+func judgeDeletion(t *testing.T, every *review.Judge, world *mesh.Mesh, w review.Write, file string) {
+	t.Helper()
+	if w.Request.Operation != "DELETE" {
+		o, err := mesh.Decode(w.Object)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		world = world.With(o)
+		w.Request.Operation, w.Object, w.OldObject = "DELETE", nil, w.Object
+	}
+	out, err := every.Review(t.Context(), world, w)
+	if err != nil {
+		t.Errorf("%s: all rules over the deletion of %s: %v", file, out.Ref, err)
+	}
+	for _, f := range out.Findings {
+		i := slices.IndexFunc(every.Rules, func(r *rules.Rule) bool { return r.Name == f.Rule })
+		if i < 0 || !every.Rules[i].JudgesOn("DELETE") {
+			t.Errorf("%s: rule %s, which judges no deletions, finds in that of %s: %s: %s", file, f.Rule, out.Ref, f.Path, f.Message)
+		}
+	}
 }
 
 // compare compares the archive's want section with got.
