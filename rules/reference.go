@@ -22,7 +22,8 @@ What Sallyport judges in Go. This page is generated from the rules by
 
 A finding of severity deny stops the write, unless the namespace has the label
 sallyport.io/mode: warn. On an update a finding that the old object had already
-is a warning.
+is a warning. A rule judges the operations that it lists: most say nothing when an
+object is deleted.
 
 | rule | severity | what it asks for |
 |---|---|---|
@@ -48,7 +49,10 @@ func section(b *bytes.Buffer, r *Rule, cases fs.FS) error {
 	if len(r.Kinds) > 0 {
 		kinds = strings.Join(r.Kinds, ", ")
 	}
-	fmt.Fprintf(b, "\n\n%s\n\nKinds: %s.", text, kinds)
+	fmt.Fprintf(b, "\n\n%s\n\nKinds: %s. Operations: %s.", text, kinds, strings.Join(r.operations(), ", "))
+	if r.For == Tenants {
+		b.WriteString(" It judges the objects of tenants, not the platform's.")
+	}
 	if len(r.Rows) > 0 {
 		fmt.Fprintf(b, " Rows of the [bypass matrix](#the-bypass-matrix): %s.", strings.Join(r.Rows, ", "))
 	}
