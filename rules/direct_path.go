@@ -34,6 +34,10 @@ takes over: it speaks TLS in their place. Where it cannot, for a client
 certificate, say, or without verifying whom it speaks to, Sallyport keeps no route,
 and the rule is denied where one stands.
 
+An entry of a namespace in ambient mode is a request for a way out by a waypoint,
+and ztunnel is not shown it: no path of its own leads anywhere. Where Sallyport or
+Istio cannot do what it asks for, it is denied for that.
+
 An edit of an entry that is open is denied as well where Sallyport could no
 longer serve what the entry has: its host would be closed for good, and all that
 worked with it.`,
@@ -47,8 +51,27 @@ worked with it.`,
 		for _, group := range groupPaths(p, p.Paths, asIs) {
 			p.Report(group.finding(p, "leaves directly"))
 		}
+		reportUnserved(p)
 		return nil
 	},
+}
+
+// reportUnserved says of an entry in ambient mode that ztunnel does not know, and that
+// therefore has no path of its own, what of it cannot be served: nobody would learn
+// from a path that its clients leave as if it were not there.
+func reportUnserved(p *Pass) {
+	se, ok := p.Subject.(*mesh.ServiceEntry)
+	if !ok || p.Deleting() || !p.Injected || !p.After.Namespace(se.Namespace).Ambient() {
+		return
+	}
+	if slices.ContainsFunc(p.Paths, func(path mesh.Path) bool { p.Spend(1); return path.Entry == se.Ref }) {
+		return // ztunnel knows it, and what is to be said is said of the path
+	}
+	for _, r := range p.Refusals {
+		if r.Entry == se.Ref && r.With == (mesh.Ref{}) {
+			p.Report(Finding{Path: r.Path, Told: r.Told, ToldFix: r.ToldFix + "\n"})
+		}
+	}
 }
 
 // view is how the path of a client for an egress point is looked at in one of

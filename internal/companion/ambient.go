@@ -11,8 +11,8 @@ import (
 )
 
 // ForAmbient computes what leads the clients in ambient mode out to one canonical
-// host: all of it beside the first waypoint of the configuration, where no tenant
-// writes. An entry of a namespace in ambient mode is only the request for it. The
+// host: all of it beside the waypoint for that ([mesh.Mesh.EgressWaypoint]), where no
+// tenant writes. An entry of a namespace in ambient mode is only the request for it. The
 // objects are in the order in which they open no path too early: the policy, TLS,
 // and the entry that clients see last.
 //
@@ -23,17 +23,8 @@ import (
 func ForAmbient(m *mesh.Mesh, host string) Set {
 	m.Spend(planSteps)
 	a := atWaypoint{plan: &plan{builder: newBuilder(host), by: throughWaypoint, set: Set{Host: host}}}
-	if names := m.Settings().Ambient.Waypoints; len(names) > 0 {
-		a.waypoint = names[0]
-		var refs []mesh.Ref
-		for _, kind := range Kinds {
-			for o := range m.Named(kind, a.waypoint.Namespace, a.key) {
-				if ref := o.Metadata().Ref; Is(ref) {
-					refs = append(refs, ref)
-				}
-			}
-		}
-		m = without(m.Draft(), refs)
+	if a.waypoint = m.EgressWaypoint(); a.waypoint != (mesh.WaypointName{}) {
+		m = without(m.Draft(), besideWaypoint(m, a.waypoint.Namespace, a.key))
 	}
 	a.mesh, a.was = m, m
 	claims := a.claims()
@@ -45,6 +36,39 @@ func ForAmbient(m *mesh.Mesh, host string) Set {
 		a.set.Objects = a.objects(agreed, ports)
 	}
 	return a.result()
+}
+
+// withAmbient adds to what was planned for a host what leads the clients in ambient
+// mode out to it. The mesh has the other companions.
+func (s Set) withAmbient(after *mesh.Mesh) (*mesh.Mesh, Set) {
+	if !after.AnyAmbient() {
+		return after, s
+	}
+	ambient := ForAmbient(after, s.Host)
+	s.Objects = slices.Concat(s.Objects, ambient.Objects)
+	s.Refused = slices.Concat(s.Refused, ambient.Refused)
+	slices.SortStableFunc(s.Refused, byEntry)
+	return after.With(ambient.Objects...), s
+}
+
+// besideWaypoint are the companions of a key in the namespace of a waypoint.
+func besideWaypoint(m *mesh.Mesh, namespace, key string) []mesh.Ref {
+	var refs []mesh.Ref
+	for _, kind := range Kinds {
+		for o := range m.Named(kind, namespace, key) {
+			if ref := o.Metadata().Ref; Is(ref) {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	return refs
+}
+
+// onlyAmbient reports whether no sidecar is meant to see an entry: its namespace is
+// in ambient mode, and it is for that alone, or there are no sidecars.
+func onlyAmbient(m *mesh.Mesh, entry *mesh.ServiceEntry) bool {
+	ns := m.Namespace(entry.Namespace)
+	return ns.Ambient() && !ns.Injected() && (!m.AnyInjected() || slices.Equal(openExport(m, entry), []string{"."}))
 }
 
 // atWaypoint plans what stands beside a waypoint for one host.
@@ -60,7 +84,7 @@ func (a *atWaypoint) claims() []*claim {
 	for _, entry := range a.mesh.EntriesFor(a.host) {
 		ns := a.mesh.Namespace(entry.Namespace)
 		// Of a namespace that has both, which pods have sidecars is the pods' choice.
-		if Is(entry.Ref) || !ns.Ambient() || !Serves(a.mesh, entry) || a.led(entry) {
+		if Is(entry.Ref) || !ns.Ambient() || !a.leaves(entry) || !Serves(a.mesh, entry) || a.led(entry) {
 			continue
 		}
 		if refusals := a.unservable(entry); len(refusals) > 0 {
@@ -78,6 +102,12 @@ func (a *atWaypoint) claims() []*claim {
 	}
 	slices.SortStableFunc(out, precedence)
 	return out
+}
+
+// leaves reports whether an entry is for something outside the mesh, be it by ports
+// of which Istio routes none.
+func (a *atWaypoint) leaves(entry *mesh.ServiceEntry) bool {
+	return a.mesh.HasPoints(entry) || a.mesh.Reads(entry.Namespace) && len(entry.Endpoints) == 0 && entry.WorkloadLabels == nil
 }
 
 // straight gives the port its own way to the server: there is no route by which
@@ -103,8 +133,8 @@ func (a *atWaypoint) unservable(entry *mesh.ServiceEntry) []Refusal {
 		return []Refusal{{Entry: entry.Ref, Path: path, Told: message, ToldFix: fix}}
 	}
 	if a.waypoint == (mesh.WaypointName{}) {
-		return refuse("metadata.namespace", told.F("namespace %s is in ambient mode, and no waypoint is configured that leads to %s", told.Namespace(entry.Namespace), told.Host(a.host)),
-			"Ask the platform team to name a waypoint under ambient.waypoints in Sallyport's configuration.")
+		return refuse("metadata.namespace", told.F("namespace %s is in ambient mode, and there is no waypoint that may lead to %s", told.Namespace(entry.Namespace), told.Host(a.host)),
+			"Ask the platform team for a waypoint that may lead out of the mesh: one of a platform namespace, or one that Sallyport's configuration lists under ambient.waypoints.")
 	}
 	if message, fix := a.unnamed(entry); message != "" {
 		return refuse(hostField(entry, a.host), message, fix)
@@ -126,7 +156,7 @@ func (a *atWaypoint) unservable(entry *mesh.ServiceEntry) []Refusal {
 		case other.Namespace == a.waypoint.Namespace && !Is(other.Ref):
 			return refuse(hostField(entry, a.host), told.F("%s registers %s beside the waypoint already, and Istio takes one entry of a namespace for a host", other.Ref, told.Host(a.host)),
 				"Ask the platform team to lead that entry to the waypoint, or to remove it.")
-		case beside && !a.mesh.Namespace(other.Namespace).Ambient() && Serves(a.mesh, other):
+		case beside && !onlyAmbient(a.mesh, other) && Serves(a.mesh, other):
 			return refuse(hostField(entry, a.host), told.F("%s is registered for sidecars too, whose egress gateway has its own entry for it in the waypoint's namespace, and Istio takes one entry of a namespace for a host", told.Host(a.host)),
 				"Ask the platform team for a waypoint in a namespace without an egress gateway.")
 		}

@@ -31,7 +31,7 @@ func claims(m *mesh.Mesh, host string, served map[string]bool) (accepted []*clai
 	entries := m.EntriesFor(host)
 	asking := asking(entries, served)
 	for _, entry := range entries {
-		if !m.HasPoints(entry) || !injects(m, entry.Namespace, asking) || len(openExport(m, entry)) == 0 {
+		if !m.HasPoints(entry) || onlyAmbient(m, entry) || !injects(m, entry.Namespace, asking) || len(openExport(m, entry)) == 0 {
 			continue
 		}
 		covered := !needed(m, entry, host)

@@ -58,7 +58,16 @@ func (r Refusal) said() Refusal {
 // depends on what users wrote. A host whose paths are all via without Sallyport
 // needs nothing, unless Sallyport has led to it before, or the entry asks for it
 // ([mesh.SpareAnnotation]): then the companions stand behind what covers it.
-func For(m *mesh.Mesh, host string) Set { return planFor(m, host).result() }
+//
+// For clients in ambient mode there is what stands beside a waypoint, see [ForAmbient].
+func For(m *mesh.Mesh, host string) Set {
+	p := planFor(m, host)
+	if !m.AnyAmbient() {
+		return p.result()
+	}
+	_, set := p.result().withAmbient(p.settled(p.built()))
+	return set
+}
 
 // Without returns the mesh without the companions of the hosts: the mesh as
 // users wrote it.
@@ -85,14 +94,17 @@ func without(m *mesh.Mesh, refs []mesh.Ref) *mesh.Mesh {
 func Apply(m *mesh.Mesh, hosts ...string) (*mesh.Mesh, []Set) {
 	if len(hosts) == 1 {
 		p := planFor(m, hosts[0])
-		return p.settled(p.built()), []Set{p.result()}
+		after, set := p.result().withAmbient(p.settled(p.built()))
+		return after, []Set{set}
 	}
 	sets := make([]Set, len(hosts))
 	var objects []mesh.Object
 	var displacing []*plan
 	for i, host := range hosts {
 		p := planFor(m, host)
-		sets[i] = p.result()
+		if sets[i] = p.result(); m.AnyAmbient() {
+			_, sets[i] = sets[i].withAmbient(p.settled(p.built()))
+		}
 		objects = append(objects, sets[i].Objects...)
 		if len(p.displaced) > 0 {
 			displacing = append(displacing, p)
@@ -118,6 +130,11 @@ func existing(m *mesh.Mesh, host, key string) []mesh.Ref {
 	for _, gateway := range m.Settings().Gateways {
 		for _, kind := range Kinds {
 			collect(kind, gateway.Namespace)
+		}
+	}
+	if m.AnyAmbient() {
+		if waypoint := m.EgressWaypoint(); waypoint.Namespace != "" && !m.Settings().GatewayNamespace(waypoint.Namespace) {
+			refs = append(refs, besideWaypoint(m, waypoint.Namespace, key)...)
 		}
 	}
 	// A mesh hop is found by what it routes, and where somebody has changed

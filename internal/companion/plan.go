@@ -62,13 +62,15 @@ func planFor(m *mesh.Mesh, host string) *plan {
 func (p *plan) result() Set {
 	set := p.set
 	set.Objects = slices.Concat(p.set.Objects, p.hops)
-	slices.SortStableFunc(set.Refused, func(a, b Refusal) int {
-		return cmp.Or(cmp.Compare(a.Entry.String(), b.Entry.String()), cmp.Compare(a.Path, b.Path))
-	})
+	slices.SortStableFunc(set.Refused, byEntry)
 	for i, r := range set.Refused {
 		set.Refused[i] = r.said()
 	}
 	return set
+}
+
+func byEntry(a, b Refusal) int {
+	return cmp.Or(cmp.Compare(a.Entry.String(), b.Entry.String()), cmp.Compare(a.Path, b.Path))
 }
 
 // built is the mesh with the companions planned so far.

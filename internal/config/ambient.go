@@ -13,9 +13,11 @@ import (
 type Ambient struct {
 	// Waypoints are the waypoints through which traffic may leave the mesh,
 	// NAMESPACE/NAME. What leaves by any other counts as direct. An empty list
-	// lets none lead out.
+	// lets none lead out. Beside the first of them, in its namespace, Sallyport keeps
+	// what leads the hosts out that namespaces in ambient mode register.
 	//
-	// Default: every waypoint of a platform namespace.
+	// Default: every waypoint of a platform namespace; the first is that by namespace
+	// and name.
 	Waypoints []string `json:"waypoints,omitempty"`
 	// WaypointClasses are GatewayClasses by which a Gateway is a waypoint, beside
 	// Istio's own istio-waypoint and istio-agentgateway-waypoint.

@@ -36,6 +36,12 @@ func (n *Namespace) Injected() bool {
 	}
 }
 
+// AnyAmbient reports whether some namespace is in ambient mode.
+func (m *Mesh) AnyAmbient() bool { return !m.ambient.empty() }
+
+// AnyInjected reports whether the pods of some namespace get sidecars.
+func (m *Mesh) AnyInjected() bool { return !m.injected.empty() }
+
 // inAmbient reports whether traffic from a namespace to an entry is ztunnel's
 // business: the namespace is in ambient mode, or the entry's is and the
 // namespace is not known to have sidecars.

@@ -65,6 +65,28 @@ func (s Settings) LeadsOut(waypoint Ref) bool {
 	return slices.Contains(s.Ambient.Waypoints, WaypointName{waypoint.Namespace, waypoint.Name})
 }
 
+// EgressWaypoint is the waypoint by which Sallyport leads clients in ambient mode
+// out: the first that the configuration lists, whether it exists or not; where it
+// lists none, the first by namespace and name of those for services that platform
+// namespaces have. The zero value is none.
+func (m *Mesh) EgressWaypoint() WaypointName {
+	if listed := m.settings.Ambient.Waypoints; len(listed) > 0 {
+		return listed[0]
+	} else if listed != nil {
+		return WaypointName{}
+	}
+	for _, namespace := range slices.Sorted(slices.Values(m.settings.PlatformNamespaces)) {
+		m.Spend(lookupSteps)
+		for o := range m.In("K8sGateway", namespace) {
+			m.Spend(1)
+			if g := o.(*K8sGateway); m.settings.isWaypoint(g) && g.forServices() {
+				return WaypointName{Namespace: g.Namespace, Name: g.Name}
+			}
+		}
+	}
+	return WaypointName{}
+}
+
 // isWaypoint reports whether a Gateway is of a class by which Istio deploys a
 // waypoint.
 func (s Settings) isWaypoint(g *K8sGateway) bool {
