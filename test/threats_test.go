@@ -37,9 +37,20 @@ var threats = []threat{
 		why: "work is counted in steps, the same in server, command line and batch; the dearest object of every kind is judged or refused within the limit",
 	},
 	{
-		class: "One tenant takes every place, or all memory for large bodies",
-		tests: []string{"webhook.TestOneTenantLeavesPlaces", "webhook.TestLargeReviewsAreFair", "internal/fair.TestEachIsBounded", "internal/fair.TestRoundRobin", "test/hostile.TestHostile"},
-		why:   "places are shared out by namespace and user, and nobody holds all of them",
+		class: "One tenant takes every place, all memory for large bodies, or every connection",
+		tests: []string{
+			"webhook.TestOneTenantLeavesPlaces", "webhook.TestLargeReviewsAreFair", "internal/fair.TestEachIsBounded", "internal/fair.TestRoundRobin",
+			"cmd/sallyport-webhook.TestManyReviewsOfOneAPIServer", "test/hostile.TestHostile",
+		},
+		why: "places are shared out by namespace and user, and nobody holds all of them; a connection that an API server opens in excess waits, and is not closed",
+	},
+	{
+		class: "One tenant keeps the processors busy, with what is dear to judge, or only to turn away",
+		tests: []string{
+			"webhook.TestComputingIsShared", "internal/fair.TestAllowance", "webhook.TestReadingIsPaidFor", "webhook.TestDearBodiesAreNotRead",
+			"webhook.TestManyWaitForNothing", "webhook.TestFewAreTurnedAwayForRoom", "test/hostile.TestHostile",
+		},
+		why: "steps are shared out over time; who has spent its own waits before it is turned away, of which no more than the head is read",
 	},
 	{
 		class: "A handler does not end",

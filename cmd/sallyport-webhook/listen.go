@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,9 +29,12 @@ const (
 	streamBuffer     = 32 << 10
 	connectionBuffer = (streams + 4) * streamBuffer
 	// connections is how many there may be, connectionsEach how many from one
-	// address: whoever has them all must be several.
-	connections     = 96
-	connectionsEach = 16
+	// address: whoever has them all must be several. heldConnections and
+	// heldConnectionsEach is how many may wait for one of these to end.
+	connections         = 96
+	connectionsEach     = 16
+	heldConnections     = 4096
+	heldConnectionsEach = 2048
 )
 
 // server serves the webhooks that are registered with it. It does what the
@@ -96,7 +98,7 @@ func (s *server) Start(ctx context.Context) error {
 	})
 	s.serving.Store(true)
 	s.log.Info("serving", "bind", s.bind)
-	err = srv.Serve(tls.NewListener(newBounded(l, connections, connectionsEach), cfg))
+	err = srv.Serve(tls.NewListener(newBounded(l), cfg))
 	s.serving.Store(false)
 	if !errors.Is(err, http.ErrServerClosed) {
 		stop()
@@ -114,69 +116,4 @@ func (s *server) StartedChecker() healthz.Checker {
 		}
 		return errors.New("the webhooks are not served")
 	}
-}
-
-// bounded is a listener with a bound on the connections that are open, in all
-// and from one address. What is beyond is closed at once.
-type bounded struct {
-	net.Listener
-	most, each int
-
-	mu   sync.Mutex
-	open int
-	by   map[string]int
-}
-
-func newBounded(l net.Listener, most, each int) *bounded {
-	return &bounded{Listener: l, most: most, each: each, by: make(map[string]int)}
-}
-
-// Accept implements [net.Listener].
-func (b *bounded) Accept() (net.Conn, error) {
-	for {
-		conn, err := b.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
-		if err != nil {
-			host = conn.RemoteAddr().String()
-		}
-		if b.enter(host) {
-			return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { b.leave(host) })}, nil
-		}
-		_ = conn.Close()
-	}
-}
-
-func (b *bounded) enter(host string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.open >= b.most || b.by[host] >= b.each {
-		return false
-	}
-	b.open++
-	b.by[host]++
-	return true
-}
-
-func (b *bounded) leave(host string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.open--
-	if b.by[host]--; b.by[host] == 0 {
-		delete(b.by, host)
-	}
-}
-
-// boundedConn is counted until it is closed.
-type boundedConn struct {
-	net.Conn
-	leave func()
-}
-
-// Close implements [net.Conn].
-func (c *boundedConn) Close() error {
-	defer c.leave()
-	return c.Conn.Close()
 }

@@ -9,8 +9,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -103,59 +106,122 @@ func TestLargeBodiesDoNotStallSmallOnes(t *testing.T) {
 	wg.Wait()
 }
 
-// TestConnectionsAreBounded opens connections from one address: beyond its bound
-// they are closed, and there is room again when one has ended.
-func TestConnectionsAreBounded(t *testing.T) {
-	address := listening(t, func(http.ResponseWriter, *http.Request) {})
-	open := func() (*tls.Conn, error) {
-		dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: 10 * time.Second}, Config: insecure}
-		conn, err := dialer.DialContext(t.Context(), "tcp", address)
+// TestManyReviewsOfOneAPIServer has an API server send hundreds of reviews at once that
+// wait for their answer, as those of a tenant do who has spent its share, and others'
+// among them: it opens connections for them as it sees fit, and none is closed to it.
+func TestManyReviewsOfOneAPIServer(t *testing.T) {
+	address := listening(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Waits") != "" {
+			time.Sleep(time.Second)
+		}
+	})
+	transport := &http.Transport{TLSClientConfig: insecure, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	send := func(waits string) error {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+address+"/validate", bytes.NewReader(make([]byte, 1000)))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return conn.(*tls.Conn), nil
-	}
-	var conns []*tls.Conn
-	defer func() {
-		for _, c := range conns {
-			_ = c.Close()
+		req.Header.Set("Waits", waits)
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
 		}
-	}()
-	deadline := time.Now().Add(20 * time.Second)
-	for len(conns) < connectionsEach { // the one that looked whether anybody listens may be among them for a moment
-		c, err := open()
-		if err == nil {
-			conns = append(conns, c)
-		} else if time.Now().After(deadline) {
-			t.Fatalf("after %d: %v", len(conns), err)
+		return resp.Body.Close()
+	}
+	var wg sync.WaitGroup
+	var failed atomic.Int32
+	for range 400 {
+		wg.Go(func() {
+			for range 3 {
+				if err := send("yes"); err != nil {
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	for range 100 {
+		wg.Go(func() {
+			if err := send(""); err != nil {
+				t.Errorf("another tenant's review: %v", err)
+			}
+		})
+		time.Sleep(20 * time.Millisecond)
+	}
+	wg.Wait()
+	if n := failed.Load(); n > 0 {
+		t.Errorf("%d of those that wait got no answer", n)
+	}
+}
+
+// TestConnectionsAreBounded opens more connections than are served, of one address and
+// in all: some wait until others end, in turn, and what is beyond that is closed, as is
+// in the end what waits. Nothing is left of any.
+func TestConnectionsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBounded(nil)
+		b.most, b.each, b.mostHeld, b.eachHeld = 3, 2, 4, 3
+		ends := map[string]net.Conn{} // of the clients
+		for _, name := range []string{"a1", "a2", "a3", "a4", "a5", "a6", "b1", "b2", "c1"} {
+			ours, theirs := net.Pipe()
+			ends[name] = theirs
+			b.enter(&named{ours, name}, name[:1])
 		}
-	}
-	if c, err := open(); err == nil {
-		_ = c.Close()
-		t.Errorf("there are more than %d connections from one address", connectionsEach)
-	}
-	_ = conns[0].Close()
-	conns = conns[1:]
-	for {
-		c, err := open()
-		if err == nil {
-			conns = append(conns, c)
-			break
+		var served []net.Conn
+		look := func(when string, want ...string) {
+			t.Helper()
+			var names []string
+			for ; len(b.ready) > 0; b.ready = b.ready[1:] {
+				conn := b.ready[0].conn
+				served = append(served, conn)
+				names = append(names, conn.(*boundedConn).Conn.(*named).name)
+			}
+			if !slices.Equal(names, want) {
+				t.Errorf("%s: %v are served, want %v", when, names, want)
+			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no room after one has ended: %v", err)
+		closed := func(name string) bool {
+			_ = ends[name].SetReadDeadline(time.Now())
+			_, err := ends[name].Read(make([]byte, 1))
+			return errors.Is(err, io.EOF)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	b := newBounded(nil, 3, 2)
-	for i, host := range []string{"a", "a", "b"} {
-		if !b.enter(host) {
-			t.Errorf("number %d is refused", i)
+		look("at first", "a1", "a2", "b1")
+		for name := range ends {
+			if want := name == "a6" || name == "c1"; closed(name) != want { // too many wait, of a and in all
+				t.Errorf("%s is closed: %v", name, !want)
+			}
 		}
-	}
-	if b.enter("b") || b.enter("c") {
-		t.Error("there are more than three in all")
-	}
+		end := func(i int) {
+			for range 2 { // a server may do it twice
+				_ = served[i].Close()
+			}
+		}
+		end(2)
+		look("after one of b, the first of whose address may have more", "b2")
+		end(0)
+		look("after one of a", "a3")
+		time.Sleep(heldFor)
+		synctest.Wait()
+		for _, name := range []string{"a4", "a5"} {
+			if !closed(name) {
+				t.Errorf("%s waits for too long", name)
+			}
+		}
+		for i := range served {
+			_ = served[i].Close()
+		}
+		look("in the end")
+		if b.open != 0 || len(b.by) != 0 || len(b.held) != 0 || len(b.heldBy) != 0 {
+			t.Errorf("there are %d, %v, and %v wait", b.open, b.by, b.heldBy)
+		}
+	})
+}
+
+// named is a connection with a name.
+type named struct {
+	net.Conn
+	name string
 }
 
 // TestReviewsInHandAreAnswered ends the server while it answers.
