@@ -27,8 +27,8 @@ var (
 
 const (
 	// mostP99 is what other tenants may have to wait for while somebody attacks: for
-	// the webhook, and for a write as a whole where a webhook that does nothing would
-	// not keep them waiting as long. The one API server that there is here spends
+	// the webhook, and for a write as a whole unless it takes more than half of its time
+	// under a webhook that does nothing, too. The one API server that there is here spends
 	// its time on the attacker's writes, on the same cores.
 	mostP99 = 250 * time.Millisecond
 	// mostIdle is the share of a core that the server may use a second after the
@@ -105,18 +105,17 @@ func TestHostile(t *testing.T) {
 	}
 	// In half a minute a hundred writes are made, and one of them is the 99th
 	// percentile: on a busy machine that is chance.
-	most, times := mostP99, time.Duration(5)
-	if *length >= time.Minute {
-		times = 3
-	} else {
-		most *= 4
+	reviews, writes := percentile(fury.answered, 99), percentile(fury.took, 99)
+	mostReviews, mostWrites := mostP99, max(mostP99, 2*percentile(floor.took, 99))
+	if *length < time.Minute {
+		mostReviews, mostWrites = max(4*mostP99, 2*percentile(floor.answered, 99)), max(mostP99, 5*percentile(floor.took, 99))
 	}
-	if p, allowed := percentile(fury.answered, 99), percentile(floor.answered, 99); p > max(most, 2*allowed) {
-		t.Errorf("the 99th percentile of the other tenants' reviews is %v; where everything is allowed it is %v", p, allowed)
+	if reviews > mostReviews {
+		t.Errorf("the 99th percentile of the other tenants' reviews is %v, of at most %v", reviews, mostReviews)
 	}
 	// One API server that is attacked itself: what it needs is not the webhook's.
-	if p, allowed := percentile(fury.took, 99), percentile(floor.took, 99); p > max(mostP99, times*allowed) {
-		t.Errorf("the 99th percentile of the other tenants' writes is %v; where everything is allowed it is %v", p, allowed)
+	if writes > mostWrites {
+		t.Errorf("the 99th percentile of the other tenants' writes is %v, of at most %v, twice that where everything is allowed", writes, mostWrites)
 	}
 	if idle > mostIdle {
 		t.Errorf("a second after the last request the server uses %.2f cores", idle)

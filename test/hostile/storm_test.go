@@ -59,6 +59,7 @@ type storm struct {
 	mu       sync.Mutex
 	took     []time.Duration // by the other tenants' writes
 	answered []time.Duration // by reviews of theirs at the port
+	used     float64         // by the process, in cores
 	refused  []string        // of theirs
 	lost     []string        // of theirs: the API server itself gave no answer
 	outcomes map[string]int  // of the attacker's and the forger's reviews
@@ -97,13 +98,17 @@ func (s *storm) rage(t *testing.T, tenants []*client, attacker *client, arms []o
 		}
 	}
 	var ended <-chan struct{}
+	var before time.Duration
 	if s.process != nil {
-		ended = s.process.Done()
+		ended, before = s.process.Done(), cpuTime(t, s.process.PID())
 	}
 	end := time.NewTimer(length)
 	defer end.Stop()
 	select {
 	case <-end.C:
+		if s.process != nil {
+			s.used = (cpuTime(t, s.process.PID()) - before).Seconds() / length.Seconds()
+		}
 	case <-ended:
 		t.Errorf("the server has ended: %v\n%s", s.process.Err(), s.process.LogTail(40))
 	}

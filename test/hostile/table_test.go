@@ -161,6 +161,7 @@ func (c *cluster) table(t *testing.T, calm, fury, floor *storm, idle float64, ro
 		ended = fmt.Sprintf("yes: %v", c.ended)
 	}
 	row("the server's process has ended", "%s", ended)
+	row("processor time meanwhile", "%.1f%% of a core", 100*fury.used)
 	row("processor time a second after the last request", "%.1f%% of a core", 100*idle)
 	for _, r := range rows {
 		row(r[0], "%s", r[1])
