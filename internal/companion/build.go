@@ -167,32 +167,29 @@ func (b *builder) clientHop(gateway mesh.EgressGateway, namespace, name, service
 	return dr
 }
 
-// shadowed returns the exportTo under which a DestinationRule for the service
-// merges with one that the namespace has already. Such a rule hides those of
-// the gateway's namespace from the sidecars of its own, the subsets that the
-// companions' routes name among them. ok is false where there is none.
-func shadowed(m *mesh.Mesh, namespace, service string) (exportTo []string, ok bool) {
-	var exact *mesh.DestinationRule
+// shadowed returns the host and the exportTo under which a DestinationRule merges with
+// the one that the sidecars of a namespace take for the service, from their own
+// namespace. Such a rule hides those of the gateway's namespace from them, the subsets
+// that the companions' routes name among them; one for another host would hide its own.
+// ok is false where there is none.
+func shadowed(m *mesh.Mesh, namespace, service string) (host string, exportTo []string, ok bool) {
+	var force *mesh.DestinationRule
 	for o := range m.In("DestinationRule", namespace) {
 		dr := o.(*mesh.DestinationRule)
 		m.Spend(hostSteps)
-		host := mesh.ResolveHost(dr.Host, namespace, m.Settings().ClusterDomain)
-		if Is(dr.Ref) || dr.WorkloadSelector != nil || !mesh.HostCovers(host, service) {
+		covers := mesh.ResolveHost(dr.Host, namespace, m.Settings().ClusterDomain)
+		if Is(dr.Ref) || dr.WorkloadSelector != nil || !mesh.HostCovers(covers, service) || !m.SeenAtHome(dr) {
 			continue
 		}
-		ok = true
-		if host == service && (exact == nil || dr.Created.Before(exact.Created)) {
-			exact = dr
+		narrower := covers != host && (covers == service || host != service && len(covers) > len(host))
+		if force == nil || narrower || covers == host && dr.Created.Before(force.Created) {
+			host, force = covers, dr
 		}
 	}
-	switch {
-	case exact != nil:
-		return slices.Clone(exact.ExportTo), true
-	case ok:
-		return []string{"."}, true // a more specific host goes before a wildcard
-	default:
-		return nil, false
+	if force == nil {
+		return "", nil, false
 	}
+	return host, slices.Clone(force.ExportTo), true
 }
 
 // gatewayHop routes from the gateway to the host. It also holds the mesh hop

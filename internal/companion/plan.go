@@ -354,8 +354,8 @@ func (p *plan) meshHops(gateway mesh.EgressGateway, claims []*claim, service str
 		slices.Sort(exportTo)
 		slices.Sort(owners)
 		owners = slices.Compact(owners)
-		if to, ok := shadowed(p.mesh, namespace, service); ok && namespace != gateway.Namespace {
-			dr := p.clientHop(gateway, namespace, p.key+hopSuffix, service, lanes)
+		if host, to, ok := shadowed(p.mesh, namespace, service); ok && namespace != gateway.Namespace {
+			dr := p.clientHop(gateway, namespace, p.key+hopSuffix, host, lanes)
 			dr.ExportTo, dr.Owners = to, owners
 			p.hops = append(p.hops, dr)
 		}

@@ -62,6 +62,9 @@ const (
 	privatePool                    // for clients in the root namespace, from there
 )
 
+// SeenAtHome reports whether the sidecars of a DestinationRule's own namespace look at it.
+func (m *Mesh) SeenAtHome(dr *DestinationRule) bool { return m.holds(localPool, dr) }
+
 // holds reports whether a rule is looked at in the pool.
 func (m *Mesh) holds(p policyPool, dr *DestinationRule) bool {
 	to := dr.ExportTo

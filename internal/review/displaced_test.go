@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
@@ -14,9 +15,37 @@ import (
 // exported. Then another host's way past the gateway is mended by YAML, and that leaves
 // the first its subset.
 func TestFixesDisplaceNoDestinationRule(t *testing.T) {
+	besideRules(t, []string{"istio-system", "istio-config", "shop"}, staysLed)
+}
+
+// TestCompanionsDisplaceNoDestinationRule is the same of what Sallyport keeps for the
+// other host, and the rules of the client's own namespace.
+func TestCompanionsDisplaceNoDestinationRule(t *testing.T) {
+	besideRules(t, []string{"shop"}, func(t *testing.T, rule string) {
+		s := mesh.DefaultSettings()
+		s.RootNamespace, s.Injection = "istio-config", mesh.InjectAll
+		m := mesh.New(s)
+		for _, raw := range ledBeside(t, rule) {
+			m = m.With(decoded(t, raw))
+		}
+		set := companion.For(m, "stray.example.com")
+		for _, o := range set.Objects {
+			m = m.With(o)
+		}
+		for _, host := range []string{"led.example.com", "stray.example.com"} {
+			if v, _ := m.Verdict("shop", host, 443); v != mesh.Via {
+				t.Errorf("with the companions the way to %s is %s; refused: %v", host, v, set.Refused)
+			}
+		}
+	})
+}
+
+// besideRules tries every DestinationRule in those namespaces by which the clients may
+// take the gateway's subsets.
+func besideRules(t *testing.T, namespaces []string, try func(t *testing.T, rule string)) {
 	const service = "istio-egressgateway.istio-system.svc.cluster.local"
 	for _, host := range []string{service, "istio-egressgateway", "*.istio-system.svc.cluster.local", "*.svc.cluster.local", "*.local", "*"} {
-		for _, namespace := range []string{"istio-system", "istio-config", "shop"} {
+		for _, namespace := range namespaces {
 			if host == "istio-egressgateway" && namespace != "istio-system" {
 				continue // a name of that namespace's
 			}
@@ -25,7 +54,7 @@ func TestFixesDisplaceNoDestinationRule(t *testing.T) {
 					continue // the clients would not see it
 				}
 				t.Run(fmt.Sprint(host, " in ", namespace, exportTo), func(t *testing.T) {
-					staysLed(t, fmt.Sprintf(`
+					try(t, fmt.Sprintf(`
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: gateway, namespace: %s}
@@ -37,8 +66,9 @@ spec: {host: %q%s, subsets: [{name: led, trafficPolicy: {tls: {mode: ISTIO_MUTUA
 	}
 }
 
-// staysLed mends a way past the gateway beside one through it, by the subset of a rule.
-func staysLed(t *testing.T, rule string) {
+// ledBeside are a host that goes through the gateway by the subset of a rule, and an
+// entry for another one that does not.
+func ledBeside(t *testing.T, rule string) [][]byte {
 	all := [][]byte{document(t, rule)}
 	for _, text := range []string{`
 apiVersion: networking.istio.io/v1
@@ -74,6 +104,12 @@ spec: {hosts: [stray.example.com], resolution: DNS, exportTo: [.], ports: [{numb
 `} {
 		all = append(all, document(t, text))
 	}
+	return all
+}
+
+// staysLed mends a way past the gateway beside one through it, by the subset of a rule.
+func staysLed(t *testing.T, rule string) {
+	all := ledBeside(t, rule)
 	s := withoutInjection()
 	s.RootNamespace = "istio-config"
 	judge := &review.Judge{Rules: rules.All}
