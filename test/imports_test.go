@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"internal/meshconfig": {},
 	"internal/validation": {},
 
+	"internal/apikind":   {},
 	"internal/surface":   {},
 	"internal/build":     {},
 	"internal/budget":    {},
@@ -33,9 +34,9 @@ var layers = map[string][]string{
 	"internal/address":   {},
 	"internal/expiry":    {},
 	"internal/metadata":  {"internal/address"},
-	"internal/mesh":      {"internal/budget", "internal/meshconfig", "internal/metadata", "internal/rawjson", "internal/told"},
-	"internal/schema":    {"internal/rawjson"},
-	"internal/manifest":  {"internal/printable", "internal/readfile", "internal/schema", "internal/validation"},
+	"internal/mesh":      {"internal/apikind", "internal/budget", "internal/meshconfig", "internal/metadata", "internal/rawjson", "internal/told"},
+	"internal/schema":    {"internal/apikind", "internal/rawjson"},
+	"internal/manifest":  {"internal/apikind", "internal/printable", "internal/readfile", "internal/schema", "internal/validation"},
 	"internal/config":    {"internal/expiry", "internal/mesh", "internal/meshconfig", "internal/metadata", "internal/readfile"},
 	"internal/companion": {"internal/mesh", "internal/told"},
 	"internal/sight":     {"internal/companion", "internal/mesh", "internal/told"},
@@ -44,13 +45,13 @@ var layers = map[string][]string{
 	"policies":           {"internal/expiry", "internal/mesh", "internal/sight", "internal/told", "rules"},
 	"internal/review":    {"internal/budget", "internal/companion", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/sight", "internal/told", "rules"},
 	"internal/report":    {"internal/mesh", "internal/printable", "rules"},
-	"internal/doctor":    {"internal/companion", "internal/mesh", "internal/meshconfig", "internal/netpol", "internal/printable", "rules"},
+	"internal/doctor":    {"internal/apikind", "internal/companion", "internal/mesh", "internal/meshconfig", "internal/netpol", "internal/printable", "rules"},
 	"internal/release":   {"internal/companion", "internal/mesh", "internal/netpol"},
 	"internal/sample":    {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
 
 	// What talks to a cluster, or is talked to.
 	"internal/caller":        {},
-	"internal/live":          {"internal/mesh", "internal/rawjson"},
+	"internal/live":          {"internal/apikind", "internal/mesh", "internal/rawjson"},
 	"internal/cluster":       {},
 	"internal/doctor/gather": {"internal/cluster", "internal/doctor"},
 	"internal/reconcile":     {"internal/companion", "internal/live", "internal/mesh", "internal/netpol", "internal/sight", "internal/told"},
@@ -59,12 +60,12 @@ var layers = map[string][]string{
 	"internal/status":        {"internal/build", "internal/policysource"},
 
 	// Wiring.
-	"cmd/sallyport":         {"internal/build", "internal/cluster", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/printable", "internal/readfile", "internal/release", "internal/report", "internal/review", "internal/sample", "internal/surface", "policies", "rules"},
+	"cmd/sallyport":         {"internal/apikind", "internal/build", "internal/cluster", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/printable", "internal/readfile", "internal/release", "internal/report", "internal/review", "internal/sample", "internal/surface", "policies", "rules"},
 	"cmd/sallyport-webhook": {"internal/build", "internal/caller", "internal/config", "internal/live", "internal/mesh", "internal/policysource", "internal/reconcile", "internal/status", "rules", "webhook"},
 
 	// For tests and the demo. Nothing above imports these, nor any other
 	// package whose name ends in "test".
-	"internal/hostiletest":    {},
+	"internal/hostiletest":    {"internal/apikind"},
 	"internal/gen":            {},
 	"rules/rulestest":         {"internal/config", "internal/mesh", "internal/review", "rules"},
 	"hack/controlplane":       {},

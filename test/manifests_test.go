@@ -20,10 +20,10 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sallyport-io/sallyport/internal/apikind"
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/mesh"
-	"github.com/sallyport-io/sallyport/internal/surface"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -111,20 +111,6 @@ func TestWebhookEntries(t *testing.T) {
 	}
 }
 
-// apiResources are the resources of the kinds that rules judge, "group/name".
-var apiResources = func() map[string]string {
-	resources := map[string]string{}
-	for _, r := range surface.Resources {
-		if r.Kind != "" && !strings.Contains(r.Name, "/") {
-			resources[r.Kind] = r.Group + "/" + r.Name
-		}
-	}
-	return resources
-}()
-
-// servedTwice are groups whose kinds another one serves, too.
-var servedTwice = map[string]string{"projectcalico.org": "crd.projectcalico.org"}
-
 // TestEveryJudgedKindReachesTheWebhook compares the rules with the validating
 // entry: a kind that a rule judges must be sent to it, and no other.
 func TestEveryJudgedKindReachesTheWebhook(t *testing.T) {
@@ -149,15 +135,11 @@ func TestEveryJudgedKindReachesTheWebhook(t *testing.T) {
 	judged := make(map[string]bool)
 	for _, rule := range rules.All {
 		for _, kind := range rule.Kinds {
-			resource, ok := apiResources[kind]
-			if !ok {
-				t.Errorf("rule %s judges %s, which apiResources does not have", rule.Name, kind)
-			}
-			served := []string{resource}
-			if group, name, _ := strings.Cut(resource, "/"); servedTwice[group] != "" {
-				served = append(served, servedTwice[group]+"/"+name)
-			}
-			for _, resource := range served {
+			for _, k := range apikind.All {
+				if k.Name != kind {
+					continue
+				}
+				resource := k.Group + "/" + k.Resource
 				judged[resource] = true
 				if !sent[resource] {
 					t.Errorf("rule %s judges %s, but the validating entry has no %s", rule.Name, kind, resource)
@@ -215,9 +197,9 @@ var harmlessDeletes = map[string]string{
 func TestEveryDeleteIsJudged(t *testing.T) {
 	_, v := entries(t)
 	for _, kind := range mesh.Kinds() {
-		group, resource, _ := strings.Cut(apiResources[kind], "/")
+		k := apikind.Named(kind)
 		sent := slices.ContainsFunc(v.Rules, func(r admissionregistrationv1.RuleWithOperations) bool {
-			return slices.Contains(r.APIGroups, group) && slices.Contains(r.Resources, resource) &&
+			return slices.Contains(r.APIGroups, k.Group) && slices.Contains(r.Resources, k.Resource) &&
 				slices.Contains(r.Operations, admissionregistrationv1.Delete)
 		})
 		if harmless := harmlessDeletes[kind] != ""; sent == harmless {
@@ -249,12 +231,11 @@ func TestDefinitionsOfHeldKindsAreJudged(t *testing.T) {
 	if i < 0 {
 		t.Fatal("no condition not-other-definitions")
 	}
-	for kind, resource := range apiResources {
-		group, _, _ := strings.Cut(resource, "/")
-		_, _, held := mesh.KindOf(group, strings.TrimPrefix(kind, "K8s"))
-		if held && strings.Contains(group, "istio.io") || held && strings.Contains(group, "gateway.") {
-			if !strings.Contains(v.MatchConditions[i].Expression, "'"+group+"'") {
-				t.Errorf("the definition of %s (%s) is not judged", kind, group)
+	for _, k := range apikind.All {
+		_, _, held := mesh.KindOf(k.Group, k.API)
+		if held && strings.Contains(k.Group, "istio.io") || held && strings.Contains(k.Group, "gateway.") {
+			if !strings.Contains(v.MatchConditions[i].Expression, "'"+k.Group+"'") {
+				t.Errorf("the definition of %s (%s) is not judged", k.Name, k.Group)
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/sallyport-io/sallyport/internal/apikind"
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/doctor/gather"
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -214,20 +215,14 @@ func operations(s release.Step) []operation {
 }
 
 // resources are those that are read: what paths are made of, and walls.
-var resources = map[string]schema.GroupVersionResource{
-	"Namespace":           {Version: "v1", Resource: "namespaces"},
-	"Service":             {Version: "v1", Resource: "services"},
-	"ServiceEntry":        istioResource("serviceentries"),
-	"VirtualService":      istioResource("virtualservices"),
-	"Gateway":             istioResource("gateways"),
-	"DestinationRule":     istioResource("destinationrules"),
-	"AuthorizationPolicy": {Group: "security.istio.io", Version: "v1", Resource: "authorizationpolicies"},
-	"NetworkPolicy":       {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
-}
-
-func istioResource(name string) schema.GroupVersionResource {
-	return schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: name}
-}
+var resources = func() map[string]schema.GroupVersionResource {
+	all := map[string]schema.GroupVersionResource{}
+	for _, name := range []string{"Namespace", "Service", "ServiceEntry", "VirtualService", "Gateway", "DestinationRule", "AuthorizationPolicy", "NetworkPolicy"} {
+		k := apikind.Named(name)
+		all[name] = schema.GroupVersionResource{Group: k.Group, Version: k.Versions[0], Resource: k.Resource}
+	}
+	return all
+}()
 
 // read reads the cluster.
 func (u *uninstall) read(ctx context.Context) (*mesh.Mesh, error) {

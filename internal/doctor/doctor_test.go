@@ -26,6 +26,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sallyport-io/sallyport/internal/apikind"
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -401,8 +402,9 @@ func TestReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	have := map[string]bool{}
-	for _, s := range sources {
-		have[groupResource(s.group, s.resource)] = true
+	for name := range sources {
+		k := apikind.Named(name)
+		have[groupResource(k.Group, k.Resource)] = true
 	}
 	read := 0
 	for doc := range strings.SplitSeq(string(data), "---\n") {

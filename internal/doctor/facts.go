@@ -16,6 +16,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sallyport-io/sallyport/internal/apikind"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -140,12 +141,10 @@ func (f *Facts) Add(raw []byte) error {
 	if !found {
 		group = ""
 	}
-	kind := head.Kind
-	if group == groupGatewayAPI && kind == "Gateway" {
-		kind = "K8sGateway"
-	}
+	of, _ := apikind.Of(group, head.Kind)
+	kind := of.Name
 	s, ok := sources[kind]
-	if !ok || s.group != group {
+	if !ok {
 		return nil
 	}
 	f.seen[kind] = true

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sallyport-io/sallyport/internal/apikind"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -31,17 +32,17 @@ func (q Query) String() string {
 // Paths are the URL paths at which an API server may serve the answer, the
 // most preferred version first.
 func (q Query) Paths() []string {
-	s := sources[q.Kind]
-	paths := make([]string, len(s.versions))
-	for i, version := range s.versions {
-		parts := []string{"/apis", s.group, version}
-		if s.group == "" {
+	k := apikind.Named(q.Kind)
+	paths := make([]string, len(k.Versions))
+	for i, version := range k.Versions {
+		parts := []string{"/apis", k.Group, version}
+		if k.Group == "" {
 			parts = []string{"/api", version}
 		}
 		if q.Namespace != "" {
 			parts = append(parts, "namespaces", q.Namespace)
 		}
-		parts = append(parts, s.resource)
+		parts = append(parts, k.Resource)
 		if q.Name != "" {
 			parts = append(parts, q.Name)
 		}
@@ -52,23 +53,29 @@ func (q Query) Paths() []string {
 
 // BuiltIn reports whether every API server serves the kind. What is not built
 // in and not served does not exist.
-func (q Query) BuiltIn() bool { return sources[q.Kind].builtIn() }
+func (q Query) BuiltIn() bool {
+	switch apikind.Named(q.Kind).Group {
+	case apikind.Istio, apikind.Security, apikind.GatewayAPI, apikind.GatewayAPIX, "cert-manager.io":
+		return false
+	}
+	return !sources[q.Kind].recent
+}
 
 // Type is the apiVersion and kind of the objects at the path with that index:
 // API servers leave them out of the items of lists of built-in kinds.
 func (q Query) Type(path int) (apiVersion, kind string) {
-	s := sources[q.Kind]
-	apiVersion = s.versions[path]
-	if s.group != "" {
-		apiVersion = s.group + "/" + apiVersion
+	k := apikind.Named(q.Kind)
+	apiVersion = k.Versions[path]
+	if k.Group != "" {
+		apiVersion = k.Group + "/" + apiVersion
 	}
-	return apiVersion, s.kind(q.Kind)
+	return apiVersion, k.API
 }
 
 // remedy is what lets the query be answered: a permission, or another file.
 func (q Query) remedy(files bool) string {
-	s := sources[q.Kind]
-	resource := groupResource(s.group, s.resource)
+	k := apikind.Named(q.Kind)
+	resource := groupResource(k.Group, k.Resource)
 	verb, where := "list", "--all-namespaces"
 	if q.Name != "" {
 		verb, resource = "get", resource+"/"+q.Name
@@ -77,7 +84,7 @@ func (q Query) remedy(files bool) string {
 		where = "--namespace " + q.Namespace
 	}
 	if files {
-		return kubectl("get %s %s -o yaml > %s.yaml   # and give that file too", resource, where, s.resource)
+		return kubectl("get %s %s -o yaml > %s.yaml   # and give that file too", resource, where, k.Resource)
 	}
 	return fmt.Sprintf("kubectl auth can-i %s %s %s\n# docs/doctor.md has a ClusterRole with all that the checks read.", verb, resource, where)
 }
@@ -114,9 +121,9 @@ func (f *Facts) meshConfigMaps() Query {
 // group; sorted. Those that are read in single namespaces are not among them.
 func Permissions() map[string][]string {
 	groups := map[string][]string{}
-	for _, s := range sources {
-		if !s.partly {
-			groups[s.group] = append(groups[s.group], s.resource)
+	for name, s := range sources {
+		if k := apikind.Named(name); !s.partly {
+			groups[k.Group] = append(groups[k.Group], k.Resource)
 		}
 	}
 	for _, resources := range groups {

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/sallyport-io/sallyport/internal/apikind"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
@@ -93,23 +94,23 @@ var judged = []struct {
 	resources    []string
 	deletes      bool // deleting one can open a path
 }{
-	{mutateEntry, groupIstio, []string{"serviceentries", "virtualservices"}, false},
-	{validateEntry, groupIstio, []string{"serviceentries", "virtualservices", "gateways", "destinationrules", "sidecars", "workloadentries", "envoyfilters"}, true},
-	{validateEntry, groupGatewayAPI, []string{"gateways", "httproutes", "grpcroutes", "tlsroutes", "tcproutes", "backendtlspolicies"}, true},
-	{validateEntry, "gateway.networking.x-k8s.io", []string{"xbackends"}, true},
+	{mutateEntry, apikind.Istio, []string{"serviceentries", "virtualservices"}, false},
+	{validateEntry, apikind.Istio, []string{"serviceentries", "virtualservices", "gateways", "destinationrules", "sidecars", "workloadentries", "envoyfilters"}, true},
+	{validateEntry, apikind.GatewayAPI, []string{"gateways", "httproutes", "grpcroutes", "tlsroutes", "tcproutes", "backendtlspolicies"}, true},
+	{validateEntry, apikind.GatewayAPIX, []string{"xbackends"}, true},
 	{validateEntry, "networking.k8s.io", []string{"networkpolicies"}, true},
-	{validateEntry, "cilium.io", []string{"ciliumnetworkpolicies", "ciliumlocalredirectpolicies", "ciliumenvoyconfigs", "ciliumclusterwidenetworkpolicies", "ciliumclusterwideenvoyconfigs"}, false},
-	{validateEntry, "projectcalico.org", []string{"networkpolicies", "networksets", "globalnetworkpolicies"}, false},
-	{validateEntry, "crd.projectcalico.org", []string{"networkpolicies", "networksets", "globalnetworkpolicies"}, false},
-	{validateEntry, groupIstio, []string{"workloadgroups", "proxyconfigs"}, false},
+	{validateEntry, apikind.Cilium, []string{"ciliumnetworkpolicies", "ciliumlocalredirectpolicies", "ciliumenvoyconfigs", "ciliumclusterwidenetworkpolicies", "ciliumclusterwideenvoyconfigs"}, false},
+	{validateEntry, apikind.Calico, []string{"networkpolicies", "networksets", "globalnetworkpolicies"}, false},
+	{validateEntry, apikind.CalicoKept, []string{"networkpolicies", "networksets", "globalnetworkpolicies"}, false},
+	{validateEntry, apikind.Istio, []string{"workloadgroups", "proxyconfigs"}, false},
 	{validateEntry, "extensions.istio.io", []string{"wasmplugins", "trafficextensions"}, false},
-	{validateEntry, groupIstioSec, []string{"authorizationpolicies"}, true},
-	{validateEntry, groupIstioSec, []string{"requestauthentications"}, false},
-	{validateEntry, groupGatewayAPI, []string{"listenersets"}, false},
-	{validateEntry, "gateway.networking.x-k8s.io", []string{"xlistenersets"}, false},
+	{validateEntry, apikind.Security, []string{"authorizationpolicies"}, true},
+	{validateEntry, apikind.Security, []string{"requestauthentications"}, false},
+	{validateEntry, apikind.GatewayAPI, []string{"listenersets"}, false},
+	{validateEntry, apikind.GatewayAPIX, []string{"xlistenersets"}, false},
 	{validateEntry, "networking.k8s.io", []string{"ingresses", "ingresses/status"}, false},
-	{validateEntry, groupIstio, []string{"serviceentries/status"}, false},
-	{validateEntry, groupGatewayAPI, []string{"gateways/status"}, false},
+	{validateEntry, apikind.Istio, []string{"serviceentries/status"}, false},
+	{validateEntry, apikind.GatewayAPI, []string{"gateways/status"}, false},
 	{validateEntry, "", []string{"configmaps", "services", "services/status", "namespaces", "namespaces/status", "namespaces/finalize"}, true},
 	{validateEntry, "", []string{
 		"endpoints", "pods", "pods/ephemeralcontainers", "pods/status", "pods/binding", "bindings", "podtemplates",

@@ -14,6 +14,8 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/apikind"
 )
 
 const (
@@ -69,7 +71,11 @@ func (s *shape) object(size int, forged bool) []byte {
 	var b strings.Builder
 	b.Grow(size + 1024)
 	b.WriteString(`{"apiVersion":"` + s.apiVersion + `","kind":"` + s.kind + `","metadata":{"name":"hostile"`)
-	if !clusterScoped[s.kind] {
+	group, _, named := strings.Cut(s.apiVersion, "/")
+	if !named {
+		group = ""
+	}
+	if k, _ := apikind.Of(group, s.kind); !k.Cluster {
 		b.WriteString(`,"namespace":"` + Namespace + `"`)
 	}
 	b.WriteString(s.meta)
@@ -86,11 +92,6 @@ func (s *shape) object(size int, forged bool) []byte {
 	}
 	b.WriteString(s.after)
 	return []byte(b.String())
-}
-
-var clusterScoped = map[string]bool{
-	"CustomResourceDefinition": true, "Namespace": true, "Node": true, "ServiceCIDR": true,
-	"CiliumClusterwideNetworkPolicy": true, "CiliumClusterwideEnvoyConfig": true, "GlobalNetworkPolicy": true,
 }
 
 // with fills "%" in a pattern with a number.

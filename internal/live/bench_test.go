@@ -85,13 +85,13 @@ func record(b *testing.B, hosts int) (cfg *rest.Config, objects int) {
 		objects++
 	}
 	for _, r := range resources {
-		f, err := os.Create(filepath.Join(dir, r.kind))
+		f, err := os.Create(filepath.Join(dir, r.Name))
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { _ = f.Close() })
-		files[r.kind] = &recording{Writer: bufio.NewWriter(f)}
-		if _, err := fmt.Fprintf(files[r.kind], `{"kind":%q,"items":[`, r.apiKind+"List"); err != nil {
+		files[r.Name] = &recording{Writer: bufio.NewWriter(f)}
+		if _, err := fmt.Fprintf(files[r.Name], `{"kind":%q,"items":[`, r.API+"List"); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -118,9 +118,9 @@ func record(b *testing.B, hosts int) (cfg *rest.Config, objects int) {
 		}
 	}
 	for _, r := range resources {
-		_, err := fmt.Fprintf(files[r.kind], `],"metadata":{"resourceVersion":"%d"}}`, version)
+		_, err := fmt.Fprintf(files[r.Name], `],"metadata":{"resourceVersion":"%d"}}`, version)
 		if err == nil {
-			err = files[r.kind].Flush()
+			err = files[r.Name].Flush()
 		}
 		if err != nil {
 			b.Fatal(err)
@@ -157,11 +157,11 @@ func (p replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.Trim(r.URL.Path, "/")
 	known := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}}
 	for _, served := range resources {
-		version := served.group + "/" + served.versions[0]
+		version := served.Group + "/" + served.Versions[0]
 		switch {
 		case strings.HasSuffix(path, version):
-			known.APIResources = append(known.APIResources, metav1.APIResource{Name: served.name, Kind: served.apiKind})
-		case !strings.HasSuffix(path, version+"/"+served.name):
+			known.APIResources = append(known.APIResources, metav1.APIResource{Name: served.Resource, Kind: served.API})
+		case !strings.HasSuffix(path, version+"/"+served.Resource):
 		case r.URL.Query().Get("watch") == "true":
 			w.(http.Flusher).Flush()
 			select { // no news
@@ -170,7 +170,7 @@ func (p replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			return
 		default:
-			f, err := os.Open(filepath.Join(p.dir, served.kind))
+			f, err := os.Open(filepath.Join(p.dir, served.Name))
 			if err != nil {
 				panic(err)
 			}

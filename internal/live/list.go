@@ -18,7 +18,7 @@ const listPage = 500
 // that the store does not follow, or the cluster does not serve, has none. It
 // ends with the first error of each.
 func (s *Store) List(ctx context.Context, kind string, each func(raw []byte) error) error {
-	i := slices.IndexFunc(resources, func(r resource) bool { return r.kind == kind })
+	i := slices.IndexFunc(resources, func(r resource) bool { return r.Name == kind })
 	if i < 0 {
 		return nil
 	}
@@ -29,25 +29,25 @@ func (s *Store) List(ctx context.Context, kind string, each func(raw []byte) err
 	}
 	reader, err := s.reader(r, gv)
 	if err != nil {
-		return fmt.Errorf("client for reading %s: %w", r.name, err)
+		return fmt.Errorf("client for reading %s: %w", r.Resource, err)
 	}
 	opts := metav1.ListOptions{Limit: listPage}
 	for {
 		body, err := reader.get(opts).Do(ctx).Raw()
 		if err != nil {
-			return fmt.Errorf("listing %s: %w", r.name, err)
+			return fmt.Errorf("listing %s: %w", r.Resource, err)
 		}
 		var page struct {
 			Metadata metav1.ListMeta   `json:"metadata"`
 			Items    []json.RawMessage `json:"items"`
 		}
 		if err := json.Unmarshal(body, &page); err != nil {
-			return fmt.Errorf("listing %s: %w", r.name, err)
+			return fmt.Errorf("listing %s: %w", r.Resource, err)
 		}
 		for _, raw := range page.Items {
 			var t metav1.TypeMeta
 			if err := json.Unmarshal(raw, &t); err != nil {
-				return fmt.Errorf("listing %s: %w", r.name, err)
+				return fmt.Errorf("listing %s: %w", r.Resource, err)
 			}
 			if err := each(typed(raw, t.Kind, reader.gvk)); err != nil {
 				return err

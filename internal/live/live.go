@@ -73,7 +73,7 @@ func New(cfg *rest.Config, settings mesh.Settings, log logr.Logger) (*Store, err
 		sizes:     make(map[string]int),
 	}
 	for _, r := range resources {
-		s.states[r.kind] = &state{why: "not asked for yet", lost: time.Now()}
+		s.states[r.Name] = &state{why: "not asked for yet", lost: time.Now()}
 	}
 	s.mesh.Store(s.newest)
 	return s, nil
@@ -155,7 +155,7 @@ func (s *Store) reader(r resource, gv schema.GroupVersion) (*reader, error) {
 // note logs what is to be said about Istio's mesh configurations and about
 // versions, once. It is called with mu held, after a change of the kind.
 func (s *Store) note(kind string) {
-	if !slices.ContainsFunc(resources, func(r resource) bool { return r.kind == kind && (r.istiod || r.metadata) }) {
+	if !slices.ContainsFunc(resources, func(r resource) bool { return r.Name == kind && (r.istiod || r.metadata) }) {
 		return
 	}
 	notes := s.newest.Notes()

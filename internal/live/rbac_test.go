@@ -42,7 +42,7 @@ func TestReaderRole(t *testing.T) {
 	}
 	read := make(map[string][]string)
 	for _, r := range resources {
-		read[r.group] = append(read[r.group], r.name)
+		read[r.Group] = append(read[r.Group], r.Resource)
 	}
 	for _, groups := range []map[string][]string{granted, read} {
 		for group := range maps.Keys(groups) {

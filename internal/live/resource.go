@@ -10,16 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/sallyport-io/sallyport/internal/apikind"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 )
 
 // resource is one kind of the model, and where an API server serves it.
 type resource struct {
-	kind     string // the model's name of the kind
-	apiKind  string // the API's name of the kind
-	group    string
-	versions []string // in order of preference
-	name     string
+	apikind.Kind
 	istiod   bool                   // read in the namespace of istiod alone
 	selector string                 // of labels; empty for all
 	metadata bool                   // nothing is read but the metadata
@@ -31,33 +28,33 @@ type resource struct {
 // the pod's template is written, and no path depends on it. A definition is read
 // for the release that its annotation names.
 var resources = []resource{
-	{kind: "Namespace", apiKind: "Namespace", versions: []string{"v1"}, name: "namespaces"},
-	{kind: "Service", apiKind: "Service", versions: []string{"v1"}, name: "services"},
-	{kind: mesh.IstioConfigKind, apiKind: "ConfigMap", versions: []string{"v1"}, name: "configmaps", istiod: true},
-	{kind: "EndpointSlice", apiKind: "EndpointSlice", group: "discovery.k8s.io", versions: []string{"v1"}, name: "endpointslices"},
-	{kind: "Node", apiKind: "Node", versions: []string{"v1"}, name: "nodes"},
-	{kind: "ServiceCIDR", apiKind: "ServiceCIDR", group: "networking.k8s.io", versions: []string{"v1", "v1beta1"}, name: "servicecidrs"},
-	{kind: "NetworkPolicy", apiKind: "NetworkPolicy", group: "networking.k8s.io", versions: []string{"v1"}, name: "networkpolicies"},
-	{kind: "Pod", apiKind: "Pod", versions: []string{"v1"}, name: "pods", istiod: true, selector: mesh.IstiodSelector},
-	{kind: "CustomResourceDefinition", apiKind: "CustomResourceDefinition", group: "apiextensions.k8s.io", versions: []string{"v1"}, name: "customresourcedefinitions", metadata: true, wanted: versioned},
+	{Kind: apikind.Named("Namespace")},
+	{Kind: apikind.Named("Service")},
+	{Kind: apikind.Named(mesh.IstioConfigKind), istiod: true},
+	{Kind: apikind.Named("EndpointSlice")},
+	{Kind: apikind.Named("Node")},
+	{Kind: apikind.Named("ServiceCIDR")},
+	{Kind: apikind.Named("NetworkPolicy")},
+	{Kind: apikind.Named("Pod"), istiod: true, selector: mesh.IstiodSelector},
+	{Kind: apikind.Named("CustomResourceDefinition"), metadata: true, wanted: versioned},
 
-	{kind: "ServiceEntry", apiKind: "ServiceEntry", group: istioNetworking, versions: istioVersions, name: "serviceentries"},
-	{kind: "VirtualService", apiKind: "VirtualService", group: istioNetworking, versions: istioVersions, name: "virtualservices"},
-	{kind: "Gateway", apiKind: "Gateway", group: istioNetworking, versions: istioVersions, name: "gateways"},
-	{kind: "DestinationRule", apiKind: "DestinationRule", group: istioNetworking, versions: istioVersions, name: "destinationrules"},
-	{kind: "Sidecar", apiKind: "Sidecar", group: istioNetworking, versions: istioVersions, name: "sidecars"},
-	{kind: "WorkloadEntry", apiKind: "WorkloadEntry", group: istioNetworking, versions: istioVersions, name: "workloadentries"},
-	{kind: "EnvoyFilter", apiKind: "EnvoyFilter", group: istioNetworking, versions: []string{"v1alpha3"}, name: "envoyfilters"},
+	{Kind: apikind.Named("ServiceEntry")},
+	{Kind: apikind.Named("VirtualService")},
+	{Kind: apikind.Named("Gateway")},
+	{Kind: apikind.Named("DestinationRule")},
+	{Kind: apikind.Named("Sidecar")},
+	{Kind: apikind.Named("WorkloadEntry")},
+	{Kind: apikind.Named("EnvoyFilter")},
 
-	{kind: "AuthorizationPolicy", apiKind: "AuthorizationPolicy", group: "security.istio.io", versions: []string{"v1", "v1beta1"}, name: "authorizationpolicies"},
+	{Kind: apikind.Named("AuthorizationPolicy")},
 
-	{kind: "K8sGateway", apiKind: "Gateway", group: gatewayAPI, versions: []string{"v1", "v1beta1"}, name: "gateways"},
-	{kind: "HTTPRoute", apiKind: "HTTPRoute", group: gatewayAPI, versions: []string{"v1", "v1beta1"}, name: "httproutes"},
-	{kind: "GRPCRoute", apiKind: "GRPCRoute", group: gatewayAPI, versions: []string{"v1"}, name: "grpcroutes"},
-	{kind: "TLSRoute", apiKind: "TLSRoute", group: gatewayAPI, versions: []string{"v1", "v1alpha3", "v1alpha2"}, name: "tlsroutes"},
-	{kind: "TCPRoute", apiKind: "TCPRoute", group: gatewayAPI, versions: []string{"v1", "v1alpha2"}, name: "tcproutes"},
-	{kind: "BackendTLSPolicy", apiKind: "BackendTLSPolicy", group: gatewayAPI, versions: []string{"v1", "v1alpha3"}, name: "backendtlspolicies"},
-	{kind: "XBackend", apiKind: "XBackend", group: "gateway.networking.x-k8s.io", versions: []string{"v1alpha1"}, name: "xbackends"},
+	{Kind: apikind.Named("K8sGateway")},
+	{Kind: apikind.Named("HTTPRoute")},
+	{Kind: apikind.Named("GRPCRoute")},
+	{Kind: apikind.Named("TLSRoute")},
+	{Kind: apikind.Named("TCPRoute")},
+	{Kind: apikind.Named("BackendTLSPolicy")},
+	{Kind: apikind.Named("XBackend")},
 }
 
 // versioned reports whether istiod asks of which release a definition is.
@@ -65,13 +62,6 @@ func versioned(o mesh.Object) bool {
 	d, ok := o.(*mesh.Definition)
 	return ok && d.Versioned()
 }
-
-const (
-	istioNetworking = "networking.istio.io"
-	gatewayAPI      = "gateway.networking.k8s.io"
-)
-
-var istioVersions = []string{"v1", "v1beta1", "v1alpha3"}
 
 // follow keeps one kind in step until the context ends: it looks for the
 // kind, reads and watches it while it is served, and starts over when its
@@ -81,17 +71,17 @@ func (s *Store) follow(ctx context.Context, r resource) {
 		gv, served, err := s.find(r)
 		switch {
 		case err != nil:
-			s.settle(r.kind, state{why: err.Error()})
-			s.log.Error(err, "looking for a kind", "kind", r.kind)
+			s.settle(r.Name, state{why: err.Error()})
+			s.log.Error(err, "looking for a kind", "kind", r.Name)
 			s.pause(ctx, time.Second)
 		case !served:
-			s.replace(r.kind, nil) // the kind may have been there before
-			s.settle(r.kind, state{done: true, followed: true})
+			s.replace(r.Name, nil) // the kind may have been there before
+			s.settle(r.Name, state{done: true, followed: true})
 			s.pause(ctx, s.retry)
 		default:
 			if err := s.reflect(ctx, r, gv); err != nil {
-				s.settle(r.kind, state{why: err.Error()})
-				s.log.Error(err, "reading a kind", "kind", r.kind)
+				s.settle(r.Name, state{why: err.Error()})
+				s.log.Error(err, "reading a kind", "kind", r.Name)
 				s.pause(ctx, s.retry)
 			}
 		}
@@ -101,8 +91,8 @@ func (s *Store) follow(ctx context.Context, r resource) {
 // find asks the API server for the first version in which it serves the
 // resource.
 func (s *Store) find(r resource) (gv schema.GroupVersion, served bool, err error) {
-	for _, v := range r.versions {
-		gv := schema.GroupVersion{Group: r.group, Version: v}
+	for _, v := range r.Versions {
+		gv := schema.GroupVersion{Group: r.Group, Version: v}
 		list, err := s.discovery.ServerResourcesForGroupVersion(gv.String())
 		if apierrors.IsNotFound(err) {
 			continue
@@ -111,7 +101,7 @@ func (s *Store) find(r resource) (gv schema.GroupVersion, served bool, err error
 			return gv, false, fmt.Errorf("asking the API server for %s: %w", gv, err)
 		}
 		for _, served := range list.APIResources {
-			if served.Name == r.name {
+			if served.Name == r.Resource {
 				return gv, true, nil
 			}
 		}
@@ -124,25 +114,25 @@ func (s *Store) find(r resource) (gv schema.GroupVersion, served bool, err error
 func (s *Store) reflect(ctx context.Context, r resource, gv schema.GroupVersion) error {
 	reader, err := s.reader(r, gv)
 	if err != nil {
-		return fmt.Errorf("client for reading %s: %w", r.name, err)
+		return fmt.Errorf("client for reading %s: %w", r.Resource, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.settle(r.kind, state{why: "not read yet"})
+	s.settle(r.Name, state{why: "not read yet"})
 	lw := reader.listWatch(watched{
-		began: func() { s.settle(r.kind, state{followed: true}) },
-		ended: func() { s.settle(r.kind, state{why: "its watch has ended"}) },
+		began: func() { s.settle(r.Name, state{followed: true}) },
+		ended: func() { s.settle(r.Name, state{why: "its watch has ended"}) },
 		failed: func(err error) {
 			if apierrors.IsNotFound(err) {
 				cancel()
 				return
 			}
-			s.settle(r.kind, state{why: err.Error()})
+			s.settle(r.Name, state{why: err.Error()})
 		},
 	})
-	reflector := cache.NewReflectorWithOptions(lw, nil, &feed{store: s, kind: r.kind}, cache.ReflectorOptions{
+	reflector := cache.NewReflectorWithOptions(lw, nil, &feed{store: s, kind: r.Name}, cache.ReflectorOptions{
 		Name:            "live",
-		TypeDescription: r.kind,
+		TypeDescription: r.Name,
 		Logger:          &s.log,
 		Backoff:         s.backoff,
 	})

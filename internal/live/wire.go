@@ -51,14 +51,14 @@ type reader struct {
 
 // reader reads a resource in all namespaces, or in the one that is given.
 func (w wire) reader(r resource, gv schema.GroupVersion, namespace string) (*reader, error) {
-	out := &reader{path: []string{"apis", gv.Group, gv.Version}, gvk: gv.WithKind(r.apiKind), of: r}
+	out := &reader{path: []string{"apis", gv.Group, gv.Version}, gvk: gv.WithKind(r.API), of: r}
 	if gv.Group == "" {
 		out.path = []string{"api", gv.Version}
 	}
 	if namespace != "" {
 		out.path = append(out.path, "namespaces", namespace)
 	}
-	out.path = append(out.path, r.name)
+	out.path = append(out.path, r.Resource)
 	cfg := rest.CopyConfig(w.config)
 	cfg.ContentConfig = rest.ContentConfig{
 		AcceptContentTypes:   runtime.ContentTypeJSON,

@@ -3,6 +3,7 @@ package manifest
 import (
 	"strings"
 
+	"github.com/sallyport-io/sallyport/internal/apikind"
 	"github.com/sallyport-io/sallyport/internal/schema"
 )
 
@@ -51,8 +52,8 @@ func (c *checker) misspelt(o *Object) {
 			consider(right, "v1")
 		}
 	}
-	if version, ok := gatewayKinds[o.Kind]; ok && g != "gateway.networking.k8s.io" {
-		consider("gateway.networking.k8s.io", version)
+	if version, ok := gatewayKinds[o.Kind]; ok && g != apikind.GatewayAPI {
+		consider(apikind.GatewayAPI, version)
 	}
 	if best != "" {
 		c.errorf(o.root.at("apiVersion").line, "apiVersion", "%s is not a kind of %s; write %s", o.Kind, o.APIVersion, best)

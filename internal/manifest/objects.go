@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/sallyport-io/sallyport/internal/apikind"
 	"github.com/sallyport-io/sallyport/internal/schema"
 )
 
@@ -206,34 +207,27 @@ func (c *checker) stringMap(v *value, path string) {
 }
 
 // clusterScopedKinds are the built-in kinds that live outside namespaces, and
-// those of the Gateway API.
+// those of the Gateway API, that the table of kinds does not have.
 var clusterScopedKinds = map[string][]string{
-	"":                             {"Namespace", "Node", "PersistentVolume"},
-	"admissionregistration.k8s.io": {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
-	"apiextensions.k8s.io":         {"CustomResourceDefinition"},
+	"":                             {"PersistentVolume"},
+	"admissionregistration.k8s.io": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
+	"apiextensions.k8s.io":         {},
 	"apiregistration.k8s.io":       {"APIService"},
 	"cert-manager.io":              {"ClusterIssuer"},
 	"certificates.k8s.io":          {"CertificateSigningRequest", "ClusterTrustBundle"},
 	"flowcontrol.apiserver.k8s.io": {"FlowSchema", "PriorityLevelConfiguration"},
 	"gateway.networking.k8s.io":    {"GatewayClass"},
-	"networking.k8s.io":            {"IngressClass", "IPAddress", "ServiceCIDR"},
+	"networking.k8s.io":            {"IngressClass", "IPAddress"},
 	"node.k8s.io":                  {"RuntimeClass"},
 	"rbac.authorization.k8s.io":    {"ClusterRole", "ClusterRoleBinding"},
 	"scheduling.k8s.io":            {"PriorityClass"},
 	"storage.k8s.io":               {"CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"},
 }
 
-// pluginClusterKinds are kinds of network plugins, of whose other kinds not all
-// are namespaced.
-var pluginClusterKinds = map[string][]string{
-	"cilium.io":             {"CiliumClusterwideEnvoyConfig", "CiliumClusterwideNetworkPolicy"},
-	"crd.projectcalico.org": {"GlobalNetworkPolicy"},
-	"projectcalico.org":     {"GlobalNetworkPolicy"},
-}
-
 func clusterScoped(apiVersion, kind string) bool {
 	g := group(apiVersion)
-	return slices.Contains(clusterScopedKinds[g], kind) || slices.Contains(pluginClusterKinds[g], kind)
+	k, _ := apikind.Of(g, kind)
+	return k.Cluster || slices.Contains(clusterScopedKinds[g], kind)
 }
 
 // isNamespaced reports whether the kind is known to live in namespaces. Of

@@ -236,7 +236,7 @@ func orNil(m map[string]string) map[string]string {
 type groupKind struct{ group, kind string }
 
 type kind struct {
-	name          string // Ref.Kind
+	name          string // Ref.Kind; this and the next are of the table of kinds
 	clusterScoped bool
 	decode        func(m Meta, spec, raw []byte) (Object, error)
 	// wire is the type whose fields are those that are read of the spec; nil
@@ -248,13 +248,8 @@ type kind struct {
 func spec[T any, P interface {
 	*T
 	Object
-}](name string, finish func(*T)) kind {
-	return kind{name: name, decode: decodeSpec[T, P](finish), wire: reflect.TypeFor[T]()}
-}
-
-func clusterScoped(k kind) kind {
-	k.clusterScoped = true
-	return k
+}](finish func(*T)) kind {
+	return kind{decode: decodeSpec[T, P](finish), wire: reflect.TypeFor[T]()}
 }
 
 // decodeSpec fills v from the spec and gives it its metadata. Meta is set

@@ -6,87 +6,97 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sallyport-io/sallyport/internal/apikind"
 )
 
 const (
-	groupIstio      = "networking.istio.io"
-	groupExtensions = "extensions.istio.io"
-	groupSecurity   = "security.istio.io"
+	groupIstio      = apikind.Istio
+	groupExtensions = apikind.Extensions
+	groupSecurity   = apikind.Security
 	groupTelemetry  = "telemetry.istio.io"
-	groupGateway    = "gateway.networking.k8s.io"
-	groupGatewayX   = "gateway.networking.x-k8s.io"
-	groupCilium     = "cilium.io"
-	// Calico's kinds are served by its own API server, which keeps them in the
-	// second group, or by definitions in either.
-	groupCalico     = "projectcalico.org"
-	groupCalicoKept = "crd.projectcalico.org"
+	groupGateway    = apikind.GatewayAPI
+	groupGatewayX   = apikind.GatewayAPIX
+	groupCilium     = apikind.Cilium
+	groupCalico     = apikind.Calico
+	groupCalicoKept = apikind.CalicoKept
 )
 
 // Other is an object that matters by its existence and metadata only.
 type Other struct{ Meta }
 
 // kinds are the kinds that the model holds.
-var kinds = map[groupKind]kind{
-	{groupIstio, "ServiceEntry"}:    spec("ServiceEntry", finishServiceEntry),
-	{groupIstio, "VirtualService"}:  spec("VirtualService", finishVirtualService),
-	{groupIstio, "Gateway"}:         spec("Gateway", finishGateway),
-	{groupIstio, "DestinationRule"}: spec("DestinationRule", finishDestinationRule),
-	{groupIstio, "Sidecar"}:         spec("Sidecar", finishSidecar),
-	{groupIstio, "WorkloadEntry"}:   spec[WorkloadEntry]("WorkloadEntry", nil),
-	{groupIstio, "EnvoyFilter"}:     spec[EnvoyFilter]("EnvoyFilter", nil),
-	{groupIstio, "WorkloadGroup"}:   {name: "WorkloadGroup", decode: decodeOther},
-	{groupIstio, "ProxyConfig"}:     {name: "ProxyConfig", decode: decodeOther},
+var kinds = named(map[groupKind]kind{
+	{groupIstio, "ServiceEntry"}:    spec(finishServiceEntry),
+	{groupIstio, "VirtualService"}:  spec(finishVirtualService),
+	{groupIstio, "Gateway"}:         spec(finishGateway),
+	{groupIstio, "DestinationRule"}: spec(finishDestinationRule),
+	{groupIstio, "Sidecar"}:         spec(finishSidecar),
+	{groupIstio, "WorkloadEntry"}:   spec[WorkloadEntry](nil),
+	{groupIstio, "EnvoyFilter"}:     spec[EnvoyFilter](nil),
+	{groupIstio, "WorkloadGroup"}:   {decode: decodeOther},
+	{groupIstio, "ProxyConfig"}:     {decode: decodeOther},
 
-	{groupExtensions, "WasmPlugin"}:          {name: "WasmPlugin", decode: decodeOther},
-	{groupExtensions, "TrafficExtension"}:    {name: "TrafficExtension", decode: decodeOther},
-	{groupTelemetry, "Telemetry"}:            {name: "Telemetry", decode: decodeOther},
-	{groupSecurity, "AuthorizationPolicy"}:   spec[AuthorizationPolicy]("AuthorizationPolicy", nil),
-	{groupSecurity, "PeerAuthentication"}:    {name: "PeerAuthentication", decode: decodeOther},
-	{groupSecurity, "RequestAuthentication"}: {name: "RequestAuthentication", decode: decodeOther},
-	{groupGateway, "Gateway"}:                {name: "K8sGateway", wire: reflect.TypeFor[wireGateway](), decode: decodeK8sGateway},
-	{groupGateway, "HTTPRoute"}:              {name: "HTTPRoute", wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
-	{groupGateway, "GRPCRoute"}:              {name: "GRPCRoute", wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
-	{groupGateway, "TLSRoute"}:               {name: "TLSRoute", wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
-	{groupGateway, "TCPRoute"}:               {name: "TCPRoute", wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
-	{groupGateway, "ListenerSet"}:            {name: "ListenerSet", decode: decodeOther},
-	{groupGatewayX, "XListenerSet"}:          {name: "XListenerSet", decode: decodeOther},
-	{groupGateway, "BackendTLSPolicy"}:       spec[BackendTLSPolicy]("BackendTLSPolicy", nil),
-	{groupGatewayX, "XBackend"}:              spec[XBackend]("XBackend", nil),
-	{groupGateway, "ReferenceGrant"}:         {name: "ReferenceGrant", decode: decodeOther},
-	{"", "Namespace"}:                        {name: "Namespace", clusterScoped: true, decode: decodeNamespace},
-	{"", "Node"}:                             {name: "Node", clusterScoped: true, decode: decodeNode},
-	{"networking.k8s.io", "ServiceCIDR"}:     clusterScoped(spec[ServiceCIDR]("ServiceCIDR", nil)),
-	{"", "ConfigMap"}:                        {name: IstioConfigKind, decode: decodeConfigMap},
-	{"", "Service"}:                          {name: "Service", decode: decodeService},
-	{"", "Endpoints"}:                        {name: "Endpoints", decode: decodeEndpoints},
-	{"discovery.k8s.io", "EndpointSlice"}:    {name: "EndpointSlice", decode: decodeEndpointSlice},
-	{"networking.k8s.io", "NetworkPolicy"}:   {name: "NetworkPolicy", decode: decodeNetworkPolicy},
-	{"networking.k8s.io", "Ingress"}:         {name: "Ingress", decode: decodeOther},
-	{"", "Pod"}:                              {name: "Pod", decode: decodePod},
-	{"", "ReplicationController"}:            {name: "ReplicationController", decode: decodeTemplated},
-	{"apps", "Deployment"}:                   {name: "Deployment", decode: decodeTemplated},
-	{"apps", "StatefulSet"}:                  {name: "StatefulSet", decode: decodeTemplated},
-	{"apps", "DaemonSet"}:                    {name: "DaemonSet", decode: decodeTemplated},
-	{"apps", "ReplicaSet"}:                   {name: "ReplicaSet", decode: decodeTemplated},
-	{"batch", "Job"}:                         {name: "Job", decode: decodeTemplated},
-	{"batch", "CronJob"}:                     {name: "CronJob", decode: decodeCronJob},
-	{"", "PodTemplate"}:                      {name: "PodTemplate", decode: decodePodTemplate},
-	{"", "Binding"}:                          {name: "Binding", decode: decodeBinding},
-	{"apps", "ControllerRevision"}:           {name: "ControllerRevision", decode: decodeControllerRevision},
+	{groupExtensions, "WasmPlugin"}:          {decode: decodeOther},
+	{groupExtensions, "TrafficExtension"}:    {decode: decodeOther},
+	{groupTelemetry, "Telemetry"}:            {decode: decodeOther},
+	{groupSecurity, "AuthorizationPolicy"}:   spec[AuthorizationPolicy](nil),
+	{groupSecurity, "PeerAuthentication"}:    {decode: decodeOther},
+	{groupSecurity, "RequestAuthentication"}: {decode: decodeOther},
+	{groupGateway, "Gateway"}:                {wire: reflect.TypeFor[wireGateway](), decode: decodeK8sGateway},
+	{groupGateway, "HTTPRoute"}:              {wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
+	{groupGateway, "GRPCRoute"}:              {wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
+	{groupGateway, "TLSRoute"}:               {wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
+	{groupGateway, "TCPRoute"}:               {wire: reflect.TypeFor[wireRoute](), decode: decodeRoute},
+	{groupGateway, "ListenerSet"}:            {decode: decodeOther},
+	{groupGatewayX, "XListenerSet"}:          {decode: decodeOther},
+	{groupGateway, "BackendTLSPolicy"}:       spec[BackendTLSPolicy](nil),
+	{groupGatewayX, "XBackend"}:              spec[XBackend](nil),
+	{groupGateway, "ReferenceGrant"}:         {decode: decodeOther},
+	{"", "Namespace"}:                        {decode: decodeNamespace},
+	{"", "Node"}:                             {decode: decodeNode},
+	{"networking.k8s.io", "ServiceCIDR"}:     spec[ServiceCIDR](nil),
+	{"", "ConfigMap"}:                        {decode: decodeConfigMap},
+	{"", "Service"}:                          {decode: decodeService},
+	{"", "Endpoints"}:                        {decode: decodeEndpoints},
+	{"discovery.k8s.io", "EndpointSlice"}:    {decode: decodeEndpointSlice},
+	{"networking.k8s.io", "NetworkPolicy"}:   {decode: decodeNetworkPolicy},
+	{"networking.k8s.io", "Ingress"}:         {decode: decodeOther},
+	{"", "Pod"}:                              {decode: decodePod},
+	{"", "ReplicationController"}:            {decode: decodeTemplated},
+	{"apps", "Deployment"}:                   {decode: decodeTemplated},
+	{"apps", "StatefulSet"}:                  {decode: decodeTemplated},
+	{"apps", "DaemonSet"}:                    {decode: decodeTemplated},
+	{"apps", "ReplicaSet"}:                   {decode: decodeTemplated},
+	{"batch", "Job"}:                         {decode: decodeTemplated},
+	{"batch", "CronJob"}:                     {decode: decodeCronJob},
+	{"", "PodTemplate"}:                      {decode: decodePodTemplate},
+	{"", "Binding"}:                          {decode: decodeBinding},
+	{"apps", "ControllerRevision"}:           {decode: decodeControllerRevision},
 
-	{groupCilium, "CiliumNetworkPolicy"}:            {name: "CiliumNetworkPolicy", decode: decodeOther},
-	{groupCilium, "CiliumLocalRedirectPolicy"}:      {name: "CiliumLocalRedirectPolicy", decode: decodeOther},
-	{groupCilium, "CiliumEnvoyConfig"}:              {name: "CiliumEnvoyConfig", decode: decodeOther},
-	{groupCilium, "CiliumClusterwideNetworkPolicy"}: {name: "CiliumClusterwideNetworkPolicy", clusterScoped: true, decode: decodeOther},
-	{groupCilium, "CiliumClusterwideEnvoyConfig"}:   {name: "CiliumClusterwideEnvoyConfig", clusterScoped: true, decode: decodeOther},
-	{groupCalico, "NetworkPolicy"}:                  {name: "CalicoNetworkPolicy", decode: decodeOther},
-	{groupCalicoKept, "NetworkPolicy"}:              {name: "CalicoNetworkPolicy", decode: decodeOther},
-	{groupCalico, "NetworkSet"}:                     {name: "NetworkSet", decode: decodeOther},
-	{groupCalicoKept, "NetworkSet"}:                 {name: "NetworkSet", decode: decodeOther},
-	{groupCalico, "GlobalNetworkPolicy"}:            {name: "GlobalNetworkPolicy", clusterScoped: true, decode: decodeOther},
-	{groupCalicoKept, "GlobalNetworkPolicy"}:        {name: "GlobalNetworkPolicy", clusterScoped: true, decode: decodeOther},
+	{groupCilium, "CiliumNetworkPolicy"}:            {decode: decodeOther},
+	{groupCilium, "CiliumLocalRedirectPolicy"}:      {decode: decodeOther},
+	{groupCilium, "CiliumEnvoyConfig"}:              {decode: decodeOther},
+	{groupCilium, "CiliumClusterwideNetworkPolicy"}: {decode: decodeOther},
+	{groupCilium, "CiliumClusterwideEnvoyConfig"}:   {decode: decodeOther},
+	{groupCalico, "NetworkPolicy"}:                  {decode: decodeOther},
+	{groupCalicoKept, "NetworkPolicy"}:              {decode: decodeOther},
+	{groupCalico, "NetworkSet"}:                     {decode: decodeOther},
+	{groupCalicoKept, "NetworkSet"}:                 {decode: decodeOther},
+	{groupCalico, "GlobalNetworkPolicy"}:            {decode: decodeOther},
+	{groupCalicoKept, "GlobalNetworkPolicy"}:        {decode: decodeOther},
 
-	{"apiextensions.k8s.io", definitionKind}: {name: definitionKind, clusterScoped: true, decode: decodeDefinition},
+	{"apiextensions.k8s.io", definitionKind}: {decode: decodeDefinition},
+})
+
+// named gives each kind the name and the scope that the table of kinds has for it.
+func named(kinds map[groupKind]kind) map[groupKind]kind {
+	for key, k := range kinds {
+		row, _ := apikind.Of(key.group, key.kind)
+		k.name, k.clusterScoped = row.Name, row.Cluster
+		kinds[key] = k
+	}
+	return kinds
 }
 
 func decodeDefinition(m Meta, spec, _ []byte) (Object, error) {

@@ -19,6 +19,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	gatewayx "sigs.k8s.io/gateway-api/apisx/v1alpha1"
+
+	"github.com/sallyport-io/sallyport/internal/apikind"
 )
 
 // istioKinds are the kinds whose spec is a protobuf message. Istio's versions
@@ -67,19 +69,8 @@ func Istio(group, kind string) (proto.Message, bool) {
 // IstioVersions returns the versions in which one of Istio's kinds is served, the newest
 // first.
 func IstioVersions(group, kind string) []string {
-	switch {
-	case group == "extensions.istio.io":
-		return v1alpha1
-	case kind == "EnvoyFilter":
-		return []string{"v1alpha3"}
-	case kind == "ProxyConfig":
-		return []string{"v1beta1"}
-	case group == "security.istio.io":
-		return []string{"v1", "v1beta1"}
-	case group == "telemetry.istio.io":
-		return []string{"v1", "v1alpha1"}
-	}
-	return []string{"v1", "v1beta1", "v1alpha3"}
+	k, _ := apikind.Of(group, kind)
+	return k.Versions
 }
 
 // goKind is a kind that has a Go type.
@@ -124,8 +115,8 @@ var goKinds = map[[2]string]goKind{
 }
 
 const (
-	gatewayGroup  = "gateway.networking.k8s.io"
-	gatewayXGroup = "gateway.networking.x-k8s.io"
+	gatewayGroup  = apikind.GatewayAPI
+	gatewayXGroup = apikind.GatewayAPIX
 )
 
 var (

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport-io/sallyport/hack/controlplane"
 	"github.com/sallyport-io/sallyport/hack/controlplane/controlplanetest"
+	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/surface"
 )
 
@@ -81,19 +82,11 @@ func account(hook *admissionregistrationv1.ValidatingWebhook, gv schema.GroupVer
 		return "is sent to the server, which does not judge it"
 	case r.Kind != "" && len(unjudged) == len(operations):
 		return "is not sent to the server, and internal/surface calls it judged"
-	case r.Kind != "" && r.Kind != modelName(gv.Group, api.Kind):
+	case r.Kind != "" && r.Kind != mesh.NameOf(gv.Group, api.Kind):
 		return fmt.Sprintf("a review of it holds a %s, and internal/surface takes it for a %s", api.Kind, r.Kind)
 	default:
 		return ""
 	}
-}
-
-// modelName is the model's name of a kind.
-func modelName(group, kind string) string {
-	if group == "gateway.networking.k8s.io" && kind == "Gateway" {
-		return "K8sGateway"
-	}
-	return kind
 }
 
 // operationsOf are the admission operations that the verbs of a resource lead to.
