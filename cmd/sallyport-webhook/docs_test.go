@@ -59,6 +59,7 @@ func TestDocs(t *testing.T) {
 		// Registered once the cluster has answered; the end-to-end test sees them.
 		"sallyport_companion_writes_total": true,
 		"sallyport_time_to_path_seconds":   true,
+		"sallyport_waypoint_missing":       true,
 
 		"sallyport_network_policies":            true,
 		"sallyport_network_policy_writes_total": true,

@@ -51,6 +51,16 @@ func (s Set) withAmbient(after *mesh.Mesh) (*mesh.Mesh, Set) {
 	return after.With(ambient.Objects...), s
 }
 
+// AtWaypoint reports whether a companion is the entry by which a waypoint knows a host.
+func AtWaypoint(o mesh.Object) bool {
+	entry, ok := o.(*mesh.ServiceEntry)
+	if !ok || !Is(entry.Ref) {
+		return false
+	}
+	_, bound := mesh.UseWaypoint(entry.Labels, entry.Namespace)
+	return bound
+}
+
 // besideWaypoint are the companions of a key in the namespace of a waypoint.
 func besideWaypoint(m *mesh.Mesh, namespace, key string) []mesh.Ref {
 	var refs []mesh.Ref

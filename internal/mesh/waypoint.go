@@ -87,6 +87,19 @@ func (m *Mesh) EgressWaypoint() WaypointName {
 	return WaypointName{}
 }
 
+// WaypointProblem says what keeps a waypoint from serving the entries of its own
+// namespace, or nothing.
+func (m *Mesh) WaypointProblem(w WaypointName) told.Text {
+	if w == (WaypointName{}) {
+		return "there is no waypoint that may lead out of the mesh"
+	}
+	g, why := m.waypointNamed(Ref{Kind: "K8sGateway", Namespace: w.Namespace, Name: w.Name}, w.Namespace, Reason{})
+	if g != nil {
+		return ""
+	}
+	return why.Says()
+}
+
 // isWaypoint reports whether a Gateway is of a class by which Istio deploys a
 // waypoint.
 func (s Settings) isWaypoint(g *K8sGateway) bool {

@@ -158,6 +158,9 @@ func (c *Companions) delete(ctx context.Context, m *mesh.Meta) error {
 // for something that cannot be served. Admission refuses such an edit; where it
 // came in all the same, what worked goes on working.
 func (c *Companions) close(ctx context.Context, m *mesh.Mesh, ref mesh.Ref, set companion.Set) (kept bool, err error) {
+	if ref.Kind == "ServiceEntry" && set.Host != "" {
+		return false, c.withdraw(ctx, m, ref, set)
+	}
 	if ref.Kind != "VirtualService" || set.Host == "" {
 		return false, nil
 	}

@@ -119,7 +119,7 @@ func New(cfg *rest.Config, store *live.Store, options Options) (*Companions, err
 	if err != nil {
 		return nil, fmt.Errorf("client for writing companions: %w", err)
 	}
-	metrics, err := newCompanionMetrics(options.Metrics)
+	metrics, err := newCompanionMetrics(options.Metrics, store.Mesh)
 	if err != nil {
 		return nil, fmt.Errorf("metrics of companions: %w", err)
 	}
@@ -316,6 +316,15 @@ func (c *Companions) spread(old, new mesh.Object) {
 			if old == nil || new == nil || relabelled(c.store.Mesh().Settings(), old, new) {
 				c.enqueueEntries(o.Name)
 			}
+			if o.Name == c.store.Mesh().EgressWaypoint().Namespace {
+				c.enqueueEntries("") // whom the waypoint admits, and what ztunnel is shown beside it
+			}
+		case *mesh.K8sGateway:
+			if m := c.store.Mesh(); m.Settings().LeadsOut(o.Ref) && m.AnyAmbient() {
+				c.enqueueEntries("")
+				return
+			}
+			c.enqueueAffected(o)
 		case *mesh.Gateway:
 			if takes(c.store.Mesh().Settings(), old, new) {
 				c.enqueueEntries("") // what it takes of the gateway's ports concerns every host
@@ -404,11 +413,12 @@ func takes(s mesh.Settings, old, new mesh.Object) bool {
 	})
 }
 
-// relabelled reports whether a namespace changed what it asks of Sallyport, or
-// which hosts it owns.
+// relabelled reports whether a namespace changed what it asks of Sallyport, which
+// hosts it owns, or which mode of the mesh it is in.
 func relabelled(s mesh.Settings, old, new mesh.Object) bool {
-	a, b := old.Metadata().Labels, new.Metadata().Labels
-	return a[mesh.InjectionLabel] != b[mesh.InjectionLabel] || a[mesh.GatewayLabel] != b[mesh.GatewayLabel] ||
+	was, is := old.(*mesh.Namespace), new.(*mesh.Namespace)
+	a, b := was.Labels, is.Labels
+	return turns(s, was, is) || a[mesh.InjectionLabel] != b[mesh.InjectionLabel] || a[mesh.GatewayLabel] != b[mesh.GatewayLabel] ||
 		len(s.Ownership.Bestowed(a, b)) > 0 || len(s.Ownership.Bestowed(b, a)) > 0
 }
 

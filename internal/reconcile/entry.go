@@ -82,7 +82,9 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 	for _, h := range entry.Hosts {
 		host := mesh.CanonicalHost(h)
 		set := companion.For(m, host)
+		requests := m.Namespace(entry.Namespace).Ambient()
 		for _, r := range set.Refused {
+			requests = requests && r.Entry != entry.Ref
 			switch {
 			case r.Entry != entry.Ref:
 			case r.With != mesh.Ref{}: // who is in the way is not told, but whom to ask
@@ -105,6 +107,9 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 			if meta := o.Metadata(); companion.MeshHop(meta.Ref) && meta.Namespace == entry.Namespace && slices.Contains(meta.Owners, entry.UID) {
 				keys = append(keys, companion.Key(host))
 			}
+			if companion.AtWaypoint(o) && requests && m.Get(o.Metadata().Ref) != nil {
+				keys = append(keys, companion.Key(host))
+			}
 		}
 		for _, why := range companion.Unready(m, open, host) {
 			waiting = say(waiting, why)
@@ -118,14 +123,15 @@ func (c *Companions) status(m *mesh.Mesh, entry *mesh.ServiceEntry, taken []mesh
 	case len(waiting) == 0 && len(refused) > 0 && !entry.Held(): // what worked goes on, and nothing else comes
 		return status{text: clip("refused: " + strings.Join(refused, "; "))}
 	case len(waiting) == 0 && (len(keys) > 0 || entry.Held()):
-		if away := unreached(m, entry.Namespace); len(away) > 0 {
+		through, away := wayOut(m, entry.Namespace)
+		if len(away) > 0 {
 			// No path leads around the gateway: the entry may be seen.
 			for _, why := range away {
 				waiting = say(waiting, why)
 			}
 			return status{ready: true, text: clip("not ready: " + strings.Join(slices.Concat(waiting, keys, certificates), "; "))}
 		}
-		return status{ready: true, text: clip("ready: " + strings.Join(slices.Concat([]string{"every port goes through the egress gateway"}, keys, certificates), "; "))}
+		return status{ready: true, text: clip("ready: " + strings.Join(slices.Concat([]string{"every port goes through " + through}, keys, certificates), "; "))}
 	case len(waiting) == 0:
 		return status{ready: true}
 	case len(refused) > 0:

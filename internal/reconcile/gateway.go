@@ -19,7 +19,7 @@ func unreached(m *mesh.Mesh, namespace string) []told.Text {
 	switch {
 	case m.Get(service) == nil:
 		out = append(out, told.F("the egress gateway %s has no %s", told.Plain(gateway.Name), told.Plain(service.String())))
-	case !answers(m, gateway):
+	case !ready(m, gateway.Namespace, gateway.Service):
 		out = append(out, told.F("no endpoint of the egress gateway %s is ready (%s)", told.Plain(gateway.Name), told.Plain(service.String())))
 	}
 	if !netpol.Reaches(m, namespace, gateway) {
@@ -28,18 +28,18 @@ func unreached(m *mesh.Mesh, namespace string) []told.Text {
 	return out
 }
 
-// answers reports whether some endpoint of a gateway's Service is ready.
-func answers(m *mesh.Mesh, gateway mesh.EgressGateway) bool {
-	for o := range m.In("EndpointSlice", gateway.Namespace) {
-		if slice := o.(*mesh.EndpointSlice); slice.Service == gateway.Service && slice.Ready > 0 {
+// ready reports whether some endpoint of a Service is ready.
+func ready(m *mesh.Mesh, namespace, service string) bool {
+	for o := range m.In("EndpointSlice", namespace) {
+		if slice := o.(*mesh.EndpointSlice); slice.Service == service && slice.Ready > 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// arrives reports whether a change of endpoints may be the first of a gateway's
-// to be ready, or the last.
+// arrives reports whether a change of endpoints may be the first of a gateway's, or
+// of the waypoint's that leads out, to be ready, or the last.
 func (c *Companions) arrives(old, new mesh.Object) bool {
 	a, _ := old.(*mesh.EndpointSlice)
 	b, _ := new.(*mesh.EndpointSlice)
@@ -47,7 +47,8 @@ func (c *Companions) arrives(old, new mesh.Object) bool {
 		return false
 	}
 	for _, s := range []*mesh.EndpointSlice{a, b} {
-		if s != nil && c.isGateway(mesh.Ref{Kind: "Service", Namespace: s.Namespace, Name: s.Service}) {
+		if s != nil && (c.isGateway(mesh.Ref{Kind: "Service", Namespace: s.Namespace, Name: s.Service}) ||
+			c.store.Mesh().EgressWaypoint() == mesh.WaypointName{Namespace: s.Namespace, Name: s.Service}) {
 			return true
 		}
 	}

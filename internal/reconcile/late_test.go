@@ -12,6 +12,7 @@ import (
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 	security "istio.io/client-go/pkg/apis/security/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,6 +26,7 @@ import (
 type history struct {
 	mu      sync.Mutex
 	changes []change
+	start   *mesh.Mesh // what there was before all changes
 }
 
 type change struct {
@@ -37,32 +39,38 @@ type change struct {
 // record follows the kinds of companions until the test is over.
 func record(t testing.TB, c client.WithWatch) *history {
 	t.Helper()
-	h := &history{}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	t.Cleanup(func() { cancel(); wg.Wait() })
+	h := &history{start: mesh.New(mesh.DefaultSettings())}
 	for _, kind := range companion.Kinds {
-		var list unstructured.UnstructuredList
 		gv := networking.SchemeGroupVersion
 		if kind == "AuthorizationPolicy" {
 			gv = security.SchemeGroupVersion
 		}
-		list.SetGroupVersionKind(gv.WithKind(kind + "List"))
-		w, err := c.Watch(ctx, &list)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wg.Go(func() {
-			defer w.Stop()
-			for event := range w.ResultChan() {
-				if ctx.Err() != nil {
-					return
-				}
-				h.add(t, kind, event)
-			}
-		})
+		h.follow(t, c, gv.WithKind(kind), kind)
 	}
 	return h
+}
+
+// follow follows a kind, by the model's name of it, until the test is over.
+func (h *history) follow(t testing.TB, c client.WithWatch, gvk schema.GroupVersionKind, kind string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	var list unstructured.UnstructuredList
+	list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+	w, err := c.Watch(ctx, &list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Go(func() {
+		defer w.Stop()
+		for event := range w.ResultChan() {
+			if ctx.Err() != nil {
+				return
+			}
+			h.add(t, kind, event)
+		}
+	})
 }
 
 func (h *history) add(t testing.TB, kind string, event watch.Event) {
@@ -111,7 +119,7 @@ func (h *history) replay(yield func(*mesh.Mesh, change) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	slices.SortFunc(h.changes, func(a, b change) int { return a.version - b.version })
-	m := mesh.New(mesh.DefaultSettings())
+	m := h.start
 	for _, ch := range h.changes {
 		if ch.object == nil {
 			m = m.Without(ch.ref)

@@ -14,7 +14,9 @@ type companionMetrics struct {
 	timeToPath prometheus.Histogram
 }
 
-func newCompanionMetrics(reg prometheus.Registerer) (*companionMetrics, error) {
+// newCompanionMetrics registers the metrics; the mesh is that of the moment in which
+// it is asked.
+func newCompanionMetrics(reg prometheus.Registerer, meshNow func() *mesh.Mesh) (*companionMetrics, error) {
 	m := &companionMetrics{
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_companion_writes_total",
@@ -26,10 +28,19 @@ func newCompanionMetrics(reg prometheus.Registerer) (*companionMetrics, error) {
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
 	}
+	missing := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "sallyport_waypoint_missing",
+		Help: "1 while namespaces in ambient mode have no waypoint that is ready to lead out, else 0.",
+	}, func() float64 {
+		if missesWaypoint(meshNow()) {
+			return 1
+		}
+		return 0
+	})
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.writes, m.timeToPath} {
+	for _, c := range []prometheus.Collector{m.writes, m.timeToPath, missing} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
