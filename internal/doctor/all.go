@@ -37,6 +37,7 @@ var All = []*Check{
 	gatewayNodes,
 	gatewayMutualTLS,
 	gatewayIdentity,
+	waypoint,
 
 	networkPolicyEnforced,
 	namespaceWalls,
