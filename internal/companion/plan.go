@@ -192,14 +192,21 @@ func (p *plan) agree(own *claim, claims []*claim) (agreed []*claim, union []upst
 	for _, c := range claims {
 		refused := p.set.Refused
 		p.mesh.Spend(portSteps * len(c.ports))
+		more := 0
 		for _, u := range c.ports {
 			have, ok := ports[u.port]
+			if !ok {
+				more++
+			}
 			switch {
 			case ok && have.upstream != u:
 				p.refuse(p.contradiction(c, u, have.by, have.upstream))
 			case !ok && own != nil:
 				p.refuse(unregistered(c, u, own))
 			}
+		}
+		if len(p.set.Refused) == len(refused) {
+			p.refuseMany(c, agreed, len(union)+more)
 		}
 		if len(p.set.Refused) == len(refused) && p.by == throughGateway {
 			p.refuseUnserved(c, agreed)
