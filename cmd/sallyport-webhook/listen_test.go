@@ -115,7 +115,7 @@ func TestManyReviewsOfOneAPIServer(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 	})
-	transport := &http.Transport{TLSClientConfig: insecure, ForceAttemptHTTP2: true}
+	transport := &http.Transport{TLSClientConfig: insecure, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 25} // as client-go has it
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	send := func(waits string) error {
@@ -132,9 +132,9 @@ func TestManyReviewsOfOneAPIServer(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	var failed atomic.Int32
-	for range 400 {
+	for range 300 {
 		wg.Go(func() {
-			for range 3 {
+			for range 2 {
 				if err := send("yes"); err != nil {
 					failed.Add(1)
 				}
