@@ -64,8 +64,8 @@ type Mention struct {
 }
 
 // Host reports whether a canonical host (a name, a pattern or an address in any
-// spelling) is a metadata service, covers one, or is one of those names that
-// public DNS servers resolve to the address that stands in them.
+// spelling) is a metadata service, covers one, or is or covers one of those names
+// that public DNS servers resolve to the address that stands in them.
 func Host(host string) (Mention, bool) {
 	if ip, ok := address.Parse(host); ok {
 		return Address(ip)
@@ -82,17 +82,28 @@ func Host(host string) (Mention, bool) {
 			return Mention{Service: s, Exactly: host}, true
 		}
 	}
-	if len(labels) < 2 || strings.HasPrefix(host, "*") {
+	if len(labels) < 2 {
 		return Mention{}, false
 	}
 	for _, s := range Services {
 		for _, written := range s.written {
-			if writtenInto(host, written) {
+			if writtenInto(host, written) || covers(labels, written) {
 				return Mention{Service: s}, true
 			}
 		}
 	}
 	return Mention{}, false
+}
+
+// publicDNS are the domains of servers that resolve a name to the address that stands
+// in it, as far as they are well known. Under others it has to stand there to be seen.
+var publicDNS = []string{"nip.io", "sslip.io"}
+
+// covers reports whether a pattern covers an address written into a name of those.
+func covers(pattern []string, written string) bool {
+	return strings.HasPrefix(pattern[0], "*") && slices.ContainsFunc(publicDNS, func(domain string) bool {
+		return meets(pattern, strings.Split(written+"."+domain, "."))
+	})
 }
 
 // Address reports whether traffic for an address reaches a metadata service.

@@ -71,7 +71,22 @@ func TestEveryServiceIsFound(t *testing.T) {
 	if _, ok := Host("*"); !ok {
 		t.Error("* covers every name, and is not found")
 	}
-	for _, host := range []string{"", ".", "a..b", "*.", "169.254.169.25.nip.io", "1169.254.169.254.nip.io", "169.254.169.2541.nip.io", "example.com", "*.example.com", "*mydata.google.internal", "127.0.0.1"} {
+	for _, s := range Services {
+		for _, ip := range s.Addresses {
+			if !ip.Is4() {
+				continue
+			}
+			for _, pattern := range []string{
+				"*." + ip.String() + ".nip.io", "*.a-" + strings.ReplaceAll(ip.String(), ".", "-") + ".resolver.example",
+				"*.nip.io", "*.sslip.io", "*." + ip.String()[strings.LastIndex(ip.String(), ".")+1:] + ".nip.io",
+			} {
+				if m, ok := Host(pattern); !ok || m.Exactly != "" {
+					t.Errorf("%s covers a name of %s, and is not found", pattern, ip)
+				}
+			}
+		}
+	}
+	for _, host := range []string{"*.10.0.0.1.nip.io", "*.example.nip.io", "app.nip.io", "nip.io", "*.io.example", "", ".", "a..b", "*.", "169.254.169.25.nip.io", "1169.254.169.254.nip.io", "169.254.169.2541.nip.io", "example.com", "*.example.com", "*mydata.google.internal", "127.0.0.1"} {
 		if m, ok := Host(host); ok && host != "*." {
 			t.Errorf("%q is taken for %s", host, m.Service.Cloud)
 		}
