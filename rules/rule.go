@@ -4,7 +4,7 @@
 //
 // To add a rule: one file rule_name.go with an unexported variable, its line
 // in [All], and testdata/rule-name.txtar with a bad and a good object; then
-// run "make generate".
+// run "make generate-rules".
 package rules
 
 import (

@@ -47,7 +47,8 @@ var layers = map[string][]string{
 	"internal/report":    {"internal/mesh", "internal/printable", "rules"},
 	"internal/doctor":    {"internal/apikind", "internal/companion", "internal/mesh", "internal/meshconfig", "internal/netpol", "internal/printable", "rules"},
 	"internal/release":   {"internal/companion", "internal/mesh", "internal/netpol"},
-	"internal/sample":    {"internal/config", "internal/mesh", "internal/review", "policies", "rules"},
+	"internal/golden":    {"internal/config", "internal/mesh", "internal/review", "rules"},
+	"internal/sample":    {"internal/golden", "internal/mesh", "internal/review", "policies", "rules"},
 
 	// What talks to a cluster, or is talked to.
 	"internal/caller":        {},
@@ -67,7 +68,7 @@ var layers = map[string][]string{
 	// package whose name ends in "test".
 	"internal/hostiletest":    {"internal/apikind"},
 	"internal/gen":            {},
-	"rules/rulestest":         {"internal/config", "internal/mesh", "internal/review", "rules"},
+	"rules/rulestest":         {"internal/golden", "internal/mesh", "internal/review", "rules"},
 	"hack/controlplane":       {},
 	"hack/controlplane/build": {"hack/controlplane"},
 	"hack/server":             {"hack/controlplane"},

@@ -20,12 +20,12 @@ import (
 
 	"github.com/sallyport-io/sallyport/internal/companion"
 	"github.com/sallyport-io/sallyport/internal/config"
+	"github.com/sallyport-io/sallyport/internal/golden"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/internal/told"
 	"github.com/sallyport-io/sallyport/policies"
 	"github.com/sallyport-io/sallyport/rules"
-	"github.com/sallyport-io/sallyport/rules/rulestest"
 )
 
 // neighbours makes objects of other tenants, of every kind that a finding could be
@@ -147,7 +147,7 @@ func disclosureCases(t *testing.T) []disclosureCase {
 			if f.Name != "world.yaml" && !isBad && !isGood {
 				continue
 			}
-			docs, err := rulestest.Documents(f.Data)
+			docs, err := golden.Documents(f.Data)
 			if err != nil {
 				t.Fatal(err)
 			}

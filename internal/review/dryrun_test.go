@@ -10,10 +10,10 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/sallyport-io/sallyport/internal/config"
+	"github.com/sallyport-io/sallyport/internal/golden"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
-	"github.com/sallyport-io/sallyport/rules/rulestest"
 )
 
 // TestDryRunOfSets has every object of a set tried out, as Flux does, before any of
@@ -314,7 +314,7 @@ func readWorld(t *testing.T, file string) world {
 		if !isWorld && !isGood && !isBad || strings.Contains(f.Name, "-delete") || isGood && update {
 			continue
 		}
-		documents, err := rulestest.Documents(f.Data)
+		documents, err := golden.Documents(f.Data)
 		if err != nil {
 			t.Fatal(err)
 		}

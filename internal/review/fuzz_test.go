@@ -7,10 +7,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/sallyport-io/sallyport/internal/golden"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
-	"github.com/sallyport-io/sallyport/rules/rulestest"
 )
 
 // FuzzReview gives the judge, with every rule, whatever bytes come as an
@@ -30,7 +30,7 @@ func FuzzReview(f *testing.F) {
 			if !strings.HasSuffix(file.Name, ".yaml") || file.Name == "config.yaml" {
 				continue
 			}
-			docs, err := rulestest.Documents(file.Data)
+			docs, err := golden.Documents(file.Data)
 			if err != nil {
 				f.Fatal(err)
 			}

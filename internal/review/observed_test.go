@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/golden"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
-	"github.com/sallyport-io/sallyport/rules/rulestest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -50,14 +50,14 @@ func TestObserved(t *testing.T) {
 		t.Fatalf("%d observed sets, error %v; want 92", len(files), err)
 	}
 	judge := &review.Judge{Rules: rules.All}
-	var golden strings.Builder
+	var text strings.Builder
 	for _, file := range files {
 		name := filepath.Base(filepath.Dir(file))
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		objects, err := rulestest.Documents(data)
+		objects, err := golden.Documents(data)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -67,12 +67,12 @@ func TestObserved(t *testing.T) {
 			continue
 		}
 		denied := false
-		fmt.Fprintf(&golden, "== %s\n", name)
+		fmt.Fprintf(&text, "== %s\n", name)
 		for _, o := range batch.Outcomes {
 			denied = denied || o.Denied()
 			for _, f := range o.Findings {
 				if f.Severity != rules.Info {
-					fmt.Fprintf(&golden, "%s %s: %s (%s)\n", f.Severity, o.Ref, f.Message, f.Rule)
+					fmt.Fprintf(&text, "%s %s: %s (%s)\n", f.Severity, o.Ref, f.Message, f.Rule)
 				}
 			}
 		}
@@ -87,7 +87,7 @@ func TestObserved(t *testing.T) {
 	}
 	const path = "testdata/observed.golden"
 	if *update {
-		if err := os.WriteFile(path, []byte(golden.String()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -96,7 +96,7 @@ func TestObserved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), golden.String()); diff != "" {
+	if diff := cmp.Diff(string(want), text.String()); diff != "" {
 		t.Errorf("(-want +got; rewrite with -update):\n%s", diff)
 	}
 }

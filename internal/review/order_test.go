@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/sallyport-io/sallyport/internal/companion"
+	"github.com/sallyport-io/sallyport/internal/golden"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
-	"github.com/sallyport-io/sallyport/rules/rulestest"
 )
 
 // goodSets are observed sets that Istio sends through the gateway and that
@@ -110,7 +110,7 @@ func readSet(t *testing.T, name string) [][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := rulestest.Documents(data)
+	objects, err := golden.Documents(data)
 	if err != nil {
 		t.Fatal(err)
 	}

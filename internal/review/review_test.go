@@ -9,10 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport-io/sallyport/internal/golden"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
-	"github.com/sallyport-io/sallyport/rules/rulestest"
 )
 
 // decode returns the objects of a YAML stream.
@@ -31,7 +31,7 @@ func decode(t *testing.T, yaml string) []mesh.Object {
 
 func documents(t *testing.T, yaml string) [][]byte {
 	t.Helper()
-	docs, err := rulestest.Documents([]byte(yaml))
+	docs, err := golden.Documents([]byte(yaml))
 	if err != nil {
 		t.Fatal(err)
 	}

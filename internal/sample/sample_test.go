@@ -72,7 +72,7 @@ deny contains {"msg": "no"} if count(input.object.spec.hosts) > 0
 		{"good one is bad", "none.txtar", bad + good + want + strings.ReplaceAll(bad, "bad.yaml", "good-2.yaml"), "good-2.yaml: ServiceEntry/shop/a: 1 findings"},
 		{"no good one", "none.txtar", bad + want, "needs at least one bad-*.yaml and one good-*.yaml"},
 		{"no such policy", "nun.txtar", bad + good + want, "policies.parameters.nun: there is no policy of this name"},
-		{"misspelt section", "none.txtar", "-- wrld.yaml --\n" + bad + good + want, "wrld.yaml: a sample has"},
+		{"misspelt section", "none.txtar", "-- wrld.yaml --\n" + bad + good + want, "wrld.yaml: a case has"},
 		{"no YAML", "none.txtar", "-- bad.yaml --\n{\n" + good + want, "bad.yaml: "},
 	}
 	for _, tt := range tests {

@@ -1,23 +1,10 @@
 // Package rulestest proves rules by golden cases, as analysistest does for
 // analyzers. Rules in Go and policies in Rego go through it alike.
 //
-// A case is a txtar archive named after its rule:
-//
-//	-- config.yaml --          configuration; Sallyport's defaults without it
-//	-- world.yaml --           objects that are there already
-//	-- bad-something.yaml --   each of its objects must be found wrong
-//	-- good-something.yaml --  none of its objects may be
-//	-- want --                 the findings, written by -update
-//
-// Each object of a bad or good file is judged by itself, as a CREATE into the
-// world. In a file whose name contains "-delete" it is a DELETE, and in one
-// whose name contains "-update" the objects are pairs: before and after. The
-// user is jane, or whom the name tells between an "@" and ".yaml": nobody where
-// that is empty, as for an object that is read from a file.
+// Package golden says what a case has. The user is jane where it says nothing else.
 package rulestest
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,9 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
-	"sigs.k8s.io/yaml"
 
-	"github.com/sallyport-io/sallyport/internal/config"
+	"github.com/sallyport-io/sallyport/internal/golden"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
@@ -72,38 +58,30 @@ func runCase(t *testing.T, rule *rules.Rule, all []*rules.Rule, file string, upd
 	if err != nil {
 		t.Fatal(err)
 	}
-	world, err := newWorld(archive)
+	c, err := golden.Parse(archive, rules.Request{User: "jane", Time: "2026-09-01T12:00:00Z"})
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
 	one := &review.Judge{Rules: []*rules.Rule{rule}}
 	every := &review.Judge{Rules: all}
 	var got strings.Builder
-	bad, good, deletions := 0, 0, 0
-	for _, f := range archive.Files {
-		isBad, isGood := strings.HasPrefix(f.Name, "bad"), strings.HasPrefix(f.Name, "good")
-		if !isBad && !isGood {
-			continue
-		}
-		writes, err := writesOf(f)
-		if err != nil {
-			t.Fatalf("%s: %s: %v", file, f.Name, err)
-		}
-		for _, w := range writes {
-			out, err := one.Review(t.Context(), world, w)
+	deletions := 0
+	for _, f := range c.Files {
+		for _, w := range f.Writes {
+			out, err := one.Review(t.Context(), c.World, w)
 			if err != nil {
 				t.Fatalf("%s: %s: %v", file, f.Name, err)
 			}
 			if !out.Known || !rule.Judges(out.Ref.Kind) {
 				t.Errorf("%s: rule %s does not judge the kind of %s", f.Name, rule.Name, out.Ref)
 			}
-			if _, err := every.Review(t.Context(), world, w); err != nil {
+			if _, err := every.Review(t.Context(), c.World, w); err != nil {
 				t.Errorf("all rules over %s %s: %v", f.Name, out.Ref, err)
 			}
 			switch found := len(out.Findings) > 0; {
-			case isBad && !found:
+			case f.Bad && !found:
 				t.Errorf("%s: %s is bad, but nothing was found", f.Name, out.Ref)
-			case isGood && found:
+			case !f.Bad && found:
 				t.Errorf("%s: %s is good, but: %+v", f.Name, out.Ref, out.Findings)
 			}
 			for _, f := range out.Findings {
@@ -111,20 +89,15 @@ func runCase(t *testing.T, rule *rules.Rule, all []*rules.Rule, file string, upd
 					t.Errorf("%s: %s: a denial without a remedy: %s", f.Path, out.Ref, f.Message)
 				}
 			}
-			judgeDeletion(t, every, world, w, f.Name)
-			if isBad {
-				if bad++; w.Request.Operation == "DELETE" {
+			judgeDeletion(t, every, c.World, w, f.Name)
+			if f.Bad {
+				if w.Request.Operation == "DELETE" {
 					deletions++
 				}
 				Print(&got, f.Name, out)
-				checkFixes(t, rule, every, world, w)
-			} else {
-				good++
+				checkFixes(t, rule, every, c.World, w)
 			}
 		}
-	}
-	if bad == 0 || good == 0 {
-		t.Errorf("%s has %d bad and %d good objects; a case needs both kinds", file, bad, good)
 	}
 	if rule.JudgesOn("DELETE") && deletions == 0 {
 		t.Errorf("%s: rule %s judges deletions, and the case has no bad one", file, rule.Name)
@@ -160,23 +133,15 @@ func judgeDeletion(t *testing.T, every *review.Judge, world *mesh.Mesh, w review
 // compare compares the archive's want section with got.
 func compare(t *testing.T, archive *txtar.Archive, file, got string, update bool) {
 	t.Helper()
-	i := slices.IndexFunc(archive.Files, func(f txtar.File) bool { return f.Name == "want" })
+	want := golden.Want(archive)
 	if update {
-		if i < 0 {
-			archive.Files = append(archive.Files, txtar.File{Name: "want"})
-			i = len(archive.Files) - 1
-		}
-		archive.Files[i].Data = []byte(got)
+		want.Data = []byte(got)
 		if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	want := ""
-	if i >= 0 {
-		want = string(archive.Files[i].Data)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(string(want.Data), got); diff != "" {
 		t.Errorf("%s (-want +got; rewrite with -update):\n%s", file, diff)
 	}
 }
@@ -189,82 +154,4 @@ func Print(b *strings.Builder, file string, out review.Outcome) {
 			b.WriteString("\t" + strings.TrimRight(line, "\n") + "\n")
 		}
 	}
-}
-
-// newWorld builds the mesh that a case starts from.
-func newWorld(archive *txtar.Archive) (*mesh.Mesh, error) {
-	cfg := config.Default()
-	var objects []mesh.Object
-	for _, f := range archive.Files {
-		switch f.Name {
-		case "config.yaml":
-			var err error
-			if cfg, err = config.Parse(f.Name, f.Data); err != nil {
-				return nil, err
-			}
-		case "world.yaml":
-			docs, err := Documents(f.Data)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", f.Name, err)
-			}
-			for _, raw := range docs {
-				o, err := mesh.Decode(raw)
-				if err != nil {
-					return nil, fmt.Errorf("%s: %w", f.Name, err)
-				}
-				objects = append(objects, o)
-			}
-		}
-	}
-	return mesh.New(cfg.Settings(), objects...), nil
-}
-
-// writesOf returns the writes of one file of a case.
-func writesOf(f txtar.File) ([]review.Write, error) {
-	docs, err := Documents(f.Data)
-	if err != nil {
-		return nil, err
-	}
-	var writes []review.Write
-	request := rules.Request{User: "jane", Time: "2026-09-01T12:00:00Z"}
-	if _, user, ok := strings.Cut(strings.TrimSuffix(f.Name, ".yaml"), "@"); ok {
-		request.User = user
-	}
-	switch {
-	case strings.Contains(f.Name, "-update"):
-		if len(docs)%2 != 0 {
-			return nil, fmt.Errorf("%d objects; an update needs pairs, before and after", len(docs))
-		}
-		request.Operation = "UPDATE"
-		for pair := range slices.Chunk(docs, 2) {
-			writes = append(writes, review.Write{Request: request, OldObject: pair[0], Object: pair[1]})
-		}
-	case strings.Contains(f.Name, "-delete"):
-		request.Operation = "DELETE"
-		for _, raw := range docs {
-			writes = append(writes, review.Write{Request: request, OldObject: raw})
-		}
-	default:
-		request.Operation = "CREATE"
-		for _, raw := range docs {
-			writes = append(writes, review.Write{Request: request, Object: raw})
-		}
-	}
-	return writes, nil
-}
-
-// Documents splits a YAML stream and returns each document as JSON.
-func Documents(data []byte) ([][]byte, error) {
-	var docs [][]byte
-	for doc := range bytes.SplitSeq(append([]byte("\n"), data...), []byte("\n---")) {
-		if len(bytes.TrimSpace(doc)) == 0 {
-			continue
-		}
-		raw, err := yaml.YAMLToJSON(doc)
-		if err != nil {
-			return nil, err
-		}
-		docs = append(docs, raw)
-	}
-	return docs, nil
 }
