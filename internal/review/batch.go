@@ -185,9 +185,8 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 			return nil
 		}
 	}
-	p := w.pass(o)
+	p := w.pass(o, j.Time)
 	p.Raw, p.Batch = raw, judged
-	p.Request.Time = j.Time
 	p.Written, p.Fixes = func(ref mesh.Ref) []byte { return w.written[ref] }, &w.fixes
 	fixes := &mender{judge: j, ctx: ctx, steps: budget.New(ctx, MaxSteps), write: Write{Request: p.Request, Object: raw}, pass: p}
 	p.Mends, p.Mendable = fixes.mends, fixes.room
@@ -477,27 +476,15 @@ func (w *world) companions() []mesh.Object {
 	})
 }
 
-// pass is the world as one of its objects sees it.
-func (w *world) pass(o mesh.Object) rules.Pass {
-	ref := o.Metadata().Ref
-	p := rules.Pass{
-		Request:    rules.Request{Operation: "CREATE"},
-		Subject:    o,
-		Before:     func() *mesh.Mesh { return w.before },
-		After:      w.after,
-		Live:       w.live,
-		LiveBefore: w.state,
-		Standing:   standing(w.state, w.live, o),
-		Reserved:   companion.Is(ref),
-		Injected:   serves(w.live, o),
-		Memo:       new(rules.Memo),
+// pass is the world as one of its objects sees it, at a time (RFC 3339).
+func (w *world) pass(o mesh.Object, at string) rules.Pass {
+	hosts := hostsOf(o)
+	sets := make([]companion.Set, len(hosts))
+	for i, h := range hosts {
+		sets[i] = w.sets[h]
 	}
-	for _, h := range hostsOf(o) {
-		p.Companions = append(p.Companions, w.sets[h].Objects...)
-		for _, r := range w.sets[h].Refused {
-			p.Refusals = append(p.Refusals, rules.Refusal(r))
-		}
-	}
+	p := meshes{before: func() *mesh.Mesh { return w.before }, after: w.after, live: w.live, prior: w.state}.
+		pass(rules.Request{Operation: "CREATE", Time: at}, o, nil, sets)
 	points := w.live.Affected(o)
 	slices.SortFunc(points, comparePoints)
 	points = slices.CompactFunc(points, func(a, b mesh.Point) bool { return comparePoints(a, b) == 0 })

@@ -44,39 +44,11 @@ func newPass(ctx context.Context, m *mesh.Mesh, w Write, subject, old mesh.Objec
 		applied, _ := companion.Apply(prior, s.hosts...)
 		return applied
 	})
-	p := rules.Pass{
-		Request:    r,
-		Subject:    subject,
-		Old:        old,
-		Before:     before,
-		After:      after,
-		Live:       live,
-		LiveBefore: prior,
-		Reserved:   companion.Is(ref),
-		Injected:   serves(live, subject),
-		Memo:       new(rules.Memo),
-		Explain:    func(p mesh.Path) mesh.Path { return after.Paths(p.Client, p.Host, p.Port) },
-	}
-	p.Standing = standing(prior, live, subject)
+	p := meshes{before: before, after: after, live: live, prior: prior}.pass(r, subject, old, sets)
+	p.Explain = func(p mesh.Path) mesh.Path { return after.Paths(p.Client, p.Host, p.Port) }
 	displaces := slices.ContainsFunc(sets, func(s companion.Set) bool {
 		return slices.ContainsFunc(s.Refused, func(r companion.Refusal) bool { return r.With != mesh.Ref{} })
 	})
-	own := hostsOf(subject)
-	_, rule := subject.(*mesh.DestinationRule)
-	for _, set := range sets {
-		if rule { // what it asks for of TLS may be what cannot be served
-			for _, r := range set.Refused {
-				p.Refusals = append(p.Refusals, rules.Refusal(r))
-			}
-		}
-		if _, ok := slices.BinarySearch(own, set.Host); !ok {
-			continue
-		}
-		p.Companions = append(p.Companions, set.Objects...)
-		for _, r := range set.Refused {
-			p.Refusals = append(p.Refusals, rules.Refusal(r))
-		}
-	}
 	var clients []string
 	for i, point := range s.points {
 		if err := ctx.Err(); err != nil {
@@ -95,6 +67,45 @@ func newPass(ctx context.Context, m *mesh.Mesh, w Write, subject, old mesh.Objec
 		}
 	}
 	return p, ctx.Err()
+}
+
+// meshes are the meshes of a Pass, as it calls them; prior is its LiveBefore.
+type meshes struct {
+	before             func() *mesh.Mesh
+	after, live, prior *mesh.Mesh
+}
+
+// pass is the Pass of a write, with all that does not depend on whether it is judged
+// alone or with others: the caller adds the Paths, the JSON, and how fixes are tried.
+// The sets are those of the hosts that the subject bears on, sorted by host.
+func (m meshes) pass(r rules.Request, subject, old mesh.Object, sets []companion.Set) rules.Pass {
+	p := rules.Pass{
+		Request:    r,
+		Subject:    subject,
+		Old:        old,
+		Before:     m.before,
+		After:      m.after,
+		Live:       m.live,
+		LiveBefore: m.prior,
+		Standing:   standing(m.prior, m.live, subject),
+		Reserved:   companion.Is(subject.Metadata().Ref),
+		Injected:   serves(m.live, subject),
+		Memo:       new(rules.Memo),
+	}
+	own := hostsOf(subject)
+	_, rule := subject.(*mesh.DestinationRule)
+	for _, set := range sets {
+		_, registers := slices.BinarySearch(own, set.Host)
+		if registers {
+			p.Companions = append(p.Companions, set.Objects...)
+		}
+		if registers || rule { // what a rule asks for of TLS may be what cannot be served
+			for _, r := range set.Refused {
+				p.Refusals = append(p.Refusals, rules.Refusal(r))
+			}
+		}
+	}
+	return p
 }
 
 // stillOpen is a path that is closed in the end, because a claim is displaced,
