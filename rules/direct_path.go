@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -406,41 +407,67 @@ func directFix(p *Pass, path mesh.Path) told.Text {
 
 // hints are shorter ways to the same end, as comments of the YAML.
 func hints(p *Pass, path mesh.Path) told.Text {
-	if path.Entry != p.Subject.Metadata().Ref || !injectionMends(p, path) {
+	if path.Entry != p.Subject.Metadata().Ref {
 		return ""
 	}
-	return told.F("# Let Sallyport keep the route:\n#   %s\n# or write it:\n", injectionCommand(path.Entry.Namespace))
-}
-
-func injectionCommand(namespace string) told.Text {
-	return told.F("kubectl label namespace %s %s=enabled --overwrite", told.Namespace(namespace), told.Plain(mesh.InjectionLabel))
-}
-
-// injectionMends reports whether Sallyport would lead the host if it kept companions
-// in the entry's namespace.
-func injectionMends(p *Pass, path mesh.Path) bool {
-	if p.Injected || p.Platform() || p.Mends == nil || !p.Mendable(path.Host) {
-		return false
+	command := injection(p, path)
+	if command == "" {
+		return ""
 	}
-	labelled := mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: path.Entry.Namespace}}}
-	if ns := p.After.Namespace(path.Entry.Namespace); ns != nil {
+	return told.F("# Let Sallyport keep the route:\n#   %s\n# or write it:\n", command)
+}
+
+// injection is the command by which Sallyport comes to lead the host, the one that
+// changes least: to annotate the entry, where companions are kept for those that ask, or
+// else to label its namespace. It is empty where neither does.
+func injection(p *Pass, path mesh.Path) told.Text {
+	if p.Injected || p.Platform() || p.Mends == nil || !p.Mendable(path.Host) {
+		return ""
+	}
+	command, _ := p.Memo.Do(injectionKey{path.Host, path.Entry}, func() (any, error) {
+		if fix := annotatedEntry(p, path.Entry); fix != nil && p.Mends(path.Host, fix, false) {
+			return told.F("kubectl -n %s annotate serviceentry %s %s=enabled", told.Namespace(path.Entry.Namespace), path.Entry.Tell().As(path.Entry.Name), told.Plain(mesh.InjectionAnnotation)), nil
+		}
+		if p.Mends(path.Host, []Applied{{Object: labelledNamespace(p, path.Entry.Namespace)}}, false) {
+			return told.F("kubectl label namespace %s %s=enabled --overwrite", told.Namespace(path.Entry.Namespace), told.Plain(mesh.InjectionLabel)), nil
+		}
+		return told.Text(""), nil
+	})
+	return command.(told.Text)
+}
+
+// annotatedEntry is an entry that asks for companions; nil where asking is not what it
+// takes.
+func annotatedEntry(p *Pass, ref mesh.Ref) []Applied {
+	se, ok := p.After.Get(ref).(*mesh.ServiceEntry)
+	if settings := p.After.Settings(); !ok || se.Asks() || settings.Injection != mesh.InjectNew || settings.InjectionOverride != nil {
+		return nil
+	}
+	p.Spend(len(se.Annotations))
+	if ref == p.Subject.Metadata().Ref {
+		return Fixed(fmt.Sprintf("metadata:\n  annotations:\n    %s: enabled\n", mesh.InjectionAnnotation), p.Raw)
+	}
+	return []Applied{{Object: se.Asking()}}
+}
+
+// labelledNamespace is a namespace that has companions for all of its entries.
+func labelledNamespace(p *Pass, name string) *mesh.Namespace {
+	labelled := mesh.Namespace{Meta: mesh.Meta{Ref: mesh.Ref{Kind: "Namespace", Name: name}}}
+	if ns := p.After.Namespace(name); ns != nil {
 		labelled = *ns
 	}
-	labels := map[string]string{mesh.InjectionLabel: "enabled"}
-	for k, v := range labelled.Labels {
-		p.Spend(1)
-		if k != mesh.InjectionLabel {
-			labels[k] = v
-		}
-	}
+	p.Spend(len(labelled.Labels))
+	labels := make(map[string]string, len(labelled.Labels)+1)
+	maps.Copy(labels, labelled.Labels)
+	labels[mesh.InjectionLabel] = "enabled"
 	labelled.Labels = labels
-	does, _ := p.Memo.Do(injectionKey{path.Host}, func() (any, error) {
-		return p.Mends(path.Host, []Applied{{Object: &labelled}}, false), nil
-	})
-	return does.(bool)
+	return &labelled
 }
 
-type injectionKey struct{ host string }
+type injectionKey struct {
+	host  string
+	entry mesh.Ref
+}
 
 // ofRange reports whether an entry stands for a range of addresses.
 func ofRange(p *Pass, entry mesh.Ref) bool {
@@ -460,8 +487,11 @@ func words(p *Pass, path mesh.Path) told.Text {
 		return mesh.RangeFix
 	case mesh.ClassOf(path.Protocol) == mesh.Sniffed:
 		return "Give the port a protocol, HTTP or TLS: rules of a VirtualService do not hold for traffic whose protocol Istio has to guess.\n"
-	case injectionMends(p, path):
-		return told.F("Let Sallyport keep the route: %s\n", injectionCommand(path.Entry.Namespace))
+	}
+	command := injection(p, path)
+	switch {
+	case command != "":
+		return told.F("Let Sallyport keep the route: %s\n", command)
 	case !strings.Contains(path.Host, "."):
 		return told.F("Register %s by its fully qualified DNS name: the same name without a dot is another Service in every namespace.\n", host)
 	}

@@ -101,7 +101,7 @@ type Request struct {
 }
 
 // Applied is an object of a fix. Raw, its JSON, is nil where no more is changed than
-// its labels.
+// its labels or annotations.
 type Applied struct {
 	Object mesh.Object
 	Raw    []byte

@@ -116,7 +116,7 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	if n := len(slices.DeleteFunc(slices.Concat(names, in.state), func(s string) bool { return s != "-" })); n > 1 {
 		return nil, errors.New("standard input (-) can be given once only")
 	}
-	cfg, standing, err := in.configured(cmd)
+	cfg, live, err := in.configured(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -136,9 +136,9 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 		return nil, err
 	}
 	if len(names) == 0 {
-		objects = standing
+		objects = live
 	} else {
-		state = append(state, standing...)
+		state = append(state, live...)
 	}
 	if len(objects) == 0 {
 		return nil, fmt.Errorf("nothing to judge: no object in %q", names)
@@ -160,7 +160,7 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	if in.settle != nil {
 		in.settle(&settings)
 	}
-	before, err := meshOf(settings, state)
+	before, raws, err := standing(settings, state)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func (in *input) judge(cmd *cobra.Command, names []string) (*judged, error) {
 	for i, o := range objects {
 		raw[i] = o.Raw
 	}
-	judge := review.Judge{Rules: all, Time: time.Now().UTC().Format(time.RFC3339), Stored: in.asStored && inCluster(objects), Blocked: in.blocked}
+	judge := review.Judge{Rules: all, Time: time.Now().UTC().Format(time.RFC3339), Stored: in.asStored && inCluster(objects), Blocked: in.blocked, Standing: func(ref mesh.Ref) []byte { return raws[ref] }}
 	batch, err := judge.ReviewAll(cmd.Context(), before, raw)
 	if err != nil {
 		return nil, locate(err, objects)
@@ -238,7 +238,13 @@ func (in *input) rules(cmd *cobra.Command, cfg *config.Config) ([]*rules.Rule, e
 
 // meshOf builds the mesh of objects that are there already.
 func meshOf(s mesh.Settings, objects []*manifest.Object) (*mesh.Mesh, error) {
-	var decoded []mesh.Object
+	m, _, err := standing(s, objects)
+	return m, err
+}
+
+// standing is meshOf, and the JSON of each object.
+func standing(s mesh.Settings, objects []*manifest.Object) (*mesh.Mesh, map[mesh.Ref][]byte, error) {
+	decoded, raws := make([]mesh.Object, 0, len(objects)), make(map[mesh.Ref][]byte, len(objects))
 	var errs []error
 	for _, o := range objects {
 		m, err := mesh.Decode(o.Raw)
@@ -247,10 +253,10 @@ func meshOf(s mesh.Settings, objects []*manifest.Object) (*mesh.Mesh, error) {
 		case err != nil:
 			errs = append(errs, at(o, err))
 		default:
-			decoded = append(decoded, m)
+			decoded, raws[m.Metadata().Ref] = append(decoded, m), o.Raw
 		}
 	}
-	return mesh.New(s, decoded...), errors.Join(errs...)
+	return mesh.New(s, decoded...), raws, errors.Join(errs...)
 }
 
 // at says which object an error is about.

@@ -42,6 +42,10 @@ What several objects do wrong for one cause is told once, at the one that decide
 where the traffic goes; the others are named there, and count as denied all the
 same. The JSON form tells it at each, with the field sameAs.
 
+An object that is in the --state as well is judged as the update that it is: what
+was wrong with it already is only warned of, and an entry that stands there without
+Sallyport's mark has no companions.
+
 Objects that all come out of a cluster (each has a uid) are judged as they stand
 there: admission fills in nothing any more, an entry that is held back is closed,
 and paths have those companions that are there.

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/sallyport-io/sallyport/internal/meshconfig"
@@ -109,6 +110,15 @@ func (se *ServiceEntry) Managed() bool {
 func (se *ServiceEntry) Asks() bool {
 	to := se.Annotations[ExportAnnotation]
 	return to == "." || to == "*" || se.Annotations[InjectionAnnotation] == "enabled"
+}
+
+// Asking is the entry with the annotation by which it asks for companions.
+func (se *ServiceEntry) Asking() *ServiceEntry {
+	out := *se
+	out.Annotations = make(map[string]string, len(se.Annotations)+1)
+	maps.Copy(out.Annotations, se.Annotations)
+	out.Annotations[InjectionAnnotation] = "enabled"
+	return &out
 }
 
 // Shared reports whether somebody sees an entry beside its own namespace.

@@ -48,8 +48,9 @@ func (e *ObjectError) Error() string { return e.Err.Error() }
 func (e *ObjectError) Unwrap() error { return e.Err }
 
 // ReviewAll judges every object as a write into the mesh that all of them form
-// on top of state. No object counts as having been there before: what they
-// open together is charged to those among them that open it.
+// on top of state: as an update where [Judge.Standing] knows what was there before, and
+// what was wrong with that already is only warned of. What they open together is charged
+// to those among them that open it.
 //
 // Where Sallyport keeps companions in an object's namespace the object is
 // judged as admission leaves it; elsewhere as it is written, which is how
@@ -99,29 +100,36 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 		return Batch{}, errors.Join(errs...)
 	}
 
+	old := j.standing(state, subjects)
 	live := state.With(slices.DeleteFunc(slices.Clone(subjects), func(o mesh.Object) bool { return o == nil })...)
 	if !j.Stored {
-		live, err = admit(ctx, live, subjects, b.Objects)
+		live, err = admit(ctx, live, subjects, b.Objects, old)
 		if err != nil {
 			return Batch{}, err
 		}
 	}
 	// What is too large for the server is too large here, too, and is found to be
 	// so in the same way: alone, into the mesh in which all the others stand. Of one
-	// object alone nothing else is said than the server says, unless that holds it back:
-	// then it is said what becomes of it when it is opened.
-	held := false
+	// object alone, and of an update, nothing else is said than the server says, unless
+	// that holds it back: then it is said what becomes of it when it is opened.
+	said := make([]bool, len(subjects)) // what the server finds is what is told
 	server := *j
-	server.unmended = len(judged) > 1 || j.Stored // what it finds is not told
 	for i, o := range subjects {
 		if o == nil {
 			continue
 		}
-		out, waits, err := server.alone(ctx, live.Without(o.Metadata().Ref), objects[i])
+		ref := o.Metadata().Ref
+		others, was := live.Without(ref), old[ref]
+		if was.object != nil {
+			others = live.With(was.object)
+		}
+		said[i] = !j.Stored && (len(judged) == 1 || was.object != nil)
+		server.unmended = !said[i]
+		out, held, err := server.alone(ctx, others, was.write(j.Time, objects[i]))
 		if err != nil {
 			errs = append(errs, &ObjectError{i, err})
 		}
-		held = held || waits
+		said[i] = said[i] && !held
 		out.Paths = nil
 		b.Outcomes[i] = out
 	}
@@ -142,10 +150,10 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 		b.Mesh, b.Paths = live, w.paths(w.live, j.Blocked, w.live.Paths)
 	}
 	for i, o := range subjects {
-		if o == nil || len(judged) == 1 && !j.Stored && !held {
+		if o == nil || said[i] {
 			continue
 		}
-		if err := j.reviewOne(ctx, w, judged, o, b.Objects[i], &b.Outcomes[i]); err != nil {
+		if err := j.reviewOne(ctx, w, judged, o, old[b.Outcomes[i].Ref].write(j.Time, b.Objects[i]), &b.Outcomes[i]); err != nil {
 			errs = append(errs, &ObjectError{i, fmt.Errorf("could not judge: %w", err)})
 		}
 	}
@@ -156,14 +164,13 @@ func (j *Judge) ReviewAll(ctx context.Context, state *mesh.Mesh, objects [][]byt
 	return b, nil
 }
 
-// alone judges an object as the server does that creates it among all others, and
+// alone judges an object as the server does where it is written among all others, and
 // reports whether it holds it back.
-func (j *Judge) alone(ctx context.Context, others *mesh.Mesh, raw []byte) (out Outcome, held bool, err error) {
-	w := Write{Request: rules.Request{Operation: "CREATE", Time: j.Time}, Object: raw}
+func (j *Judge) alone(ctx context.Context, others *mesh.Mesh, w Write) (out Outcome, held bool, err error) {
 	if !j.Stored {
 		// Where nothing can be filled in the server judges what was written.
 		if ops, _, err := Default(ctx, others, w); err == nil && len(ops) > 0 {
-			if w.Object, err = Patched(raw, ops); err != nil {
+			if w.Object, err = Patched(w.Object, ops); err != nil {
 				return out, false, err
 			}
 			o, err := mesh.Decode(w.Object)
@@ -178,116 +185,42 @@ func (j *Judge) alone(ctx context.Context, others *mesh.Mesh, raw []byte) (out O
 	return out, held, err
 }
 
-func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]bool, o mesh.Object, raw []byte, out *Outcome) error {
+func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]bool, o mesh.Object, write Write, out *Outcome) error {
 	mode, judging := modeOf(w.live, o), j.Rules
 	if mode == modeOff {
 		if judging = always(j.Rules, out.Ref.Kind); len(judging) == 0 {
 			return nil
 		}
 	}
-	p := w.pass(o, j.Time)
-	p.Raw, p.Batch = raw, judged
+	var old mesh.Object
+	if write.OldObject != nil {
+		old = w.state.Get(out.Ref)
+	}
+	p := w.pass(write.Request, o, old)
+	p.Raw, p.OldRaw, p.Batch = write.Object, write.OldObject, judged
 	p.Written, p.Fixes = func(ref mesh.Ref) []byte { return w.written[ref] }, &w.fixes
-	fixes := &mender{judge: j, ctx: ctx, steps: budget.New(ctx, MaxSteps), write: Write{Request: p.Request, Object: raw}, pass: p}
+	fixes := &mender{judge: j, ctx: ctx, steps: budget.New(ctx, MaxSteps), write: write, pass: p}
 	p.Mends, p.Mendable = fixes.mends, fixes.room
 	out.Companions = p.Companions
 	findings, err := rules.Run(ctx, judging, p)
 	if err != nil {
 		return err
 	}
+	if p.Old != nil && (Outcome{Findings: findings}).Denied() {
+		if findings, err = j.forgive(ctx, w.state, write, p.Old, p, findings); err != nil {
+			return fmt.Errorf("judging the object before the update: %w", err)
+		}
+	}
 	fixes.vouch(findings)
 	if mode == modeWarn {
 		soften(findings, softened(j.Rules))
 	}
-	soften(findings, opensNothing(o))
+	if p.Old == nil {
+		soften(findings, opensNothing(o))
+	}
 	rules.Sort(findings)
 	out.Findings = rules.OneCause(findings)
 	return nil
-}
-
-// admit makes of the objects what admission makes of them, in subjects, in
-// their JSON and in the returned mesh: the entries of injected namespaces get
-// their exportTo, opened, and then VirtualServices that ask for it are
-// rewritten. A rewrite asks for the companions of what it routes to, and these
-// depend on every entry of the batch; each sees the others as they are written,
-// so that the order in which they are given does not matter. What is too large for
-// that is left as it is written, as the server leaves it.
-func admit(ctx context.Context, live *mesh.Mesh, subjects []mesh.Object, raw [][]byte) (*mesh.Mesh, error) {
-	patch := func(i int, ops []PatchOp) (err error) {
-		if raw[i], err = Patched(raw[i], ops); err == nil {
-			subjects[i], err = mesh.Decode(raw[i])
-		}
-		if err != nil {
-			return &ObjectError{i, err}
-		}
-		return nil
-	}
-	for i, o := range subjects {
-		se, ok := o.(*mesh.ServiceEntry)
-		if !ok || len(se.Hosts) == 0 {
-			continue
-		}
-		ops, err := admitted(live, se, raw[i])
-		if err != nil {
-			return nil, &ObjectError{i, err}
-		}
-		if len(ops) == 0 {
-			continue
-		}
-		if err := patch(i, ops); err != nil {
-			return nil, err
-		}
-		live = live.With(subjects[i])
-	}
-	var rewritten []mesh.Object
-	for i, o := range subjects {
-		vs, ok := o.(*mesh.VirtualService)
-		if !ok {
-			continue
-		}
-		var ops []PatchOp
-		ref := vs.Ref
-		steps := budget.New(ctx, limitOf("CREATE"))
-		err := within(&ref, func() (err error) {
-			steps.Spend(readSteps(raw[i]))
-			ops, err = rewrite(live.Draft().Bounded(steps), vs)
-			return err
-		})
-		if _, tooLarge := errors.AsType[*budget.TooLarge](err); err != nil && !tooLarge {
-			return nil, &ObjectError{i, err}
-		}
-		if err != nil || len(ops) == 0 {
-			continue
-		}
-		if err := patch(i, ops); err != nil {
-			return nil, err
-		}
-		rewritten = append(rewritten, subjects[i])
-	}
-	return live.With(rewritten...), nil
-}
-
-// admitted is the patch that makes of a new entry what it comes to be, opened.
-func admitted(live *mesh.Mesh, se *mesh.ServiceEntry, raw []byte) (ops []PatchOp, err error) {
-	injection := companion.Injects(live, se.Namespace)
-	_, annotated := se.Annotations[mesh.ExportAnnotation]
-	_, says := se.Annotations[mesh.InjectionAnnotation]
-	switch {
-	case injection == mesh.InjectNone:
-		return nil, nil
-	case len(se.ExportTo) > 0:
-		if injection == mesh.InjectNew && !se.Asks() && !says {
-			return annotate(raw, mesh.InjectionAnnotation, "enabled")
-		}
-		return nil, nil
-	}
-	value, _ := exportOf(live, se)
-	if !annotated {
-		if ops, err = annotate(raw, mesh.ExportAnnotation, value); err != nil {
-			return nil, err
-		}
-	}
-	return append(ops, PatchOp{Op: "add", Path: "/spec/exportTo", Value: []string{value}}), nil
 }
 
 // world is the mesh of a batch, whose companions and paths are computed once
@@ -476,15 +409,15 @@ func (w *world) companions() []mesh.Object {
 	})
 }
 
-// pass is the world as one of its objects sees it, at a time (RFC 3339).
-func (w *world) pass(o mesh.Object, at string) rules.Pass {
+// pass is the world as one of its objects sees it, old as it was before an update.
+func (w *world) pass(r rules.Request, o, old mesh.Object) rules.Pass {
 	hosts := hostsOf(o)
 	sets := make([]companion.Set, len(hosts))
 	for i, h := range hosts {
 		sets[i] = w.sets[h]
 	}
 	p := meshes{before: func() *mesh.Mesh { return w.before }, after: w.after, live: w.live, prior: w.state}.
-		pass(rules.Request{Operation: "CREATE", Time: at}, o, nil, sets)
+		pass(r, o, old, sets)
 	points := w.live.Affected(o)
 	slices.SortFunc(points, comparePoints)
 	points = slices.CompactFunc(points, func(a, b mesh.Point) bool { return comparePoints(a, b) == 0 })

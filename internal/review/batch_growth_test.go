@@ -11,10 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport-io/sallyport/internal/golden"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
-	"github.com/sallyport-io/sallyport/rules/rulestest"
 )
 
 // TestBatchGrowsWithItsObjects reviews few and many namespaces with their entries: what
@@ -65,7 +65,7 @@ func TestBlockedPathsAreAllThatIsLeftOut(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}
-	tenants, err := rulestest.Documents([]byte(`apiVersion: v1
+	tenants, err := golden.Documents([]byte(`apiVersion: v1
 kind: Namespace
 metadata: {name: plain, labels: {istio-injection: enabled}}
 ---
@@ -111,7 +111,7 @@ spec: {configPatches: [{applyTo: CLUSTER, patch: {operation: ADD, value: {name: 
 		if err != nil {
 			t.Fatal(err)
 		}
-		objects, err := rulestest.Documents(data)
+		objects, err := golden.Documents(data)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -105,7 +104,12 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 	if !ok || len(se.Hosts) == 0 || se.Deleting {
 		return nil, nil
 	}
-	old := entryBefore(m, w, se)
+	return entryDefaults(m, w, se, entryBefore(m, w, se))
+}
+
+// entryDefaults is [Default] for an entry; old is the one before the update, nil where
+// there is none that can be read.
+func entryDefaults(m *mesh.Mesh, w Write, se, old *mesh.ServiceEntry) ([]PatchOp, error) {
 	asks := se.Asks()
 	if companion.Injects(m, se.Namespace) == mesh.InjectNew && !asks {
 		switch _, says := se.Annotations[mesh.InjectionAnnotation]; {
@@ -115,7 +119,7 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 			return nil, nil // it was there before, and nobody asks for anything
 		case says, old != nil && !old.Asks():
 		default:
-			se = asking(se)
+			se = se.Asking()
 		}
 	}
 	ops, err := export(m, w, se, old)
@@ -125,17 +129,6 @@ func defaults(m *mesh.Mesh, w Write, ref *mesh.Ref) ([]PatchOp, error) {
 	m.Spend(readSteps(w.Object))
 	mark, err := annotate(w.Object, mesh.InjectionAnnotation, "enabled")
 	return append(mark, ops...), err
-}
-
-// asking returns the entry with the annotation that asks for companions.
-func asking(se *mesh.ServiceEntry) *mesh.ServiceEntry {
-	out := *se
-	out.Annotations = maps.Clone(se.Annotations)
-	if out.Annotations == nil {
-		out.Annotations = make(map[string]string, 1)
-	}
-	out.Annotations[mesh.InjectionAnnotation] = "enabled"
-	return &out
 }
 
 // export is what admission makes of who sees an entry; old is nil for a new one.

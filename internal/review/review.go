@@ -68,6 +68,10 @@ type Judge struct {
 	// Stored says that the objects of a batch are in a cluster: admission has made of
 	// them what it makes, and their paths are those by what is there.
 	Stored bool
+	// Standing returns the JSON of an object in the state of a batch, nil where it is not
+	// there: an object of the batch is an update of the one of its name. Without it every
+	// object counts as new.
+	Standing func(mesh.Ref) []byte
 	// Blocked says that the Paths of a batch have those that are blocked as well: most
 	// clients do not see most entries, and there are as many as the one times the other.
 	Blocked bool
