@@ -78,6 +78,9 @@ type Pass struct {
 	// write earned them already.
 	Excused Sins
 
+	// Stored is true where the subject stands in a cluster and is looked at, not written.
+	Stored bool
+
 	// Memo is shared by all rules that judge the write; who builds the Pass sets it to new(Memo).
 	Memo *Memo
 

@@ -1,6 +1,10 @@
 package rules
 
-import "context"
+import (
+	"context"
+
+	"github.com/sallyport-io/sallyport/internal/mesh"
+)
 
 var reservedCompanion = &Rule{
 	Name: "reserved-companion",
@@ -10,12 +14,13 @@ Sallyport's companions have names of their own: "sallyport-" and the hash of a
 host. Somebody else's object of such a name would be taken for a companion, and a
 change to one would hold until the next reconciliation. Only Sallyport's own
 service account writes them. Where the object is read from a file, and nobody
-knows who will write it, that is a warning.`,
+knows who will write it, that is a warning; one that stands in a cluster with
+Sallyport's label is Sallyport's own.`,
 	Severity:   Deny,
 	Kinds:      []string{"AuthorizationPolicy", "DestinationRule", "Gateway", "ServiceEntry", "VirtualService"},
 	Operations: everyOperation,
 	Check: func(_ context.Context, p *Pass) error {
-		if !p.Reserved {
+		if !p.Reserved || p.Stored && p.Subject.Metadata().Labels[mesh.ManagedByLabel] == mesh.ManagedBy {
 			return nil
 		}
 		f := Finding{

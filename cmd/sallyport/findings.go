@@ -18,8 +18,9 @@ import (
 func (j *judged) findings(i int) []report.Finding {
 	o, outcome := j.objects[i], j.batch.Outcomes[i]
 	var fs []report.Finding
+	lineOf := o.Lines()
 	for _, f := range outcome.Findings {
-		fs = append(fs, report.Finding{Finding: f, Line: o.LineOf(f.Path)})
+		fs = append(fs, report.Finding{Finding: f, Line: lineOf(f.Path)})
 	}
 	for _, n := range o.Notes {
 		fs = append(fs, report.Finding{

@@ -38,7 +38,7 @@ type Object struct {
 
 	found   bool // in a directory that was named, and not named itself
 	written compact
-	root    *value // while the object is read, and once a line has been asked for
+	root    *value // while the object is read
 }
 
 // Note says that something was read in a form that is no longer current.
@@ -228,9 +228,16 @@ func (o *Object) describe() string {
 // "spec.http[0].route[1].destination.host". Where the path does not exist, the
 // line of the nearest parent that does is returned: that is where the missing
 // field belongs.
-func (o *Object) LineOf(path string) int {
-	if o.root == nil {
-		o.root = o.written.inflate()
+func (o *Object) LineOf(path string) int { return o.Lines()(path) }
+
+// Lines returns LineOf, for who asks for several lines of the object: what it takes to
+// find them is many times the object, and is kept for as long as the function is.
+func (o *Object) Lines() func(path string) int {
+	root := o.root
+	return func(path string) int {
+		if root == nil {
+			root = o.written.inflate()
+		}
+		return cmp.Or(root.lineOf(path), o.Line)
 	}
-	return cmp.Or(o.root.lineOf(path), o.Line)
 }

@@ -197,7 +197,7 @@ func (j *Judge) reviewOne(ctx context.Context, w *world, judged map[mesh.Ref]boo
 		old = w.state.Get(out.Ref)
 	}
 	p := w.pass(write.Request, o, old)
-	p.Raw, p.OldRaw, p.Batch = write.Object, write.OldObject, judged
+	p.Raw, p.OldRaw, p.Batch, p.Stored = write.Object, write.OldObject, judged, j.Stored
 	p.Written, p.Fixes = func(ref mesh.Ref) []byte { return w.written[ref] }, &w.fixes
 	fixes := &mender{judge: j, ctx: ctx, steps: budget.New(ctx, MaxSteps), write: write, pass: p}
 	p.Mends, p.Mendable = fixes.mends, fixes.room
