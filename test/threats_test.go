@@ -48,7 +48,8 @@ var threats = []threat{
 		class: "One tenant keeps the processors busy, with what is dear to judge, or only to turn away",
 		tests: []string{
 			"webhook.TestComputingIsShared", "internal/fair.TestAllowance", "webhook.TestReadingIsPaidFor", "webhook.TestDearBodiesAreNotRead",
-			"webhook.TestManyWaitForNothing", "webhook.TestFewAreTurnedAwayForRoom", "test/hostile.TestHostile",
+			"webhook.TestManyWaitForNothing", "webhook.TestFewAreTurnedAwayForRoom", "webhook.TestDearReviewsLeaveACore",
+			"internal/budget.TestOthersHaveTheirTurn", "test/hostile.TestHostile",
 		},
 		why: "steps are shared out over time; who has spent its own waits before it is turned away, of which no more than the head is read",
 	},

@@ -274,3 +274,33 @@ func TestReviewsWaitForTheirLike(t *testing.T) {
 		}
 	})
 }
+
+// TestDearReviewsLeaveACore has those who have lately sent what is dear send reviews that
+// do not end, as several tenants and without a proof: no more of them are computed at
+// once than leave a core to others, who are answered meanwhile.
+func TestDearReviewsLeaveACore(t *testing.T) {
+	eachCores(t, func(t *testing.T, cores int) {
+		o := options(t)
+		o.Proven = fromAPIServer
+		entered, hold := hanging(&o)
+		s := newServerOf(o)
+		s.gates.unknown.steps.Charge(fair.Flow{}, 2*stepsASecond)
+		var wg sync.WaitGroup
+		for i := range 8 {
+			ns, source := fmt.Sprint("evil-", i), []string{"10.0.0.1", "10.1.0.7"}[i%2]
+			s.gates.known.steps.Charge(fair.Flow{Namespace: ns, User: ns}, 2*stepsASecond)
+			wg.Go(func() { s.ask(t, source, "1s", of(ns, ns, "hanging.example.com"), 0) })
+		}
+		<-entered
+		for i := range 10 {
+			if resp := s.ask(t, "10.0.0.1", "3s", of(fmt.Sprint("good-", i), "alice", "good.example.com"), 0); !resp.Allowed {
+				t.Errorf("another tenant's review: %s", resp.Result.Message)
+			}
+		}
+		wg.Wait()
+		if n := len(entered) + 1; n > max(1, cores-1) {
+			t.Errorf("%d were computed at once", n)
+		}
+		close(hold)
+	})
+}

@@ -48,6 +48,9 @@ const (
 const (
 	stepsASecond = review.MaxSteps / 2
 	burst        = 8 // seconds
+	// ordinary is how much one may owe who sends what is ordinary: a thousand of such
+	// reviews, and not one of the dearest.
+	ordinary = time.Second
 	// bytesPerStep is how many bytes of a large body are received and taken apart in
 	// the time of a step, whatever comes of them.
 	bytesPerStep = 8
@@ -83,6 +86,10 @@ type class struct {
 	places *fair.Limiter
 	large  *fair.Limiter // in bytes
 	steps  *fair.Allowance
+	// dear has a place for each review that is computed of those who owe more than
+	// what is ordinary, of every class: they leave a core to the others, whoever they
+	// are, and however many.
+	dear chan struct{}
 	// late has a place for each of those who are probably turned away and wait for
 	// their answer. What each holds of its body is its head, and no more than
 	// maxAnnounced.
@@ -98,7 +105,9 @@ func newGates(apart bool) *gates {
 	cores := runtime.GOMAXPROCS(0)
 	one := int64(max(1, cores-1))
 	total := int64(perCore * cores)
+	dear := make(chan struct{}, one)
 	g := &gates{apart: apart, known: &class{
+		dear:   dear,
 		places: fair.New(fair.Limits{Total: total, Namespace: one, User: max(2, 2*one), Source: total - one, Waiting: 1024, WaitingEach: 128, Patience: patience}),
 		large:  fair.New(fair.Limits{Total: maxLarge, Namespace: maxLarge / 2, User: maxLarge / 2, Source: maxLarge * 3 / 4, Waiting: 128, WaitingEach: 32, Patience: patience}),
 		steps:  fair.NewAllowance(fair.Rates{Namespace: stepsASecond, User: 4 * stepsASecond, Burst: burst}),
@@ -107,6 +116,7 @@ func newGates(apart bool) *gates {
 	if apart {
 		few := int64(max(1, cores/2))
 		g.unknown = &class{
+			dear:   dear,
 			places: fair.New(fair.Limits{Total: few, Namespace: few, User: few, Source: few, Waiting: 64, WaitingEach: 32, Patience: patience}),
 			large:  fair.New(fair.Limits{Total: maxReview, Namespace: maxReview, User: maxReview, Source: maxReview, Waiting: 16, WaitingEach: 16, Patience: patience}),
 			steps:  fair.NewAllowance(fair.Rates{Namespace: stepsASecond, User: stepsASecond, Burst: burst}),
@@ -224,8 +234,22 @@ func (v *visit) charge(namespace, user string, steps int64) {
 	v.steps.Charge(v.payer(namespace, user), steps)
 }
 
-// place waits for a place for a review.
-func (v *visit) place(ctx context.Context, req *admission.Request) (*fair.Grant, error) {
+// turn is what a review holds while it is computed.
+type turn struct {
+	place *fair.Grant
+	dear  chan struct{} // nil where its sender owes little
+}
+
+// Release gives it back.
+func (t *turn) Release() {
+	if t.dear != nil {
+		<-t.dear
+	}
+	t.place.Release()
+}
+
+// place waits for the turn of a review.
+func (v *visit) place(ctx context.Context, req *admission.Request) (*turn, error) {
 	namespace, user := req.Namespace, req.UserInfo.Username
 	for {
 		if err := v.afford(ctx, namespace, user); err != nil {
@@ -235,10 +259,21 @@ func (v *visit) place(ctx context.Context, req *admission.Request) (*fair.Grant,
 		if err != nil {
 			return nil, &busy{errManyReviews, "place", err}
 		}
-		if v.steps.Due(v.payer(namespace, user)) == 0 {
-			return place, nil
+		payer := v.payer(namespace, user)
+		if v.steps.Due(payer) > 0 {
+			place.Release() // what had the place before it has spent the rest
+			continue
 		}
-		place.Release() // what had the place before it has spent the rest
+		if v.steps.Owed(payer) < ordinary {
+			return &turn{place: place}, nil
+		}
+		select {
+		case v.dear <- struct{}{}:
+			return &turn{place, v.dear}, nil
+		case <-ctx.Done():
+			place.Release()
+			return nil, &busy{errManyReviews, "place", fair.ErrLate}
+		}
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
-
-	"github.com/sallyport-io/sallyport/internal/fair"
 )
 
 const (
@@ -89,7 +87,7 @@ func (p *panicked) Error() string { return fmt.Sprint(p.value) }
 // answer has the handler answer the call, or, where it does not in time,
 // answers for it. The handler's place and what it reads stay taken until it
 // really ends.
-func (w *Watch) answer(ctx context.Context, v *visit, place *fair.Grant, c *call,
+func (w *Watch) answer(ctx context.Context, v *visit, place *turn, c *call,
 	handler func(context.Context, *call) admission.Response, instead func(*call, error) admission.Response,
 ) admission.Response {
 	type result struct {

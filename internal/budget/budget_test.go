@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sallyport-io/sallyport/internal/budget"
@@ -96,5 +98,31 @@ func BenchmarkSpend(b *testing.B) {
 	budget := budget.New(b.Context(), math.MaxInt64)
 	for b.Loop() {
 		budget.Spend(1)
+	}
+}
+
+// TestOthersHaveTheirTurn has a judgement take many steps on one core beside something
+// that takes little at a time: that goes on meanwhile, every few thousand steps.
+func TestOthersHaveTheirTurn(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var turns atomic.Int64
+	var done atomic.Bool
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for !done.Load() {
+			turns.Add(1)
+			runtime.Gosched()
+		}
+	}()
+	const steps = 1_000_000
+	if _, err := spend(budget.New(t.Context(), steps), steps, 1); err != nil {
+		t.Fatal(err)
+	}
+	got := turns.Load()
+	done.Store(true)
+	<-ended
+	if got < steps/10_000 {
+		t.Errorf("%d turns in %d steps", got, steps)
 	}
 }
