@@ -25,10 +25,11 @@ const maxRules = 256
 
 // doorRules yields the namespace's DestinationRules that are in force for the gateway's
 // Service: of those for several hosts that cover it the ones for the narrowest, which
-// hide the others.
+// hide the others. One that the sidecars do not look at, by its exportTo, hides nothing.
 func (h *hops) doorRules(namespace string) iter.Seq[*mesh.DestinationRule] {
 	return func(yield func(*mesh.DestinationRule) bool) {
 		n, narrowest := 0, ""
+		home := namespace != h.gateway.Namespace && namespace != h.m.Settings().RootNamespace
 		var rules []*mesh.DestinationRule
 		for o := range h.m.In("DestinationRule", namespace) {
 			dr := o.(*mesh.DestinationRule)
@@ -37,7 +38,7 @@ func (h *hops) doorRules(namespace string) iter.Seq[*mesh.DestinationRule] {
 				break
 			}
 			host := h.ruleHost(dr)
-			if !mesh.HostCovers(host, h.service) || dr.WorkloadSelector != nil || len(host) < len(narrowest) && host != h.service {
+			if !mesh.HostCovers(host, h.service) || dr.WorkloadSelector != nil || home && !h.m.SeenAtHome(dr) || len(host) < len(narrowest) && host != h.service {
 				continue
 			}
 			if host != narrowest {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +15,7 @@ import (
 func (p *Pass) pruned(ref mesh.Ref, words told.Text, paths ...string) told.Text {
 	return p.changed(ref, words, func(o map[string]any) bool {
 		// From behind: the places before stay what they are.
-		for _, path := range slices.Backward(slices.Compact(slices.Clone(paths))) {
+		for _, path := range slices.Backward(slices.Compact(slices.SortedFunc(slices.Values(paths), inOrder))) {
 			p.Spend(lookupSteps)
 			if _, gone := prune(o, stepsOf(path)); gone {
 				return false
@@ -56,10 +57,25 @@ func (p *Pass) withoutHosts(words told.Text, paths []string) told.Text {
 	return p.pruned(p.Subject.Metadata().Ref, words, paths...)
 }
 
+// inOrder compares JSON paths by where they are: an index as the number that it is.
+func inOrder(a, b string) int {
+	return slices.CompareFunc(stepsOf(a), stepsOf(b), func(a, b string) int {
+		i, err := strconv.Atoi(a)
+		j, other := strconv.Atoi(b)
+		if err != nil || other != nil {
+			return strings.Compare(a, b)
+		}
+		return cmp.Compare(i, j)
+	})
+}
+
 // stepsOf are the fields and the indices of a JSON path.
 func stepsOf(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' })
 }
+
+// actions are the fields of a rule of which it needs one.
+var actions = []string{"route", "delegate", "redirect", "directResponse", "backendRefs"}
 
 // prune takes away what the steps lead to, and reports whether that was all of v, or
 // what it cannot be without.
@@ -79,7 +95,7 @@ func prune(v any, steps []string) (left any, gone bool) {
 			return v, false
 		}
 		delete(v, field)
-		return v, len(v) == 0 || field == "route" || field == "backendRefs"
+		return v, len(v) == 0 || slices.Contains(actions, field) && !slices.ContainsFunc(actions, func(a string) bool { return v[a] != nil })
 	case []any:
 		i, err := strconv.Atoi(steps[0])
 		if err != nil || i < 0 || i >= len(v) {

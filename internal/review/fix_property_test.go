@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sallyport-io/sallyport/internal/gen"
+	"github.com/sallyport-io/sallyport/internal/manifest"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/rules"
@@ -99,6 +100,9 @@ func mendMesh(t *testing.T, seed uint64) outcome {
 	for _, ref := range fix.order {
 		raw := fix.objects[ref]
 		i := slices.IndexFunc(before.Outcomes, func(o review.Outcome) bool { return o.Ref == ref })
+		if problem := malformed(t, raw); problem != nil && (i < 0 || malformed(t, all[i]) == nil) {
+			t.Errorf("seed %d: the fix of %s is one that Istio refuses: %v\n%s", seed, ref, problem, raw)
+		}
 		if i < 0 {
 			all = append(all, raw)
 			continue
@@ -148,6 +152,12 @@ func mendMesh(t *testing.T, seed uint64) outcome {
 		return isMended
 	}
 	return denied
+}
+
+// malformed is what the API server or Istio has against an object.
+func malformed(t *testing.T, raw []byte) error {
+	_, err := manifest.Reader{}.Parse(t.Context(), "fix.yaml", raw)
+	return err
 }
 
 // fixes are what the denials of a batch say.
