@@ -18,7 +18,12 @@ gateway.networking.k8s.io/bundle-version of their CustomResourceDefinition names
 route goes straight out: the paths are judged so. The server reads the definitions of
 its cluster and follows them, the command line takes them from the objects and from
 --state, and what the configuration names (versions.gatewayAPI) goes before both.
-Where nothing says, the definition is taken to be recent enough, and that is told.`,
+Where nothing says, the definition is taken to be recent enough, and that is told.
+
+A definition that is put back, or an istiod that wants a later one, is not refused:
+nobody asks about what belongs to the administrator. It is followed at once; the log,
+the metric sallyport_mesh_config_notes (unread) and doctor say of which kind the
+objects no longer count.`,
 	Severity: Warn,
 	Kinds:    mesh.VersionedKinds(),
 	Check: func(_ context.Context, p *Pass) error {

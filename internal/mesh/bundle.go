@@ -145,3 +145,32 @@ func (m *Mesh) Bundle(kind string) Bundle {
 	}
 	return b
 }
+
+// unreadKinds are notes about kinds of which istiod reads none of the objects that there
+// are, for their definition is too old: it has been put back, say, or istiod has come to
+// want another. Who relied on one of those goes straight out, and wrote nothing that
+// anybody could have refused.
+func (m *Mesh) unreadKinds() []Note {
+	var notes []Note
+	for _, kind := range VersionedKinds() {
+		b := m.Bundle(kind)
+		if !b.TooOld() {
+			continue
+		}
+		n := 0
+		for range m.All(kind) {
+			n++
+		}
+		if n == 0 {
+			continue
+		}
+		have := "of Gateway API " + b.Have.String()
+		if b.Have == (BundleVersion{}) {
+			have = "without a version"
+		}
+		notes = append(notes, Note{NoteUnread, FieldGatewayAPI, DefinitionOf(kind), fmt.Sprintf(
+			"istiod reads no %s: by %s the kind is %s, and Istio %s wants %s; the objects of it do not count, of which there are %d: who relied on one goes straight out",
+			kind, b.Named, have, b.Istio, b.Want, n)})
+	}
+	return notes
+}

@@ -3,6 +3,7 @@ package mesh
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -121,6 +122,51 @@ func TestGatewayAPIOverridden(t *testing.T) {
 		}
 		if n != notes {
 			t.Errorf("%s: %d notes, want %d", given, n, notes)
+		}
+	}
+}
+
+// TestUnreadKinds: where a definition is put back, or another istiod comes, by which
+// routes that stand are no longer read, that is told, once for each kind, for as long as
+// it is so.
+func TestUnreadKinds(t *testing.T) {
+	definition := func(kind, version string) Object {
+		return &Definition{Meta: Meta{Ref: DefinitionOf(kind), Annotations: map[string]string{bundleAnnotation: version}}}
+	}
+	unread := func(m *Mesh) string {
+		var kinds []string
+		for _, n := range m.Notes() {
+			if n.Kind == NoteUnread {
+				kinds = append(kinds, n.Ref.Name)
+			}
+		}
+		return strings.Join(kinds, ", ")
+	}
+	for _, kind := range VersionedKinds() {
+		route := &Route{Meta: Meta{Ref: Ref{Kind: kind, Namespace: "shop", Name: "a"}}}
+		is := DefinitionOf(kind).Name
+		m := New(DefaultSettings(), route, definition(kind, "v9.0.0"), istiodPod(t, "Pod", "istio-system", "a", "pilot:1.31.2", "", "Running"))
+		if got := unread(m); got != "" {
+			t.Errorf("%s, a recent definition: %q", kind, got)
+		}
+		for _, old := range []string{"v0.1.0", "", "latest"} {
+			lowered := m.With(definition(kind, old))
+			if got := unread(lowered); got != is {
+				t.Errorf("%s, a definition of %q: %q, want %q", kind, old, got, is)
+			}
+			if got := unread(lowered.Without(route.Ref)); got != "" {
+				t.Errorf("%s, of which there is none: %q", kind, got)
+			}
+			if got := unread(lowered.With(definition(kind, "v9.0.0"))); got != "" {
+				t.Errorf("%s, a definition that is put right: %q", kind, got)
+			}
+		}
+	}
+	// TCPRoutes are read by an Istio of 1.30 whatever their definition.
+	m := New(DefaultSettings(), &Route{Meta: Meta{Ref: Ref{Kind: "TCPRoute", Namespace: "shop", Name: "a"}}}, definition("TCPRoute", "v1.5.0"))
+	for image, want := range map[string]string{"pilot:1.30.4": "", "pilot:1.31.2": DefinitionOf("TCPRoute").Name} {
+		if got := unread(m.With(istiodPod(t, "Pod", "istio-system", "a", image, "", "Running"))); got != want {
+			t.Errorf("%s: %q, want %q", image, got, want)
 		}
 	}
 }

@@ -43,6 +43,7 @@ const (
 	NoteUnknown    NoteKind = "unknown"    // fields that the model does not know
 	NoteElsewhere  NoteKind = "elsewhere"  // istiod reads objects from somewhere else
 	NoteAbsent     NoteKind = "absent"     // the cluster has none
+	NoteUnread     NoteKind = "unread"     // istiod passes over a kind, and over what there is of it
 )
 
 // The fields of Sallyport's configuration by which notes are about versions.
@@ -52,7 +53,7 @@ const (
 )
 
 // NoteKinds are all kinds of notes, sorted.
-var NoteKinds = []NoteKind{NoteAbsent, NoteDifferent, NoteElsewhere, NoteMalformed, NoteOverridden, NoteUnknown}
+var NoteKinds = []NoteKind{NoteAbsent, NoteDifferent, NoteElsewhere, NoteMalformed, NoteOverridden, NoteUnknown, NoteUnread}
 
 // Revisions are the mesh configurations that the mesh holds, as istiod takes
 // them: that of the ConfigMap istio, if there is one, and then those of other
@@ -64,6 +65,7 @@ func (m *Mesh) Revisions() []meshconfig.Revision { return m.revisions() }
 // sorted by kind and field.
 func (m *Mesh) Notes() []Note {
 	_, notes := m.derived()
+	notes = append(notes, m.unreadKinds()...)
 	slices.SortStableFunc(notes, func(a, b Note) int {
 		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Field, b.Field), strings.Compare(a.Ref.Name, b.Ref.Name))
 	})
