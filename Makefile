@@ -29,7 +29,7 @@ test: control-plane ## Run every test, those against the real API server include
 	for m in $(TESTS); do (cd $$m && go vet ./... && $(TEST) ./...) || exit 1; done
 
 # What needs no cluster, no other program and no more than a few seconds.
-FAST := ./internal/address ./internal/budget ./internal/companion ./internal/config ./internal/doctor ./internal/expiry ./internal/fair ./internal/golden ./internal/mesh \
+FAST := ./internal/address ./internal/budget ./internal/companion ./internal/config ./internal/decisionlog ./internal/doctor ./internal/expiry ./internal/fair ./internal/golden ./internal/mesh \
 	./internal/meshconfig ./internal/metadata ./internal/netpol ./internal/printable ./internal/rawjson ./internal/release ./internal/report ./internal/sample \
 	./internal/schema ./internal/sight ./internal/told ./policies ./rules
 

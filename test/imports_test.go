@@ -56,13 +56,14 @@ var layers = map[string][]string{
 	"internal/cluster":       {},
 	"internal/doctor/gather": {"internal/cluster", "internal/doctor"},
 	"internal/reconcile":     {"internal/companion", "internal/live", "internal/mesh", "internal/netpol", "internal/sight", "internal/told"},
-	"webhook":                {"internal/budget", "internal/companion", "internal/fair", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/review", "internal/sight", "internal/surface", "internal/told", "rules"},
+	"internal/decisionlog":   {"internal/mesh", "rules"},
+	"webhook":                {"internal/budget", "internal/companion", "internal/decisionlog", "internal/fair", "internal/mesh", "internal/netpol", "internal/rawjson", "internal/review", "internal/sight", "internal/surface", "internal/told", "rules"},
 	"internal/policysource":  {"internal/companion", "internal/mesh", "internal/review", "policies", "rules"},
 	"internal/status":        {"internal/build", "internal/policysource"},
 
 	// Wiring.
 	"cmd/sallyport":         {"internal/apikind", "internal/build", "internal/cluster", "internal/companion", "internal/config", "internal/doctor", "internal/doctor/gather", "internal/manifest", "internal/mesh", "internal/netpol", "internal/printable", "internal/readfile", "internal/release", "internal/report", "internal/review", "internal/sample", "internal/surface", "policies", "rules"},
-	"cmd/sallyport-webhook": {"internal/build", "internal/caller", "internal/config", "internal/live", "internal/mesh", "internal/policysource", "internal/reconcile", "internal/status", "rules", "webhook"},
+	"cmd/sallyport-webhook": {"internal/build", "internal/caller", "internal/config", "internal/decisionlog", "internal/live", "internal/mesh", "internal/policysource", "internal/reconcile", "internal/status", "rules", "webhook"},
 
 	// For tests and the demo. Nothing above imports these, nor any other
 	// package whose name ends in "test".

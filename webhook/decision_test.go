@@ -4,21 +4,21 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/sallyport-io/sallyport/internal/decisionlog"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 	"github.com/sallyport-io/sallyport/policies"
@@ -29,12 +29,12 @@ import (
 // answers.
 func logged(t *testing.T, o Options, objects bool, requests ...*admissionv1.AdmissionRequest) ([]string, []*admissionv1.AdmissionResponse) {
 	t.Helper()
-	mask, err := NewMask(DefaultMask)
+	mask, err := decisionlog.NewMask(decisionlog.DefaultMask)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	o.Decisions = NewDecisionLog(&out, mask, objects, o.Metrics, o.Log)
+	o.Decisions = decisionlog.New(&out, mask, objects, o.Metrics.LostDecisions, o.Log)
 	var answers []*admissionv1.AdmissionResponse
 	for _, r := range requests {
 		answers = append(answers, post(t, o, ValidatePath, body(t, "v1", r)).Response)
@@ -43,20 +43,16 @@ func logged(t *testing.T, o Options, objects bool, requests ...*admissionv1.Admi
 	return strings.SplitAfter(strings.TrimSuffix(out.String(), "\n"), "\n"), answers
 }
 
-func decode(t *testing.T, line string) Decision {
+func decode(t *testing.T, line string) decisionlog.Decision {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(line))
 	d.DisallowUnknownFields()
-	var out Decision
+	var out decisionlog.Decision
 	if err := d.Decode(&out); err != nil {
 		t.Fatalf("line %s: %v", line, err)
 	}
 	return out
 }
-
-type writer func([]byte) (int, error)
-
-func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 func admissionRequest(r *admissionv1.AdmissionRequest) admission.Request {
 	return admission.Request{AdmissionRequest: *r}
@@ -99,7 +95,7 @@ func TestDecisionLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var shown Decision
+	var shown decisionlog.Decision
 	for block := range strings.SplitSeq(string(page), "```") {
 		if text, ok := strings.CutPrefix(block, "json\n"); ok && strings.Contains(text, `"durationSeconds"`) {
 			shown = decode(t, text)
@@ -126,7 +122,7 @@ func TestDecisionLogHasEveryAnswer(t *testing.T) {
 		t.Errorf("lines (-want +got):\n%s\n%s", d, got[2:])
 	}
 	var out bytes.Buffer
-	o.Decisions = NewDecisionLog(&out, &Mask{}, false, o.Metrics, o.Log)
+	o.Decisions = decisionlog.New(&out, &decisionlog.Mask{}, false, o.Metrics.LostDecisions, o.Log)
 	post(t, o, MutatePath, body(t, "v1", request(entry("api", "good.example.com"))))
 	o.Decisions.Close()
 	if out.Len() > 0 {
@@ -176,9 +172,9 @@ func TestForgedReviews(t *testing.T) {
 		}
 		for i, line := range lines {
 			d := decode(t, line)
-			limit := maxLine
+			limit := decisionlog.MaxLine
 			if objects && d.Request.Object != nil {
-				limit = maxObjectsLine
+				limit = decisionlog.MaxObjectsLine
 			}
 			if len(line) > limit || !d.Truncated {
 				t.Errorf("line %d has %d bytes, truncated %v", i, len(line), d.Truncated)
@@ -187,58 +183,10 @@ func TestForgedReviews(t *testing.T) {
 	}
 }
 
-// TestDecisionLogNeverWaits checks that reviews are answered while the writer hangs, that memory stays bounded, and that
-// what is lost is counted.
-func TestDecisionLogNeverWaits(t *testing.T) {
-	o := options(t)
-	release := make(chan struct{})
-	hanging := writer(func(p []byte) (int, error) { <-release; return len(p), nil })
-	o.Decisions = NewDecisionLog(hanging, &Mask{}, false, o.Metrics, o.Log)
-	c := newCall(o, admissionRequest(request(entry("api", "good.example.com"))), "validate")
-	const many = maxWaiting/200 + 1000 // a line has more than 200 bytes
-	for range many {
-		c.again().allowed(review.Outcome{Known: true}, nil)
-	}
-	lost := testutil.ToFloat64(o.Metrics.lostDecisions.WithLabelValues("queue"))
-	if o.Decisions.size > maxWaiting || lost == 0 || lost >= many {
-		t.Errorf("%d bytes wait, %v of %d lines are lost", o.Decisions.size, lost, many)
-	}
-	close(release)
-	o.Decisions.Close()
-}
-
-// TestDecisionLogThatFails checks that a full disk is told, and gets over.
-func TestDecisionLogThatFails(t *testing.T) {
-	o := options(t)
-	full := true
-	var out bytes.Buffer
-	o.Decisions = NewDecisionLog(writer(func(p []byte) (int, error) {
-		if full {
-			return 0, errors.New("no space left on device")
-		}
-		return out.Write(p)
-	}), &Mask{}, false, o.Metrics, logr.Discard())
-	c := newCall(o, admissionRequest(request(entry("api", "good.example.com"))), "validate")
-	c.again().allowed(review.Outcome{Known: true}, nil)
-	for testutil.ToFloat64(o.Metrics.lostDecisions.WithLabelValues("write")) == 0 {
-		if err := t.Context().Err(); err != nil {
-			t.Fatal("the lost line was not counted")
-		}
-	}
-	o.Decisions.mu.Lock()
-	full = false
-	o.Decisions.mu.Unlock()
-	c.allowed(review.Outcome{Known: true}, nil)
-	o.Decisions.Close()
-	if lines := strings.Fields(out.String()); len(lines) != 1 || out.String()[0] != '\n' {
-		t.Errorf("%d lines after the disk had room again, want 1 that begins a line:\n%s", len(lines), out.String())
-	}
-}
-
 // TestDecisionLogChangesNoAnswer checks that a log which cannot make its line leaves the answer as it is.
 func TestDecisionLogChangesNoAnswer(t *testing.T) {
 	o := options(t)
-	o.Decisions = &DecisionLog{metrics: o.Metrics, log: o.Log} // without a mask nothing can be masked
+	o.Decisions = decisionlog.New(io.Discard, nil, false, o.Metrics.LostDecisions, o.Log) // without a mask nothing can be masked
 	resp := post(t, o, ValidatePath, body(t, "v1", request(entry("api", "warned.example.com")))).Response
 	if !resp.Allowed || len(resp.Warnings) != 1 {
 		t.Errorf("allowed %v, warnings %q", resp.Allowed, resp.Warnings)
@@ -286,43 +234,6 @@ func TestSecretsAreMasked(t *testing.T) {
 	slices.Sort(want)
 	if d := cmp.Diff(want, messages); d != "" {
 		t.Errorf("messages (-want +got):\n%s", d)
-	}
-}
-
-// TestCredentialsOfAnyForm checks that a field whose name says that it is a credential is masked as a list of texts and as
-// a number, too.
-func TestCredentialsOfAnyForm(t *testing.T) {
-	object := []byte(`{"spec":{"tokens":["first1","second2"],"password":12345678,"secret":{"secretName":"stripe","items":[{"key":"cert"}]}}}`)
-	want := `{"spec":{"password":"***","secret":{"items":[{"key":"cert"}],"secretName":"stripe"},"tokens":["***","***"]}}`
-	m := &Mask{}
-	if d := cmp.Diff(want, string(m.object(object))); d != "" {
-		t.Errorf("masked (-want +got):\n%s", d)
-	}
-	secrets := m.secrets(object)
-	slices.Sort(secrets)
-	if d := cmp.Diff([]string{"12345678", "first1", "second2"}, secrets); d != "" {
-		t.Errorf("secrets (-want +got):\n%s", d)
-	}
-}
-
-// TestMaskPaths checks the paths that an administrator adds.
-func TestMaskPaths(t *testing.T) {
-	for _, bad := range []string{"", ".spec", "spec..x", "spec[", "spec[x]", "spec.a[0]b"} {
-		if _, err := NewMask([]string{bad}); err == nil {
-			t.Errorf("%q is taken for a JSON path", bad)
-		}
-	}
-	m, err := NewMask([]string{`spec.ports[*].name`, `metadata.labels["a.example/b"]`, `spec.hosts[0]`, `spec.extra`})
-	if err != nil {
-		t.Fatal(err)
-	}
-	object := []byte(`{"metadata":{"labels":{"a.example/b":"one1","c":"two2"}},"spec":{"hosts":["three3","four4"],"ports":[{"name":"five5","number":1}],"extra":{"deep":["six6"]}}}`)
-	want := `{"metadata":{"labels":{"a.example/b":"***","c":"two2"}},"spec":{"extra":"***","hosts":["***","four4"],"ports":[{"name":"***","number":1}]}}`
-	if d := cmp.Diff(want, string(m.object(object))); d != "" {
-		t.Errorf("masked (-want +got):\n%s", d)
-	}
-	if secrets := m.secrets(object); len(secrets) != 4 {
-		t.Errorf("secrets %q", secrets)
 	}
 }
 
@@ -375,47 +286,5 @@ func TestSeverityPerNamespace(t *testing.T) {
 				t.Errorf("counted %v findings of severity %s", got, tt.severity)
 			}
 		})
-	}
-}
-
-// BenchmarkDecisionLine is what the decision log adds to a review that finds nothing, and to one that is denied.
-func BenchmarkDecisionLine(b *testing.B) {
-	o := options(b)
-	mask, err := NewMask(DefaultMask)
-	if err != nil {
-		b.Fatal(err)
-	}
-	l := &DecisionLog{mask: mask}
-	c := newCall(o, admissionRequest(request(entry("api", "denied.example.com"))), "validate")
-	denied := review.Outcome{Known: true, Findings: []rules.Finding{{Rule: "by-host", Severity: rules.Deny, Path: "spec.hosts[0]", Message: "this host is not for you"}}}
-	for name, out := range map[string]review.Outcome{"allowed": {Known: true}, "denied": denied} {
-		b.Run(name, func(b *testing.B) {
-			resp := c.patched(nil)
-			b.ReportAllocs()
-			for b.Loop() {
-				l.line(c, &resp, verdictAllow, out)
-			}
-		})
-	}
-}
-
-// TestScrub checks what is taken for a credential in a text, and what is not.
-func TestScrub(t *testing.T) {
-	for in, want := range map[string]string{
-		"postgres://u:p@db.example.com/x":                                       "postgres://***@db.example.com/x",
-		"https://api.example.com/v1?key=abc&x=1#top":                            "https://api.example.com/v1?key=***&x=***#top",
-		"authorization: bearer abcdefgh1234":                                    "authorization: bearer ***",
-		"header BASIC dXNlcjpwYXNz=":                                            "header BASIC ***",
-		"got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc_-1 here":                  "got *** here",
-		"a -----BEGIN EC PRIVATE KEY-----\nMHc\n-----END EC PRIVATE KEY----- b": "a *** b",
-		"-----BEGIN PRIVATE KEY-----\nMHc":                                      "***",
-		"set api_key = abc, then go":                                            "set api_key = ***, then go",
-		`host "api.example.com" is not allowed in namespace "shop"`:             `host "api.example.com" is not allowed in namespace "shop"`,
-		"bob@example.com may not":                                               "bob@example.com may not",
-		"spec.ports[0]: use one of 443, 8443 (basic needs)":                     "spec.ports[0]: use one of 443, 8443 (basic needs)",
-	} {
-		if got := scrub(in); got != want {
-			t.Errorf("%q becomes %q, want %q", in, got, want)
-		}
 	}
 }

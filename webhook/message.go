@@ -22,6 +22,8 @@ const (
 	maxCauses = 16 << 10
 	// maxReason bounds what is said of a write that nobody has judged.
 	maxReason = 2048
+	// maxName bounds a name, or what is said to be one, in an answer and in the log.
+	maxName = 256
 )
 
 // MaxAnswer bounds the bytes of an answer as it is sent, beside its patch,

@@ -87,3 +87,8 @@ func (m *Metrics) answered(entry, verdict string, took time.Duration) {
 	m.duration.WithLabelValues(entry).Observe(took.Seconds())
 	m.answers.WithLabelValues(entry, verdict).Inc()
 }
+
+// LostDecisions counts lines that the decision log has lost, and why.
+func (m *Metrics) LostDecisions(why string, lines int) {
+	m.lostDecisions.WithLabelValues(why).Add(float64(lines))
+}

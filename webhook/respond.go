@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/sallyport-io/sallyport/internal/decisionlog"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/netpol"
 	"github.com/sallyport-io/sallyport/internal/review"
@@ -181,7 +182,10 @@ func (c *call) finish(resp admission.Response, verdict string, out review.Outcom
 		}
 	}
 	if c.entry == "validate" {
-		c.Decisions.record(c, &resp, verdict, out)
+		c.Decisions.Record(decisionlog.Answer{
+			ID: c.id, Time: c.Now(), Request: &c.request.AdmissionRequest, Allowed: resp.Allowed, Verdict: verdict,
+			Findings: out.Findings, Failure: c.failure, Revision: c.revision, Took: time.Since(c.began),
+		})
 	}
 	return resp
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/sallyport-io/sallyport/internal/decisionlog"
 	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/internal/review"
 )
@@ -50,7 +51,7 @@ type Options struct {
 	Metrics *Metrics
 	// Decisions is where answers of the validator are written down; nil where
 	// they are not.
-	Decisions *DecisionLog
+	Decisions *decisionlog.Log
 	Log       logr.Logger
 }
 

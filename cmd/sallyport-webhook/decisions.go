@@ -7,13 +7,14 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/sallyport-io/sallyport/internal/decisionlog"
 	"github.com/sallyport-io/sallyport/webhook"
 )
 
 // openDecisions starts the decision log that the flags ask for; close ends it.
 // There may be none.
-func openDecisions(f *flags, m *webhook.Metrics, log logr.Logger) (decisions *webhook.DecisionLog, end func(), err error) {
-	mask, err := webhook.NewMask(slices.Concat(webhook.DefaultMask, f.decisionMask))
+func openDecisions(f *flags, m *webhook.Metrics, log logr.Logger) (decisions *decisionlog.Log, end func(), err error) {
+	mask, err := decisionlog.NewMask(slices.Concat(decisionlog.DefaultMask, f.decisionMask))
 	if err != nil {
 		return nil, nil, fmt.Errorf("--decision-log-mask: %w", err)
 	}
@@ -21,14 +22,14 @@ func openDecisions(f *flags, m *webhook.Metrics, log logr.Logger) (decisions *we
 	case "":
 		return nil, func() {}, nil
 	case "-":
-		decisions = webhook.NewDecisionLog(os.Stdout, mask, f.decisionObjects, m, log)
+		decisions = decisionlog.New(os.Stdout, mask, f.decisionObjects, m.LostDecisions, log)
 		return decisions, decisions.Close, nil
 	}
 	file, err := os.OpenFile(f.decisions, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--decision-log: %w; name a file in a folder that this program may write to, or - for standard output", err)
 	}
-	decisions = webhook.NewDecisionLog(file, mask, f.decisionObjects, m, log)
+	decisions = decisionlog.New(file, mask, f.decisionObjects, m.LostDecisions, log)
 	return decisions, func() {
 		decisions.Close()
 		if err := file.Close(); err != nil {

@@ -24,6 +24,7 @@ import (
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/sallyport-io/sallyport/internal/config"
+	"github.com/sallyport-io/sallyport/internal/decisionlog"
 	"github.com/sallyport-io/sallyport/internal/gen"
 	"github.com/sallyport-io/sallyport/internal/hostiletest"
 	"github.com/sallyport-io/sallyport/internal/manifest"
@@ -80,14 +81,14 @@ func server(t *testing.T, settings mesh.Settings, state ...[]byte) func(object [
 	if err != nil {
 		t.Fatal(err)
 	}
-	mask, err := webhook.NewMask(nil)
+	mask, err := decisionlog.NewMask(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return func(object []byte) (a answer) {
 		t.Helper()
 		var log bytes.Buffer
-		decisions := webhook.NewDecisionLog(&log, mask, false, metrics, logr.Discard())
+		decisions := decisionlog.New(&log, mask, false, metrics.LostDecisions, logr.Discard())
 		mux := http.NewServeMux()
 		webhook.Register(ctrlwebhook.NewServer(ctrlwebhook.Options{WebhookMux: mux}), webhook.Options{
 			Mesh: func() *mesh.Mesh { return m }, Ready: func() error { return nil },
@@ -110,7 +111,7 @@ func server(t *testing.T, settings mesh.Settings, state ...[]byte) func(object [
 		got := call(t, mux, webhook.ValidatePath, object)
 		decisions.Close()
 		a.allowed = got.Allowed
-		var d webhook.Decision
+		var d decisionlog.Decision
 		if err := json.Unmarshal(log.Bytes(), &d); err != nil {
 			t.Fatalf("the decision log has %q: %v", log.Bytes(), err)
 		}

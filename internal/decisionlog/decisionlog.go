@@ -1,4 +1,6 @@
-package webhook
+// Package decisionlog writes down what the validating webhook decides, a line of JSON
+// each, without credentials and without making a review wait.
+package decisionlog
 
 import (
 	"bufio"
@@ -13,9 +15,8 @@ import (
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
-	"github.com/sallyport-io/sallyport/internal/review"
+	"github.com/sallyport-io/sallyport/internal/mesh"
 	"github.com/sallyport-io/sallyport/rules"
 )
 
@@ -23,8 +24,8 @@ import (
 // written, but never a longer one, and never more of them wait in memory than
 // fit the queue.
 const (
-	maxLine        = 16 << 10 // bytes, without objects
-	maxObjectsLine = 1 << 20  // bytes, with objects
+	MaxLine        = 16 << 10 // bytes, without objects
+	MaxObjectsLine = 1 << 20  // bytes, with objects
 	maxWaiting     = 8 << 20  // bytes of lines that wait to be written
 	maxListed      = 50       // findings, and groups of the user
 	maxText        = 1 << 10  // bytes of a message
@@ -83,13 +84,27 @@ type Found struct {
 	Message  string         `json:"message"`
 }
 
-// DecisionLog writes down what the validator decides, a line of JSON each. It
-// never makes a review wait: where the writer cannot follow, lines are lost
-// and counted. A nil DecisionLog writes nothing.
-type DecisionLog struct {
+// Answer is an answer to a review, as it is to be written down.
+type Answer struct {
+	ID      string
+	Time    time.Time
+	Request *admissionv1.AdmissionRequest
+	Allowed bool
+	Verdict string
+	// Findings are sorted by severity, the gravest first.
+	Findings []rules.Finding
+	Failure  string // why the write could not be judged
+	Revision string // of the policies in force
+	Took     time.Duration
+}
+
+// Log writes decisions down. It never makes a review wait: where the writer cannot
+// follow, lines are lost and counted. A nil Log writes nothing. It is safe for
+// concurrent use.
+type Log struct {
 	mask    *Mask
 	objects bool
-	metrics *Metrics
+	lost    func(why string, lines int)
 	log     logr.Logger
 
 	mu      sync.Mutex
@@ -100,11 +115,12 @@ type DecisionLog struct {
 	done    chan struct{}
 }
 
-// NewDecisionLog starts a decision log; Close ends it. With objects the lines
-// have the objects themselves, masked.
-func NewDecisionLog(out io.Writer, mask *Mask, objects bool, metrics *Metrics, log logr.Logger) *DecisionLog {
-	l := &DecisionLog{
-		mask: mask, objects: objects, metrics: metrics, log: log,
+// New starts a log; Close ends it. With objects the lines have the objects
+// themselves, masked. Lost is called with each number of lines that are lost, and
+// why: "queue", "encode" or "write".
+func New(out io.Writer, mask *Mask, objects bool, lost func(why string, lines int), log logr.Logger) *Log {
+	l := &Log{
+		mask: mask, objects: objects, lost: lost, log: log,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	go l.write(out)
@@ -113,7 +129,7 @@ func NewDecisionLog(out io.Writer, mask *Mask, objects bool, metrics *Metrics, l
 
 // Close writes what waits, and ends the log. It gives up where the writer
 // hangs: a program must be able to end.
-func (l *DecisionLog) Close() {
+func (l *Log) Close() {
 	const patience = 5 * time.Second
 	l.mu.Lock()
 	l.closed = true
@@ -125,7 +141,7 @@ func (l *DecisionLog) Close() {
 	}
 }
 
-func (l *DecisionLog) nudge() {
+func (l *Log) nudge() {
 	select {
 	case l.wake <- struct{}{}:
 	default: // awake already
@@ -133,7 +149,7 @@ func (l *DecisionLog) nudge() {
 }
 
 // write takes everything that waits and writes it, until the log is closed.
-func (l *DecisionLog) write(out io.Writer) {
+func (l *Log) write(out io.Writer) {
 	defer close(l.done)
 	b := bufio.NewWriterSize(out, 64<<10)
 	failing := false
@@ -150,7 +166,7 @@ func (l *DecisionLog) write(out io.Writer) {
 		}
 		err := b.Flush()
 		if err != nil {
-			l.metrics.lostDecisions.WithLabelValues("write").Add(float64(len(lines)))
+			l.lost("write", len(lines))
 			b.Reset(out)
 			if !failing {
 				l.log.Error(err, "decisions are lost; this is said once, sallyport_decisions_lost_total counts them")
@@ -163,19 +179,19 @@ func (l *DecisionLog) write(out io.Writer) {
 	}
 }
 
-// record writes down an answer of the validator. Whatever goes wrong with that
+// Record writes down an answer of the validator. Whatever goes wrong with that
 // changes nothing about the answer.
-func (l *DecisionLog) record(c *call, resp *admission.Response, verdict string, out review.Outcome) {
+func (l *Log) Record(a Answer) {
 	if l == nil {
 		return
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			l.metrics.lostDecisions.WithLabelValues("encode").Inc()
-			l.log.Error(fmt.Errorf("panic: %v\n%s", v, debug.Stack()), "a decision is lost", "decision", c.id)
+			l.lost("encode", 1)
+			l.log.Error(fmt.Errorf("panic: %v\n%s", v, debug.Stack()), "a decision is lost", "decision", a.ID)
 		}
 	}()
-	line := l.line(c, resp, verdict, out)
+	line := l.line(&a)
 	l.mu.Lock()
 	ok := !l.closed && l.size+len(line) <= maxWaiting
 	if ok {
@@ -184,30 +200,30 @@ func (l *DecisionLog) record(c *call, resp *admission.Response, verdict string, 
 	}
 	l.mu.Unlock()
 	if !ok {
-		l.metrics.lostDecisions.WithLabelValues("queue").Inc()
+		l.lost("queue", 1)
 		return
 	}
 	l.nudge()
 }
 
-func (l *DecisionLog) line(c *call, resp *admission.Response, verdict string, out review.Outcome) []byte {
+func (l *Log) line(a *Answer) []byte {
 	d := Decision{
-		Time:     c.Now().UTC(),
-		Decision: c.id,
-		Allowed:  resp.Allowed,
-		Verdict:  verdict,
+		Time:     a.Time.UTC(),
+		Decision: a.ID,
+		Allowed:  a.Allowed,
+		Verdict:  a.Verdict,
 		Findings: []Found{},
-		Seconds:  time.Since(c.began).Seconds(),
+		Seconds:  a.Took.Seconds(),
 		// Of what could not be judged there may be anything in the message.
-		Error:          truncate(scrub(truncate(c.failure, 8*maxText)), maxText),
-		PolicyRevision: c.revision,
+		Error:          truncate(scrub(truncate(a.Failure, 8*maxText)), maxText),
+		PolicyRevision: a.Revision,
 	}
-	d.Request, d.Truncated = asked(&c.request.AdmissionRequest)
+	d.Request, d.Truncated = asked(a.Request)
 	var secrets []string
-	if len(out.Findings) > 0 {
-		secrets = slices.Concat(l.mask.secrets(c.request.Object.Raw), l.mask.secrets(c.request.OldObject.Raw))
+	if len(a.Findings) > 0 {
+		secrets = slices.Concat(l.mask.secrets(a.Request.Object.Raw), l.mask.secrets(a.Request.OldObject.Raw))
 	}
-	for i, f := range out.Findings {
+	for i, f := range a.Findings {
 		if i == maxListed {
 			d.Truncated = true
 			break
@@ -217,8 +233,8 @@ func (l *DecisionLog) line(c *call, resp *admission.Response, verdict string, ou
 		})
 	}
 	if l.objects {
-		if len(c.request.Object.Raw)+len(c.request.OldObject.Raw) <= maxObjectsLine {
-			d.Request.Object, d.Request.OldObject = l.mask.object(c.request.Object.Raw), l.mask.object(c.request.OldObject.Raw)
+		if len(a.Request.Object.Raw)+len(a.Request.OldObject.Raw) <= MaxObjectsLine {
+			d.Request.Object, d.Request.OldObject = l.mask.object(a.Request.Object.Raw), l.mask.object(a.Request.OldObject.Raw)
 		} else {
 			d.Truncated = true
 		}
@@ -237,9 +253,9 @@ func (l *DecisionLog) line(c *call, resp *admission.Response, verdict string, ou
 
 func limit(d *Decision) int {
 	if d.Request.Object == nil && d.Request.OldObject == nil {
-		return maxLine
+		return MaxLine
 	}
-	return maxObjectsLine
+	return MaxObjectsLine
 }
 
 func withoutObjects(d *Decision) { d.Request.Object, d.Request.OldObject = nil, nil }
@@ -283,3 +299,6 @@ func encode(d *Decision) []byte {
 	}
 	return b.Bytes()
 }
+
+// truncate returns at most n bytes of s, and says where it has cut.
+func truncate(s string, n int) string { return mesh.Cut(s, n) }
