@@ -284,3 +284,59 @@ func TestAmbientEntryIsOnlyARequest(t *testing.T) {
 		t.Errorf("planned: %v", set)
 	}
 }
+
+// TestAmbientBesideSidecars proves by Istio that a host which namespaces with sidecars
+// and namespaces in ambient mode register has both ways out, each for its clients,
+// and that a namespace which moves from one mode to the other by way of both labels
+// leaves by what its pods have at every step.
+func TestAmbientBesideSidecars(t *testing.T) {
+	sidecar := "istio-injection: enabled"
+	ambient := "istio.io/dataplane-mode: ambient"
+	for _, step := range []struct {
+		labels            string
+		sidecars, ztunnel bool // how pods of the namespace may leave
+	}{
+		{sidecar, true, false},
+		{sidecar + ", " + ambient, true, true},
+		{ambient, false, true},
+	} {
+		t.Run(step.labels, func(t *testing.T) {
+			given := centralWaypoint + "apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n---\n" +
+				"apiVersion: v1\nkind: Namespace\nmetadata: {name: web, labels: {" + sidecar + "}}\n---\n" +
+				"apiVersion: v1\nkind: Namespace\nmetadata: {name: moving, labels: {" + step.labels + "}}\n---\n"
+			ports := []string{"{number: 443, name: tls, protocol: TLS}", "{number: 80, name: http, protocol: HTTP, targetPort: 443}"}
+			for _, ns := range []string{"shop", "web", "moving"} {
+				given += entry(ns, "api.partner.com", ports...) + "---\n"
+			}
+			m, err := load(ambientSettings(), given)
+			if err != nil {
+				t.Fatal(err)
+			}
+			docs := append([]string{given}, planned(t, m, companion.For)...)
+			world, err := oracle.AskAmbient(strings.Join(docs, "\n---\n"), waypointNamespaces, oracle.Client{Namespace: "web"}, oracle.Client{Namespace: "moving"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range []oracle.Point{{Host: "api.partner.com", Port: 443}, {Host: "api.partner.com", Port: 80}} {
+				for _, c := range world.Clients {
+					if c.Namespace == "moving" && !step.sidecars {
+						continue
+					}
+					if got, why := world.Verdict(c, p); got != oracle.Via {
+						t.Errorf("by sidecar from %s %s:%d is %s: %s", c, p.Host, p.Port, got, why)
+					}
+				}
+				for _, client := range []string{"shop", "moving"} {
+					if client == "moving" && !step.ztunnel {
+						continue
+					}
+					if got, why := world.ThroughZtunnel(client, p); got != oracle.Via {
+						t.Errorf("by ztunnel from %s %s:%d is %s: %s", client, p.Host, p.Port, got, why)
+					}
+					admits(t, world.Ways(client, p), p, client, "any", true)
+				}
+				admits(t, world.Ways("shop", p), p, "blog", "any", false)
+			}
+		})
+	}
+}
