@@ -5,6 +5,46 @@ import (
 	"github.com/sallyport-io/sallyport/internal/told"
 )
 
+// bound are the entries of a host in ambient mode as they were written, with the labels
+// by which ztunnel leads to the waypoint that may lead out; empty where there is none.
+func bound(p *Pass, host string) told.Text {
+	waypoint := p.After.EgressWaypoint()
+	if !p.After.AnyAmbient() || waypoint == (mesh.WaypointName{}) {
+		return ""
+	}
+	var b told.Builder
+	var names []told.Arg
+	for _, se := range p.After.EntriesFor(host) {
+		p.Spend(lookupSteps)
+		if !p.After.Namespace(se.Namespace).Ambient() || p.After.Waypoint(se) != nil {
+			continue
+		}
+		o := p.written(se.Ref)
+		meta, _ := o["metadata"].(map[string]any)
+		if meta == nil {
+			continue
+		}
+		labels, _ := meta["labels"].(map[string]any)
+		if labels == nil {
+			labels = map[string]any{}
+			meta["labels"] = labels
+		}
+		for key, value := range mesh.WaypointLabels(waypoint.Name) {
+			labels[key] = value
+		}
+		if se.Namespace != waypoint.Namespace {
+			labels[mesh.WaypointNamespaceLabel] = waypoint.Namespace
+		}
+		b.Write(document(o))
+		names = append(names, se.Tell())
+	}
+	fix := b.Text().Without("---\n")
+	for _, n := range names {
+		fix = n.Telling(fix).Text()
+	}
+	return fix
+}
+
 // ambientWords say what closes a path of ztunnel's: which waypoint to choose, or
 // what keeps the one that is chosen from serving the entry.
 func ambientWords(path mesh.Path) told.Text {

@@ -391,6 +391,11 @@ func directFix(p *Pass, path mesh.Path) told.Text {
 	if metadataOf(p, path) != nil {
 		return mesh.MetadataFix
 	}
+	if p.After.Namespace(path.Entry.Namespace).Ambient() {
+		if fix, ok := lead(p, path.Host, path.Port, path.Protocol); ok {
+			return fix
+		}
+	}
 	for _, r := range p.Refusals {
 		if r.ToldFix != "" {
 			return r.ToldFix

@@ -25,6 +25,9 @@ func lead(p *Pass, host string, port int, protocol string) (told.Text, bool) {
 		return "", false
 	}
 	fix, _ := p.fixes().Do(fixKey{host}, func() (any, error) {
+		if text := bound(p, host); text != "" && p.Mends(host, applied(text.String()), false) {
+			return text, nil
+		}
 		if text := rewritten(p, host); text != "" && p.Mends(host, applied(text.String()), false) {
 			return text, nil
 		}

@@ -29,18 +29,21 @@ type LabelSelector struct {
 
 // Labels and annotations by which waypoints and services find each other.
 const (
-	waypointLabel          = "istio.io/use-waypoint"
-	waypointNamespaceLabel = "istio.io/use-waypoint-namespace"
-	waypointForLabel       = "istio.io/waypoint-for"
-	waypointBinding        = "ambient.istio.io/waypoint-inbound-binding"
-	managedLabel           = "gateway.istio.io/managed"
-	canaryLabel            = "istio.io/use-waypoint-canary"
-	canaryNamespaceLabel   = "istio.io/use-waypoint-canary-namespace"
-	canaryWeight           = "istio.io/use-waypoint-canary-weight"
-	waypointClass          = "istio-waypoint"
-	agentgatewayClass      = "istio-agentgateway-waypoint"
-	hbonePort              = 15008
+	waypointLabel        = "istio.io/use-waypoint"
+	waypointForLabel     = "istio.io/waypoint-for"
+	waypointBinding      = "ambient.istio.io/waypoint-inbound-binding"
+	managedLabel         = "gateway.istio.io/managed"
+	canaryLabel          = "istio.io/use-waypoint-canary"
+	canaryNamespaceLabel = "istio.io/use-waypoint-canary-namespace"
+	canaryWeight         = "istio.io/use-waypoint-canary-weight"
+	waypointClass        = "istio-waypoint"
+	agentgatewayClass    = "istio-agentgateway-waypoint"
+	hbonePort            = 15008
 )
+
+// WaypointNamespaceLabel says where the waypoint is that an entry chooses, unless it is
+// in the entry's own namespace.
+const WaypointNamespaceLabel = "istio.io/use-waypoint-namespace"
 
 // Ambient is what the configuration says of ambient mode.
 type Ambient struct {
@@ -120,7 +123,7 @@ func UseWaypoint(labels map[string]string, namespace string) (ref Ref, ok bool) 
 	if !ok {
 		return Ref{}, false
 	}
-	if other, ok := labels[waypointNamespaceLabel]; ok {
+	if other, ok := labels[WaypointNamespaceLabel]; ok {
 		namespace = other
 	}
 	return Ref{Kind: "K8sGateway", Namespace: namespace, Name: name}, true

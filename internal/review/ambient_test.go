@@ -120,3 +120,67 @@ func TestAmbientEntryIsARequest(t *testing.T) {
 		})
 	}
 }
+
+// TestAmbientFixWorks applies the fix of an entry whose clients in ambient mode leave
+// past the waypoint: with the labels that it adds ztunnel leads there, the denial goes,
+// and nothing else of the entry is changed. Where the waypoint admits no entry of a
+// tenant's there is no such fix, and words say who can do what.
+func TestAmbientFixWorks(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		from      string // of allowedRoutes
+		injection mesh.Injection
+		works     bool
+		words     string
+	}{
+		{"open waypoint, nothing kept", "All", mesh.InjectNone, true, ""},
+		{"open waypoint, and an entry that hides what is kept", "All", mesh.InjectAll, true, ""},
+		{"closed waypoint, nothing kept", "Same", mesh.InjectNone, false, "In ambient mode no VirtualService"},
+		{"closed waypoint, and an entry that hides what is kept", "Same", mesh.InjectAll, false, "serviceEntryVisibility"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := mesh.DefaultSettings()
+			s.PlatformNamespaces = append(s.PlatformNamespaces, "istio-egress")
+			s.Injection = tt.injection
+			m := mesh.New(s, decode(t, strings.Replace(ambientWorld, "from: Same", "from: "+tt.from, 1))...)
+			judge := &review.Judge{Rules: rules.All}
+			raw := document(t, strings.Replace(entryOf("pay.example.com"), "namespace: shop", "namespace: shop, labels: {team: a}", 1))
+			deny := func(raw []byte) (denials []rules.Finding) {
+				out, err := judge.Review(t.Context(), m, review.Write{Request: rules.Request{Operation: "CREATE"}, Object: raw})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range out.Findings {
+					if f.Severity == rules.Deny {
+						denials = append(denials, f)
+					}
+				}
+				return denials
+			}
+			denials := deny(raw)
+			if len(denials) == 0 {
+				t.Fatal("not denied")
+			}
+			fixed := rules.Fixed(denials[0].Fix, raw)
+			if !tt.works {
+				if len(fixed) > 0 || !strings.Contains(denials[0].Fix, tt.words) {
+					t.Errorf("the fix is\n%s", denials[0].Fix)
+				}
+				return
+			}
+			if len(fixed) != 1 {
+				t.Fatalf("the fix is\n%s", denials[0].Fix)
+			}
+			if rest := deny(fixed[0].Raw); len(rest) > 0 {
+				t.Errorf("with the fix it is denied: %+v", rest)
+			}
+			entry := fixed[0].Object.(*mesh.ServiceEntry)
+			if path := m.With(entry).Paths("shop", "pay.example.com", 443); path.Verdict != mesh.Via {
+				t.Errorf("with the fix the path is %s: %v", path.Verdict, path.Because)
+			}
+			if entry.Labels["team"] != "a" || len(entry.Labels) != 3 {
+				t.Errorf("with the fix it has the labels %v", entry.Labels)
+			}
+		})
+	}
+}
