@@ -145,6 +145,10 @@ func given(entry *mesh.ServiceEntry) []companion.Edit {
 	if entry.Annotations[mesh.ExportAnnotation] != "" {
 		edits = append(edits, companion.Edit{Pointer: "/metadata/annotations/sallyport.io~1export-to"})
 	}
+	if entry.Annotations[mesh.InjectionAnnotation] != "" {
+		// Left behind it would have a Sallyport that is installed again serve the entry unasked.
+		edits = append(edits, companion.Edit{Pointer: "/metadata/annotations/sallyport.io~1injection"})
+	}
 	if entry.Fingerprint != 0 { // of its status
 		edits = append(edits, companion.Edit{Pointer: "/metadata/annotations/sallyport.io~1status"})
 	}

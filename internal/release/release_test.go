@@ -74,7 +74,9 @@ type cluster map[mesh.Ref][]byte
 
 func (c cluster) mesh(t *testing.T) *mesh.Mesh {
 	t.Helper()
-	m := mesh.New(mesh.DefaultSettings())
+	settings := mesh.DefaultSettings()
+	settings.Injection = mesh.InjectNew // admission marks what it sees created
+	m := mesh.New(settings)
 	for _, raw := range c {
 		o, err := mesh.Decode(raw)
 		if err != nil {
@@ -207,6 +209,9 @@ func TestNobodyLosesAPath(t *testing.T) {
 	was := arrives(now.mesh(t))
 	if len(was) < 12 {
 		t.Fatalf("little arrives before: %v", was)
+	}
+	if explicit := now.mesh(t).Get(mesh.Ref{Kind: "ServiceEntry", Namespace: "shop", Name: "explicit"}); explicit.Metadata().Annotations[mesh.InjectionAnnotation] != "enabled" {
+		t.Error("no entry bears the mark that is to go")
 	}
 	steps, kept := release.Plan(now.mesh(t))
 	if len(kept) != 1 || kept[0].Ref.Name != "encrypted" {

@@ -64,6 +64,7 @@ func TestFilledCluster(t *testing.T) {
 
 	one := teams[1]
 	c.kubectl(t, "", "-n", one, "annotate", "serviceentry", "public", mesh.InjectionAnnotation+"=enabled")
+	unasked := edited.objects["ServiceEntry/"+one+"/public"]
 	edited.objects["ServiceEntry/"+one+"/public"] = patched(t, edited.objects["ServiceEntry/"+one+"/public"], "/metadata/annotations/sallyport.io~1injection", "enabled")
 	eventually(t, "the entry that asks is served", func() error {
 		if p := c.mesh(t, settings).Paths(one, "public."+one+".example.com", 443); p.Verdict != mesh.Via {
@@ -93,6 +94,7 @@ func TestFilledCluster(t *testing.T) {
 	if kept := "kept ServiceEntry/" + asks + "/upgraded"; strings.Count(out, "kept ") != 1 || !strings.Contains(out, kept) {
 		t.Errorf("what is kept is not the entry whose TLS the gateway has taken over:\n%s", out)
 	}
+	edited.objects["ServiceEntry/"+one+"/public"] = unasked
 	now = c.survey(t, settings)
 	edited.served(t, now, asks, "upgraded."+asks).compare(t, "uninstalling", now)
 }
