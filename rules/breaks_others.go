@@ -50,7 +50,7 @@ gateway without the object, and no longer do with it.`,
 			p.Report(Finding{
 				Severity: breakSeverity(p, first),
 				Path:     subjectPath(p, first),
-				Told:     told.F("traffic for %s from %s goes through the egress gateway without this object, and with it is %s", point(first), clientNames(broken), told.Plain(string(first.Verdict))),
+				Told:     told.F("traffic for %s from %s is %s with this object: without it, it goes through the egress gateway", point(first), clientNames(broken), told.Plain(string(first.Verdict))),
 				ToldFix:  breakFix(p.Subject),
 			})
 		}

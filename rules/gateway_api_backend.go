@@ -113,7 +113,7 @@ func reportBackend(p *Pass, r *mesh.Route, path, verb string, b mesh.BackendRef)
 		f.Severity = atBackend(p)
 	} else if idleRoute(p, r) {
 		f.Severity = Warn
-		f.Told += "; no traffic takes that route today"
+		f.Told += ": no traffic takes that route today"
 	}
 	p.Report(f)
 }

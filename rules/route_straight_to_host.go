@@ -46,7 +46,7 @@ An ExternalName Service is the external host that it stands for.`,
 			}
 			if p.idle(vs) {
 				f.Severity = Warn
-				f.Told += "; no traffic takes that route today, because other routes win"
+				f.Told += ": no traffic takes that route today, because other routes win"
 			}
 			if d.mirror {
 				f.ToldFix = shut(p, host, "Remove the mirror: the copy is sent by the sidecar, and cannot take the gateway's way.\n")
@@ -74,7 +74,7 @@ func reportDelegates(p *Pass, root *mesh.VirtualService) {
 			}
 			if p.idle(root) && !opens(p, leaf.Ref) {
 				f.Severity = Warn
-				f.Told += "; no traffic takes that route today, because other routes win"
+				f.Told += ": no traffic takes that route today, because other routes win"
 			}
 			p.Report(f)
 			break
