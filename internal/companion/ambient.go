@@ -89,26 +89,38 @@ type atWaypoint struct {
 
 // claims are the wishes of namespaces in ambient mode for the host, in their
 // order; those that the waypoint cannot serve are refused.
+//
+// As soon as one entry is served ztunnel leads everybody to the waypoint. Entries for
+// which nobody has asked count then as well, after all others: what they register goes
+// on working where it can, and nothing is said where it cannot.
 func (a *atWaypoint) claims() []*claim {
 	var out []*claim
+	asked := false
 	for _, entry := range a.mesh.EntriesFor(a.host) {
 		ns := a.mesh.Namespace(entry.Namespace)
 		// Of a namespace that has both, which pods have sidecars is the pods' choice.
-		if Is(entry.Ref) || !ns.Ambient() || !a.leaves(entry) || !Serves(a.mesh, entry) || a.led(entry) {
+		if Is(entry.Ref) || !ns.Ambient() || !a.leaves(entry) || a.led(entry) {
 			continue
 		}
-		if refusals := a.unservable(entry); len(refusals) > 0 {
-			a.set.Refused = append(a.set.Refused, refusals...)
-			continue
+		serves := Serves(a.mesh, entry)
+		refusals := a.unservable(entry)
+		var ports []upstream
+		if len(refusals) == 0 {
+			ports, refusals = upstreams(a.mesh.Settings(), entry, a.host, a.by)
 		}
-		ports, refusals := upstreams(a.mesh.Settings(), entry, a.host, a.by)
 		if len(refusals) == 0 && len(ports) > 0 {
 			for i := range ports {
 				ports[i].straight()
 			}
-			out = append(out, &claim{entry: entry, rank: rankOf(a.mesh, entry.Namespace, a.host), ports: ports})
+			asked = asked || serves
+			out = append(out, &claim{entry: entry, covered: !serves, rank: rankOf(a.mesh, entry.Namespace, a.host), ports: ports})
 		}
-		a.set.Refused = append(a.set.Refused, refusals...)
+		if serves {
+			a.set.Refused = append(a.set.Refused, refusals...)
+		}
+	}
+	if !asked {
+		return nil
 	}
 	slices.SortStableFunc(out, precedence)
 	return out
@@ -231,6 +243,9 @@ func (a *atWaypoint) served(agreed []*claim, ports []upstream) []*claim {
 			path := after.Paths(c.entry.Namespace, a.host, u.port)
 			if path.Verdict == mesh.Via {
 				continue
+			}
+			if c.covered {
+				return true
 			}
 			r := Refusal{
 				Entry: c.entry.Ref, Path: portField(c, u),

@@ -105,3 +105,54 @@ func TestAmbientLeadsOut(t *testing.T) {
 		t.Errorf("%d ports are served: the test proves little", served)
 	}
 }
+
+// TestAmbientLeavesOthersIn: where one entry of a host asks for a way out, and ztunnel
+// leads everybody there, those who registered the host before Sallyport are let in on
+// their ports. They displace nobody, and by themselves they ask for nothing.
+func TestAmbientLeavesOthersIn(t *testing.T) {
+	archive, err := txtar.ParseFile("testdata/ambient/tenants.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := meshconfig.Parse(string(section(t, archive, "meshconfig.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := settings(true)
+	s.Visibility, s.Injection, s.InjectionOverride = config.Visibility, mesh.InjectNew, nil
+	s.Ambient.Waypoints = []mesh.WaypointName{{Namespace: "istio-egress", Name: "waypoint"}}
+	s.PlatformNamespaces = append(s.PlatformNamespaces, "istio-egress")
+	m := mesh.New(s, decode(t, section(t, archive, "mesh.yaml"))...)
+	if set := companion.ForAmbient(m, "api.partner.com"); len(set.Objects)+len(set.Refused) > 0 {
+		t.Errorf("nobody asks, and there is %v", set)
+	}
+	// The youngest of them asks, and has 443 as TCP, where the others have TLS.
+	asks := *m.Get(mesh.Ref{Kind: "ServiceEntry", Namespace: "audit", Name: "api"}).(*mesh.ServiceEntry)
+	asks.Annotations = map[string]string{mesh.InjectionAnnotation: "enabled"}
+	m = m.With(&asks)
+	for _, o := range m.EntriesFor("api.partner.com") {
+		if o.Namespace == "billing" { // 80 alone contradicts nobody
+			entry := *o
+			entry.Ports = entry.Ports[:1]
+			m = m.With(&entry)
+		}
+	}
+	set := companion.ForAmbient(m, "api.partner.com")
+	if len(set.Refused) > 0 {
+		t.Errorf("refused: %+v", set.Refused)
+	}
+	after := m.With(set.Objects...)
+	for _, port := range []int{80, 443} {
+		if path := after.Paths("billing", "api.partner.com", port); path.Verdict != mesh.Via {
+			t.Errorf("port %d is %s", port, path.Verdict)
+		}
+	}
+	for _, o := range set.Objects {
+		if policy, ok := o.(*mesh.AuthorizationPolicy); ok {
+			want := []string{"audit", "billing"}
+			if diff := cmp.Diff(want, policy.Rules[0].From[0].Source.NotNamespaces); diff != "" {
+				t.Errorf("who is let in (-want +got):\n%s", diff)
+			}
+		}
+	}
+}

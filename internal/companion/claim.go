@@ -15,7 +15,7 @@ import (
 type claim struct {
 	entry    *mesh.ServiceEntry
 	rank     int  // see rankOf
-	covered  bool // users lead the clients to a gateway by themselves
+	covered  bool // users lead the clients to a gateway by themselves, or nobody has asked
 	gateway  mesh.EgressGateway
 	exportTo []string // of the entry, once open
 	ports    []upstream
