@@ -113,7 +113,7 @@ five minutes waits for something: the server's leader is away, or a companion
 cannot be written.`,
 	Sources: []string{"docs/companions.md"},
 	Check: func(e *Exam) {
-		if !e.need(kinds("ServiceEntry")...) {
+		if !e.need(kinds("ServiceEntry", "Namespace")...) {
 			return
 		}
 		n, mark := 0, e.mark()
@@ -121,8 +121,12 @@ cannot be written.`,
 			se := o.(*mesh.ServiceEntry)
 			n++
 			if se.Held() && !se.Created.IsZero() && e.Now.Sub(se.Created) > 5*time.Minute {
+				seen := "no sidecar sees it"
+				if e.Mesh().Namespace(se.Namespace).Ambient() {
+					seen = "no waypoint leads out to it"
+				}
 				e.fail(se.Ref, "spec.exportTo", kubectl("-n %s events --for serviceentry/%s", se.Namespace, se.Name)+"\n"+kubectl("-n %s logs -l app.kubernetes.io/name=%s --tail=100 | grep companions", e.Namespace, e.Account),
-					"no sidecar sees it: Sallyport holds it back since %s", se.Created.UTC().Format(time.RFC3339))
+					"%s: Sallyport holds it back since %s", seen, se.Created.UTC().Format(time.RFC3339))
 			}
 		}
 		e.passed(mark, mesh.Ref{}, "", "%s, none held back", entries(n))
