@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/sallyport-io/sallyport/internal/apikind"
+	"github.com/sallyport-io/sallyport/internal/cluster"
 	"github.com/sallyport-io/sallyport/internal/config"
 	"github.com/sallyport-io/sallyport/internal/doctor/gather"
 	"github.com/sallyport-io/sallyport/internal/mesh"
@@ -77,16 +80,17 @@ type uninstall struct {
 	yes     bool
 	grace   time.Duration
 	out     io.Writer
-	cluster dynamic.Interface
+	client  *cluster.Client
+	cluster dynamic.Interface // to write
 	cfg     *config.Config
 }
 
 func (u *uninstall) connect(ctx context.Context, cmd *cobra.Command, d *examination) error {
-	cluster, err := d.cluster()
+	connection, err := d.cluster()
 	if err != nil {
 		return err
 	}
-	client, err := gather.New(ctx, cluster)
+	client, err := gather.New(ctx, connection)
 	if err != nil {
 		return fmt.Errorf("%w; choose a cluster with --kubeconfig and --context", err)
 	}
@@ -107,8 +111,9 @@ func (u *uninstall) connect(ctx context.Context, cmd *cobra.Command, d *examinat
 			}
 		}
 	}
-	cluster.QPS = -1 // one request after the other
-	u.cluster, err = dynamic.NewForConfig(cluster)
+	connection.QPS = -1 // one request after the other
+	u.client = client.Client
+	u.cluster, err = dynamic.NewForConfig(connection)
 	return err
 }
 
@@ -228,49 +233,63 @@ var resources = func() map[string]schema.GroupVersionResource {
 func (u *uninstall) read(ctx context.Context) (*mesh.Mesh, error) {
 	var objects []mesh.Object
 	var pool mesh.Pool
-	for kind, resource := range resources {
-		err := u.each(ctx, resource, "", metav1.ListOptions{}, func(o *unstructured.Unstructured) error {
-			raw, err := o.MarshalJSON()
-			if err != nil {
-				return err
-			}
-			decoded, err := pool.Decode(o.GetAPIVersion(), o.GetKind(), raw)
-			if err != nil {
-				return fmt.Errorf("%s %s/%s: %w", kind, o.GetNamespace(), o.GetName(), err)
-			}
-			objects = append(objects, decoded)
-			return nil
-		})
-		if err != nil && !apierrors.IsNotFound(err) { // a cluster without Istio has nothing of ours
-			return nil, fmt.Errorf("reading %s: %w", resource.Resource, err)
+	var queries []cluster.Query
+	for _, kind := range slices.Sorted(maps.Keys(resources)) {
+		queries = append(queries, cluster.Query{GroupKind: schema.GroupKind{Group: resources[kind].Group, Kind: kind}})
+	}
+	err := u.each(ctx, queries, func(o *unstructured.Unstructured) error {
+		raw, err := o.MarshalJSON()
+		if err != nil {
+			return err
 		}
+		decoded, err := pool.Decode(o.GetAPIVersion(), o.GetKind(), raw)
+		if err != nil {
+			return fmt.Errorf("%s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
+		}
+		objects = append(objects, decoded)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return mesh.New(u.cfg.Settings(), objects...), nil
 }
 
-func (u *uninstall) each(ctx context.Context, resource schema.GroupVersionResource, namespace string, o metav1.ListOptions, f func(*unstructured.Unstructured) error) error {
-	for o.Limit = 500; ; {
-		list, err := u.cluster.Resource(resource).Namespace(namespace).List(ctx, o)
-		if err != nil {
+// each calls f for every object that the queries ask for. Of a kind that the API server
+// does not serve, in a cluster without Istio say, there is none; one that cannot be read
+// is an error.
+func (u *uninstall) each(ctx context.Context, queries []cluster.Query, f func(*unstructured.Unstructured) error) error {
+	reading, err := u.client.Read(ctx, queries, func(raw []byte) error {
+		var o unstructured.Unstructured
+		if err := o.UnmarshalJSON(raw); err != nil {
 			return err
 		}
-		for i := range list.Items {
-			if err := f(&list.Items[i]); err != nil {
-				return err
-			}
-		}
-		if o.Continue = list.GetContinue(); o.Continue == "" {
+		return f(&o)
+	}, func(cluster.Query, int) {})
+	if err == nil && len(reading.Missed) > 0 {
+		err = reading.Missed[0]
+	}
+	return err
+}
+
+// servers calls f for every object of a kind that the server's manifests hold.
+func (u *uninstall) servers(ctx context.Context, group, kind string, f func(*unstructured.Unstructured) error) error {
+	namespace, _ := u.cfg.Account()
+	query := cluster.Query{GroupKind: schema.GroupKind{Group: group, Kind: kind}, Namespace: namespace}
+	return u.each(ctx, []cluster.Query{query}, func(o *unstructured.Unstructured) error {
+		if o.GetLabels()["app.kubernetes.io/name"] != "sallyport-webhook" {
 			return nil
 		}
-	}
+		return f(o)
+	})
 }
 
 // disarm deletes the webhooks, so that nothing is refused while nobody answers,
 // and then the server, so that nobody does again what is undone.
 func (u *uninstall) disarm(ctx context.Context) error {
-	for _, name := range []string{"validatingwebhookconfigurations", "mutatingwebhookconfigurations"} {
-		resource := schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: name}
-		err := u.each(ctx, resource, "", metav1.ListOptions{}, func(o *unstructured.Unstructured) error {
+	for _, kind := range []string{"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"} {
+		query := cluster.Query{GroupKind: schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: kind}}
+		err := u.each(ctx, []cluster.Query{query}, func(o *unstructured.Unstructured) error {
 			hooks, _, err := unstructured.NestedSlice(o.Object, "webhooks")
 			if err != nil || !slices.ContainsFunc(hooks, isOurs) {
 				return err
@@ -278,22 +297,19 @@ func (u *uninstall) disarm(ctx context.Context) error {
 			if slices.ContainsFunc(hooks, func(hook any) bool { return !isOurs(hook) }) {
 				return fmt.Errorf("%s %s has webhooks of others beside Sallyport's: take Sallyport's out of it, and run the command again", o.GetKind(), o.GetName())
 			}
-			return u.remove(ctx, resource, o)
+			return u.remove(ctx, o)
 		})
 		if err != nil {
 			return fmt.Errorf("webhooks: %w", err)
 		}
 	}
-	namespace, _ := u.cfg.Account()
-	deployments := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	label := metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=sallyport-webhook"}
-	err := u.each(ctx, deployments, namespace, label, func(o *unstructured.Unstructured) error { return u.remove(ctx, deployments, o) })
+	err := u.servers(ctx, "apps", "Deployment", func(o *unstructured.Unstructured) error { return u.remove(ctx, o) })
 	if err != nil || !u.yes {
 		return err
 	}
 	for {
 		running := 0
-		err := u.each(ctx, schema.GroupVersionResource{Version: "v1", Resource: "pods"}, namespace, label, func(*unstructured.Unstructured) error {
+		err := u.servers(ctx, "", "Pod", func(*unstructured.Unstructured) error {
 			running++
 			return nil
 		})
@@ -302,7 +318,7 @@ func (u *uninstall) disarm(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d pods of the server still run in %s: %w", running, namespace, ctx.Err())
+			return fmt.Errorf("%d pods of the server still run: %w", running, ctx.Err())
 		case <-time.After(time.Second):
 		}
 	}
@@ -316,12 +332,14 @@ func isOurs(hook any) bool {
 }
 
 // remove deletes an object, or says that it would.
-func (u *uninstall) remove(ctx context.Context, resource schema.GroupVersionResource, o *unstructured.Unstructured) error {
+func (u *uninstall) remove(ctx context.Context, o *unstructured.Unstructured) error {
 	if !u.yes {
 		printable.Fprintf(u.out, "would delete %s %s\n", o.GetKind(), o.GetName())
 		return nil
 	}
+	// The kinds that this is asked for have regular plurals.
 	background := metav1.DeletePropagationBackground
+	resource := o.GroupVersionKind().GroupVersion().WithResource(strings.ToLower(o.GetKind()) + "s")
 	err := u.cluster.Resource(resource).Namespace(o.GetNamespace()).Delete(ctx, o.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
