@@ -62,16 +62,23 @@ func precedence(a, b *claim) int {
 		return 1
 	case a.rank != b.rank:
 		return cmp.Compare(a.rank, b.rank)
-	case a.entry.Created.IsZero() != b.entry.Created.IsZero():
-		if b.entry.Created.IsZero() {
+	}
+	return byAge(a.entry, b.entry)
+}
+
+// byAge orders entries as claims are ordered of which neither goes before the other for
+// another reason: the oldest first, those without an age last.
+func byAge(a, b *mesh.ServiceEntry) int {
+	if a.Created.IsZero() != b.Created.IsZero() {
+		if b.Created.IsZero() {
 			return -1
 		}
 		return 1
 	}
 	return cmp.Or(
-		a.entry.Created.Compare(b.entry.Created),
-		cmp.Compare(a.entry.Namespace, b.entry.Namespace),
-		cmp.Compare(a.entry.Name, b.entry.Name),
+		a.Created.Compare(b.Created),
+		cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.Name, b.Name),
 	)
 }
 

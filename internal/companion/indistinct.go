@@ -55,7 +55,7 @@ func before(m *mesh.Mesh, entry *mesh.ServiceEntry, host string, port int) (stri
 	for o := range m.In("ServiceEntry", entry.Namespace) {
 		other := o.(*mesh.ServiceEntry)
 		m.Spend(1 + hostSteps*len(entry.Addresses)*len(other.Addresses) + len(other.Ports)>>2)
-		if other.Ref == entry.Ref || Is(other.Ref) || !older(other, entry) || !sameAddress(entry.Addresses, other.Addresses) ||
+		if other.Ref == entry.Ref || Is(other.Ref) || byAge(other, entry) >= 0 || !sameAddress(entry.Addresses, other.Addresses) ||
 			!slices.ContainsFunc(other.Ports, func(p mesh.ServicePort) bool { return p.Number == port && mesh.ClassOf(p.Protocol) == mesh.TCPLike }) {
 			continue
 		}
@@ -66,18 +66,6 @@ func before(m *mesh.Mesh, entry *mesh.ServiceEntry, host string, port int) (stri
 		}
 	}
 	return "", mesh.Ref{}
-}
-
-// older orders entries as claims are ordered.
-func older(a, b *mesh.ServiceEntry) bool {
-	switch {
-	case a.Created.IsZero() != b.Created.IsZero():
-		return b.Created.IsZero()
-	case !a.Created.Equal(b.Created):
-		return a.Created.Before(b.Created)
-	default:
-		return a.Name < b.Name
-	}
 }
 
 func sameAddress(a, b []string) bool {

@@ -215,7 +215,7 @@ func (l *Log) line(a *Answer) []byte {
 		Findings: []Found{},
 		Seconds:  a.Took.Seconds(),
 		// Of what could not be judged there may be anything in the message.
-		Error:          truncate(scrub(truncate(a.Failure, 8*maxText)), maxText),
+		Error:          mesh.Cut(scrub(mesh.Cut(a.Failure, 8*maxText)), maxText),
 		PolicyRevision: a.Revision,
 	}
 	d.Request, d.Truncated = asked(a.Request)
@@ -229,7 +229,7 @@ func (l *Log) line(a *Answer) []byte {
 			break
 		}
 		d.Findings = append(d.Findings, Found{
-			Rule: f.Rule, Severity: f.Severity, Path: truncate(f.Path, maxName), Message: truncate(l.mask.message(f, secrets), maxText),
+			Rule: f.Rule, Severity: f.Severity, Path: mesh.Cut(f.Path, maxName), Message: mesh.Cut(l.mask.message(f, secrets), maxText),
 		})
 	}
 	if l.objects {
@@ -271,7 +271,7 @@ func withoutTexts(d *Decision) {
 func asked(r *admissionv1.AdmissionRequest) (a Asked, cut bool) {
 	name := func(s string) string {
 		cut = cut || len(s) > maxName
-		return truncate(s, maxName)
+		return mesh.Cut(s, maxName)
 	}
 	a.UID, a.Operation = name(string(r.UID)), name(string(r.Operation))
 	a.Kind.Group, a.Kind.Version, a.Kind.Kind = name(r.Kind.Group), name(r.Kind.Version), name(r.Kind.Kind)
@@ -299,6 +299,3 @@ func encode(d *Decision) []byte {
 	}
 	return b.Bytes()
 }
-
-// truncate returns at most n bytes of s, and says where it has cut.
-func truncate(s string, n int) string { return mesh.Cut(s, n) }
