@@ -32,7 +32,7 @@ those labels is denied there.`,
 // the selector is enough then.
 func passesFor(w *mesh.Workload, selector map[string]string) bool {
 	if w.Kind != "Binding" {
-		return selects(selector, w.PodLabels)
+		return mesh.HasLabels(selector, w.PodLabels)
 	}
 	for k, v := range selector {
 		if got, ok := w.PodLabels[k]; ok && got == v {

@@ -299,16 +299,6 @@ func (h *hops) missing() []lane {
 	return slices.DeleteFunc(slices.Clone(h.lanes), func(l lane) bool { return l.door.exists || l.door.shared })
 }
 
-// selects reports whether a selector matches labels.
-func selects(selector, labels map[string]string) bool {
-	for k, v := range selector {
-		if got, ok := labels[k]; !ok || got != v {
-			return false
-		}
-	}
-	return true
-}
-
 // slug makes an object name of a host.
 func slug(host string) string {
 	name := strings.Map(func(r rune) rune {

@@ -26,7 +26,7 @@ about.`,
 			}
 			labels := we.SelectorLabels()
 			for o := range p.After.In("Service", we.Namespace) {
-				if svc := o.(*mesh.Service); len(svc.Selector) > 0 && selects(svc.Selector, labels) {
+				if svc := o.(*mesh.Service); len(svc.Selector) > 0 && mesh.HasLabels(svc.Selector, labels) {
 					p.Report(Finding{
 						Path: "spec.address", Told: told.F("address %s outside the mesh becomes an endpoint of %s", we.Address, svc.Ref),
 						ToldFix: unselected(p, we, svc), Words: leaveOut,
@@ -35,7 +35,7 @@ about.`,
 				}
 			}
 			for o := range p.After.In("ServiceEntry", we.Namespace) {
-				if se := o.(*mesh.ServiceEntry); se.WorkloadLabels != nil && selects(se.WorkloadLabels.Labels, labels) {
+				if se := o.(*mesh.ServiceEntry); se.WorkloadLabels != nil && mesh.HasLabels(se.WorkloadLabels.Labels, labels) {
 					return
 				}
 			}
@@ -46,7 +46,7 @@ about.`,
 				return
 			}
 			for o := range p.After.In("WorkloadEntry", svc.Namespace) {
-				if we := o.(*mesh.WorkloadEntry); p.After.WorkloadOutside(we) && selects(svc.Selector, we.SelectorLabels()) {
+				if we := o.(*mesh.WorkloadEntry); p.After.WorkloadOutside(we) && mesh.HasLabels(svc.Selector, we.SelectorLabels()) {
 					p.Report(Finding{
 						Path: "spec.selector", Told: told.F("selects %s, whose address %s lies outside the mesh", we.Ref, we.Tell().As(we.Address)),
 						ToldFix: unselected(p, we, svc), Words: leaveOut,

@@ -140,10 +140,10 @@ func (m *Mesh) ServiceHost(namespace, name string) string {
 	return name + "." + namespace + m.names.suffix
 }
 
-// selects is hasLabels for selectors of any length.
+// selects is HasLabels for selectors of any length.
 func (m *Mesh) selects(selector, labels map[string]string) bool {
 	m.Spend(labelSteps * (1 + len(selector)))
-	return hasLabels(selector, labels)
+	return HasLabels(selector, labels)
 }
 
 // affected collects egress points, in the order in which they are found.

@@ -77,7 +77,7 @@ func (m *Mesh) selectsOutside(se *ServiceEntry) bool {
 	for o := range m.readIn("WorkloadEntry", se.Namespace) {
 		we := o.(*WorkloadEntry)
 		m.Spend(labelSteps * (1 + len(se.WorkloadLabels.Labels) + len(we.Meta.Labels) + len(we.Endpoint.Labels)))
-		if hasLabels(se.WorkloadLabels.Labels, we.SelectorLabels()) && m.endpointOutside(&we.Endpoint, se.Location) {
+		if HasLabels(se.WorkloadLabels.Labels, we.SelectorLabels()) && m.endpointOutside(&we.Endpoint, se.Location) {
 			return true
 		}
 	}
@@ -199,7 +199,7 @@ func (m *Mesh) slicesOutside(svc *Service) bool {
 		for o := range m.In("WorkloadEntry", svc.Namespace) {
 			we := o.(*WorkloadEntry)
 			m.Spend(labelSteps * (1 + len(svc.Selector) + len(we.Meta.Labels) + len(we.Endpoint.Labels)))
-			if hasLabels(svc.Selector, we.SelectorLabels()) && m.endpointOutside(&we.Endpoint, "MESH_INTERNAL") {
+			if HasLabels(svc.Selector, we.SelectorLabels()) && m.endpointOutside(&we.Endpoint, "MESH_INTERNAL") {
 				return true
 			}
 		}
@@ -259,8 +259,8 @@ func prefixAddress(s string) string {
 	return address
 }
 
-// hasLabels reports whether every label of want is in have.
-func hasLabels(want, have map[string]string) bool {
+// HasLabels reports whether every label of want is in have.
+func HasLabels(want, have map[string]string) bool {
 	for k, v := range want {
 		if got, ok := have[k]; !ok || got != v {
 			return false

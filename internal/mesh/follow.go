@@ -83,7 +83,7 @@ func (c *client) follow(l *listener, t traffic, host, subset string, reason Reas
 		if c.gateway != nil {
 			return c.broken(reason, hop, "the gateway sends the traffic to itself")
 		}
-		if !hasLabels(subsetLabels, g.to.Selector) {
+		if !HasLabels(subsetLabels, g.to.Selector) {
 			return outcome{
 				verdict: Undetermined, hops: []Hop{hop},
 				because: []Reason{reason.with("the subset %s is for pods with labels that gateway %s is not known to have", subset, told.Plain(g.to.Name))},

@@ -172,7 +172,7 @@ func (c *client) matchesSource(labels map[string]string, namespace string) appli
 		return never
 	}
 	switch {
-	case len(labels) == 0, c.gateway != nil && hasLabels(labels, c.gateway.Selector):
+	case len(labels) == 0, c.gateway != nil && HasLabels(labels, c.gateway.Selector):
 		return always
 	default:
 		return perhaps

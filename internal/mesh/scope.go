@@ -399,7 +399,7 @@ func (c *client) newDestination(l *listener, host string) *service {
 	return nil
 }
 
-func equalLabels(a, b map[string]string) bool { return len(a) == len(b) && hasLabels(a, b) }
+func equalLabels(a, b map[string]string) bool { return len(a) == len(b) && HasLabels(a, b) }
 
 func sameSet(a, b []string) bool {
 	for _, s := range a {

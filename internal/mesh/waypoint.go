@@ -363,5 +363,5 @@ func (s *LabelSelector) matches(labels map[string]string) bool {
 			return false
 		}
 	}
-	return hasLabels(s.MatchLabels, labels)
+	return HasLabels(s.MatchLabels, labels)
 }
