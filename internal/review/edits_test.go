@@ -67,7 +67,10 @@ var edits = []struct {
 	{"an issuer of nobody's", func(s *spec) { s.annotations = append(s.annotations, "sallyport.io/issuer: nobody") }},
 	{"accounts of nobody's", func(s *spec) { s.annotations = append(s.annotations, `sallyport.io/service-accounts: "not a name!"`) }},
 	{"TLS at the gateway", func(s *spec) { s.annotations = append(s.annotations, `sallyport.io/originate-tls: "true"`) }},
-	{"another target", func(s *spec) { replace(s.ports, "}", ", targetPort: 8443}") }},
+	{"another target", func(s *spec) {
+		replace(s.ports, ", targetPort: 8443}", "}") // it may stand there from an edit before
+		replace(s.ports, "}", ", targetPort: 8443}")
+	}},
 	{"another export", func(s *spec) { s.exportTo = `["*"]` }},
 	{"nothing that says who manages it", func(s *spec) { s.annotations = nil }},
 	{"no export", func(s *spec) { s.exportTo = "[]" }},
