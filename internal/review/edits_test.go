@@ -67,10 +67,7 @@ var edits = []struct {
 	{"an issuer of nobody's", func(s *spec) { s.annotations = append(s.annotations, "sallyport.io/issuer: nobody") }},
 	{"accounts of nobody's", func(s *spec) { s.annotations = append(s.annotations, `sallyport.io/service-accounts: "not a name!"`) }},
 	{"TLS at the gateway", func(s *spec) { s.annotations = append(s.annotations, `sallyport.io/originate-tls: "true"`) }},
-	{"another target", func(s *spec) {
-		replace(s.ports, ", targetPort: 8443}", "}") // it may stand there from an edit before
-		replace(s.ports, "}", ", targetPort: 8443}")
-	}},
+	{"another target", func(s *spec) { replace(s.ports, "}", ", targetPort: 8443}") }},
 	{"another export", func(s *spec) { s.exportTo = `["*"]` }},
 	{"nothing that says who manages it", func(s *spec) { s.annotations = nil }},
 	{"no export", func(s *spec) { s.exportTo = "[]" }},
@@ -111,7 +108,7 @@ func TestNoEditClosesWhatWorks(t *testing.T) {
 				chosen = append(chosen, rnd.IntN(len(edits)))
 			}
 			var names []string
-			for _, e := range chosen {
+			for _, e := range slices.Compact(chosen) { // twice it would write a key twice
 				if edits[e].name == "a host less" && len(after.hosts) == 1 {
 					continue
 				}
