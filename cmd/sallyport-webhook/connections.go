@@ -87,10 +87,14 @@ func (b *bounded) accept() {
 	}
 }
 
+// fail has Accept return an error. While one is still to be returned others like it add
+// nothing: who serves pauses after each.
 func (b *bounded) fail(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ready = append(b.ready, accepted{err: err})
+	if n := len(b.ready); n == 0 || b.ready[n-1].err == nil || errors.Is(err, net.ErrClosed) {
+		b.ready = append(b.ready, accepted{err: err})
+	}
 	b.some.Signal()
 	if errors.Is(err, net.ErrClosed) {
 		for _, h := range slices.Clone(b.held) {

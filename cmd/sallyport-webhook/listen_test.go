@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -216,6 +217,29 @@ func TestConnectionsAreBounded(t *testing.T) {
 			t.Errorf("there are %d, %v, and %v wait", b.open, b.by, b.heldBy)
 		}
 	})
+}
+
+// TestConnectionsAfterErrors: what failed while nobody asked is told once, and does not
+// keep the connections behind it waiting.
+func TestConnectionsAfterErrors(t *testing.T) {
+	b := newBounded(nil)
+	for range 100 {
+		b.fail(syscall.EMFILE)
+	}
+	ours, theirs := net.Pipe()
+	defer func() { _ = theirs.Close() }()
+	b.enter(ours, "a")
+	b.fail(net.ErrClosed)
+	b.start.Do(func() {})
+	for i, want := range []error{syscall.EMFILE, nil, net.ErrClosed} {
+		conn, err := b.Accept()
+		if !errors.Is(err, want) {
+			t.Fatalf("answer %d is %v, want %v", i, err, want)
+		}
+		if err == nil {
+			_ = conn.Close()
+		}
+	}
 }
 
 // named is a connection with a name.
