@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -337,9 +336,10 @@ func (u *uninstall) remove(ctx context.Context, o *unstructured.Unstructured) er
 		printable.Fprintf(u.out, "would delete %s %s\n", o.GetKind(), o.GetName())
 		return nil
 	}
-	// The kinds that this is asked for have regular plurals.
 	background := metav1.DeletePropagationBackground
-	resource := o.GroupVersionKind().GroupVersion().WithResource(strings.ToLower(o.GetKind()) + "s")
+	is := o.GroupVersionKind()
+	kind, _ := apikind.Of(is.Group, is.Kind)
+	resource := is.GroupVersion().WithResource(kind.Resource)
 	err := u.cluster.Resource(resource).Namespace(o.GetNamespace()).Delete(ctx, o.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err

@@ -17,15 +17,7 @@ func (p *plan) refuseMany(c *claim, agreed []*claim, ports int) {
 	}
 	p.mesh.Spend(len(agreed))
 	// Whoever comes last is the one to be told of the others.
-	last := slices.MaxFunc(agreed, func(a, b *claim) int {
-		if a.entry.Created.IsZero() != b.entry.Created.IsZero() {
-			if a.entry.Created.IsZero() {
-				return 1
-			}
-			return -1
-		}
-		return a.entry.Created.Compare(b.entry.Created)
-	})
+	last := slices.MaxFunc(agreed, func(a, b *claim) int { return byAge(a.entry, b.entry) })
 	p.refuse(Refusal{
 		Entry: c.entry.Ref, Path: "spec.ports",
 		Told: told.F("with these ports the claims on %s have %d in all, and the entry by which the %s knows the host has room for %d",

@@ -70,13 +70,7 @@ func TestAmbientEntryIsARequest(t *testing.T) {
 			m, judge := ambientMesh(t, tt.visibility), &review.Judge{Rules: rules.All}
 			admit := func(m *mesh.Mesh) (*mesh.ServiceEntry, review.Outcome) {
 				w := review.Write{Request: rules.Request{Operation: "CREATE"}, Object: document(t, tt.entry)}
-				ops, _, err := review.Default(t.Context(), m, w)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if w.Object, err = review.Patched(w.Object, ops); err != nil {
-					t.Fatal(err)
-				}
+				w.Object = defaulted(t, m, w)
 				out, err := judge.Review(t.Context(), m, w)
 				if err != nil {
 					t.Fatal(err)

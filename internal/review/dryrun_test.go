@@ -117,13 +117,7 @@ func (c cluster) dryRun(t *testing.T, raw []byte) (denied []string) {
 func dryRun(t *testing.T, judge *review.Judge, m *mesh.Mesh, w review.Write) review.Outcome {
 	t.Helper()
 	w.Request.DryRun = true
-	ops, _, err := review.Default(t.Context(), m, w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w.Object, err = review.Patched(w.Object, ops); err != nil {
-		t.Fatal(err)
-	}
+	w.Object = defaulted(t, m, w)
 	out, err := judge.Review(t.Context(), m, w)
 	if err != nil {
 		t.Fatal(err)
